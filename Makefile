@@ -1,0 +1,52 @@
+# Two commands do all set-up: `make train` and `make test`. The others assume nothing either.
+#
+#   make train    train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
+#   make test     lint and test
+#   make lint     lint alone
+#   make format   format the code
+#   make lock     compile the pinned requirements anew
+#
+# PYTHON=python3.12 chooses the interpreter of the virtual environment; ARGS='--units=64' adds flags.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: train test lint format lock
+.DELETE_ON_ERROR:
+
+train: $(VENV)/installed
+	$(RUN) main.py --model=lstm --dataset=auto --epochs=3 $(ARGS)
+
+test: lint
+	$(RUN) -m pytest $(ARGS)
+	@echo "make test: all checks passed"
+
+lint: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/installed-dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: $(VENV)/installed-dev
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
+		--custom-compile-command='make lock' requirements.in --output-file=requirements.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
+		--custom-compile-command='make lock' requirements-dev.in --output-file=requirements-dev.txt
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); expected Python 3.11, 3.12 or 3.13;" \
+			"name one, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

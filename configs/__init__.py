@@ -1,0 +1,15 @@
+"""The choices a run is made of, and how they are written on the command line."""
+
+from configs.config import Config
+from configs.errors import UserError
+from configs.flags import config_from_flags, define_flags, format_flags, read_flags, run_script
+
+__all__ = [
+    "Config",
+    "UserError",
+    "config_from_flags",
+    "define_flags",
+    "format_flags",
+    "read_flags",
+    "run_script",
+]

@@ -1,0 +1,53 @@
+"""Named datasets of 28x28 grey images, and the `tf.data` batches a model is fed with."""
+
+from configs import UserError
+from datasets import digits, tfds_images
+from datasets.batches import ordered_batches, shuffled_batches
+from datasets.dataset import Dataset, Split
+
+__all__ = ["Dataset", "Split", "load", "ordered_batches", "shuffled_batches"]
+
+
+def load(config):
+    """Load the dataset a `Config` names.
+
+    Args:
+        config: A `Config`; `dataset`, `data_dir`, `mnist_dir` and `validation_size` are used.
+
+    Returns:
+        A `Dataset`. As in the tutorials the first `validation_size` training images are held out
+        for validation: 5,000 of MNIST's 60,000 unless the config says otherwise.
+
+    Raises:
+        UserError: If the dataset is unknown, unavailable, damaged or of another shape, or if no
+            training image would be left.
+    """
+    if config.dataset == "digits":
+        images = digits.read()
+    elif config.dataset == "auto":
+        try:
+            images = tfds_images.read("mnist", config.data_dir, config.mnist_dir)
+        except tfds_images.Unavailable as reason:
+            images = digits.read(because=reason.why)
+    else:
+        images = tfds_images.read(config.dataset, config.data_dir, config.mnist_dir)
+    return _hold_out(images, config.validation_size)
+
+
+def _hold_out(images, size):
+    """Move the first `size` training images of a `Dataset` into its validation split."""
+    total = len(images.train)
+    size = total // 12 if size is None else size
+    if size >= total:
+        raise UserError(
+            f"--validation_size={size}: {images.name} has {total} training images; expected at "
+            f"most {total - 1}, so that one is left to train on"
+        )
+    return Dataset(
+        name=images.name,
+        source=images.source,
+        classes=images.classes,
+        train=images.train[size:],
+        validation=images.train[:size],
+        test=images.test,
+    )

@@ -1,0 +1,40 @@
+"""Batches for training and evaluation: a pure function of the images, the seed and the epoch.
+
+Images stay in memory whole, and a batch is one gather by index. What is shuffled is the indices,
+by a stateless permutation keyed by (seed, epoch), so that any epoch's order can be had again
+without replaying the ones before.
+"""
+
+import tensorflow as tf
+
+
+def shuffled_batches(split, batch_size, seed):
+    """Endless training batches: every image once per epoch, in a new order each epoch.
+
+    Args:
+        split: A `Split` of N images.
+        batch_size: Images per batch. The last batch of an epoch holds what is left, so that an
+            epoch is ceil(N / batch_size) batches.
+        seed: Key of all orders.
+
+    Returns:
+        A `tf.data.Dataset` of `(images uint8 (batch, 28, 28), labels int64 (batch,))`.
+    """
+    size = len(split)
+
+    def epoch_of_indices(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    return _gather(split, tf.data.Dataset.counter().flat_map(epoch_of_indices))
+
+
+def ordered_batches(split, batch_size):
+    """Evaluation batches: every image exactly once, in order. Returns as `shuffled_batches`."""
+    return _gather(split, tf.data.Dataset.range(len(split)).batch(batch_size))
+
+
+def _gather(split, indices):
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    batches = indices.map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+    return batches.prefetch(tf.data.AUTOTUNE)

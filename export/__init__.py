@@ -1,0 +1,5 @@
+"""A trained model as a SavedModel that a server loads without this project."""
+
+from export.saved_model import export
+
+__all__ = ["export"]

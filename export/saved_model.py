@@ -1,0 +1,86 @@
+"""Write `<folder>/<version>/`: a SavedModel with two named signatures and a model card."""
+
+import json
+import os
+import pathlib
+import shutil
+import uuid
+
+import keras
+import tensorflow as tf
+
+
+def export(model, folder, card):
+    """Export a model as the next version in `folder`, all of it or nothing.
+
+    The version is written aside and renamed when it is whole: a reader of `folder` never sees half
+    of one, and an export that is killed leaves every version before it as it was.
+
+    Signatures, with `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out:
+
+    - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink).
+    - `serving_bytes`: `image_bytes string (batch,)`, encoded PNG or JPEG images, which are turned
+      grey and resized to 28x28 in the graph.
+
+    Args:
+        model: A model made by `create_model`.
+        folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
+        card: What is known of the model, as JSON-ready values; written as `model_card.json`.
+
+    Returns:
+        The path of the new version.
+
+    Raises:
+        OSError: If the folder cannot be written to.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".incomplete-{uuid.uuid4().hex}"
+    try:
+        _write(model, aside)
+        (aside / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+        return _rename_to_next_version(aside, folder)
+    except tf.errors.OpError as error:
+        # TensorFlow writes the variables itself and has its own word for a full disk.
+        raise OSError(f"{folder}: the SavedModel could not be written ({error.message})") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(model, path):
+    rows_spec = tf.TensorSpec((None, 28, 28), tf.float32, name="rows")
+    bytes_spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
+
+    def classify(rows):
+        # A loaded signature does not enforce its own shape.
+        rows = tf.ensure_shape(rows, (None, 28, 28))
+        probabilities = keras.ops.softmax(model(rows, training=False))
+        return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
+
+    def classify_bytes(image_bytes):
+        image_spec = tf.TensorSpec((28, 28), tf.float32)
+        return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
+    archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
+    archive.write_out(path, verbose=False)
+
+
+def _decode(image_bytes):
+    """One encoded image, `string ()`, as grey pixel values `float32 (28, 28)`."""
+    image = tf.io.decode_image(image_bytes, channels=1, expand_animations=False)
+    return tf.image.resize(image, (28, 28), antialias=True)[..., 0]
+
+
+def _rename_to_next_version(aside, folder):
+    version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdecimal()), default=0)
+    while True:
+        try:
+            return aside.rename(folder / str(version))
+        except OSError:
+            # Another export may have taken this number since; anything else is a real failure.
+            if not os.path.lexists(folder / str(version)):
+                raise
+            version += 1

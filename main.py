@@ -1,0 +1,82 @@
+"""Train, evaluate and export RNNs that read an image row by row.
+
+python main.py --model=lstm --dataset=mnist --epochs=10
+python main.py --flagfile=configs/peephole_lstm.flags
+python main.py --mode=evaluate --run=runs/NAME
+python main.py --mode=export --run=runs/NAME
+"""
+
+import pathlib
+import time
+
+from absl import flags
+
+from configs import UserError, config_from_flags, define_flags, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("mode", "train", ["train", "evaluate", "export"], "What to do.")
+flags.DEFINE_string("name", None, "Name of the new run (default: model, dataset and time).")
+flags.DEFINE_string("run", None, "Folder of the run to evaluate or export.")
+flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
+flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
+define_flags()
+
+
+def main():
+    """Do what `--mode` says."""
+    if FLAGS.mode != "train" and not FLAGS.run:
+        raise UserError(f"--mode={FLAGS.mode}: expected --run=FOLDER, the run to {FLAGS.mode}")
+    {"train": train, "evaluate": evaluate, "export": export}[FLAGS.mode]()
+
+
+def train():
+    """Train a model as the flags say, and export it."""
+    config = config_from_flags()
+    import training  # Not before the flags are known to be good: TensorFlow takes seconds.
+
+    name = FLAGS.name or f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name)
+    version = _export(run)
+    test = run.metrics()["test"]
+    print(f"pictures: {run.folder}/curves.png, confusion.png, mistakes.png")
+    print(f"SavedModel: {version}")
+    print(
+        f"done: {test['accuracy']:.2%} of {test['images']:,} test images right "
+        f"(loss {test['loss']:.4f}), everything in {run.folder}"
+    )
+
+
+def evaluate():
+    """Evaluate a run again, on its own dataset or on another of the same shape."""
+    import datasets
+    import training
+
+    run = training.Run.open(FLAGS.run)
+    data = datasets.load(config_from_flags(base=run.config()))
+    evaluation = training.evaluate(run.load_model(), data.test)
+    path = run.save_evaluation(data.name, evaluation.metrics())
+    print(
+        f"done: {evaluation.accuracy:.2%} of {len(data.test):,} {data.name} test images "
+        f"right (loss {evaluation.loss:.4f}), details in {path}"
+    )
+
+
+def export():
+    """Export a run again, as the next version."""
+    import training
+
+    print(f"done: SavedModel: {_export(training.Run.open(FLAGS.run))}")
+
+
+def _export(run):
+    import export
+
+    config = run.config()
+    card = {"run": run.folder.name, "flags": run.flags_path.read_text(), "metrics": run.metrics()}
+    return export.export(
+        run.load_model(), pathlib.Path(FLAGS.saved_models_dir) / config.model, card
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

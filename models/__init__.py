@@ -1,0 +1,75 @@
+"""The networks that read an image row by row. `create_model` is the only door to them."""
+
+import functools
+
+import keras
+
+from models.lstm_cell import LSTMCell
+from models.scan import Scan
+
+__all__ = ["LSTMCell", "Scan", "create_model"]
+
+
+def _recurrent(cell, units, *, go_backwards=False, return_sequences=False, name=None):
+    """A layer that runs one of our own cells along a sequence."""
+    return keras.layers.RNN(
+        cell(units), go_backwards=go_backwards, return_sequences=return_sequences, name=name
+    )
+
+
+# The recurrent layers by name. Each name is also a model, and `bidirectional_` before it another.
+_LAYERS = {
+    "basic_rnn": keras.layers.SimpleRNN,
+    "lstm": keras.layers.LSTM,
+    "custom_lstm": functools.partial(_recurrent, LSTMCell),
+    "peephole_lstm": functools.partial(_recurrent, functools.partial(LSTMCell, use_peephole=True)),
+}
+
+_READ_OUT_INIT = {
+    "glorot": {},
+    "tutorial": {
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=1.0),
+        "bias_initializer": keras.initializers.Constant(0.1),
+    },
+}
+
+
+def create_model(config, classes=10):
+    """Build the network a `Config` describes.
+
+        rows -> scale to 0..1 -> scan -> recurrent layers -> read-out of the final state -> logits
+
+    Args:
+        config: A `Config`; its model, units, layers, dropout, scan and read-out fields are used.
+        classes: Number of classes.
+
+    Returns:
+        A `keras.Model` with one input `rows`, pixel values 0 to 255 of any integer or float dtype,
+        `(batch, 28, 28)`, and one output `logits`, `float32 (batch, classes)`. It classifies from
+        the last hidden state, and a bidirectional model from the final states of both directions:
+        the one after the last row and the one after the first.
+    """
+    bidirectional = config.model.startswith("bidirectional_")
+    recurrent = _LAYERS[config.model.removeprefix("bidirectional_")]
+
+    rows = keras.Input((28, 28), dtype="float32", name="rows")
+    x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
+    x = Scan(config.scan, config.permute_seed, name="scan")(x)  # (batch, steps, features)
+    for number in range(1, config.layers + 1):
+        last = number == config.layers
+        # Read out backward alone, the last forward direction would learn nothing: it is left out.
+        backward_only = last and config.read_out == "backward"
+        layer = recurrent(
+            config.units,
+            return_sequences=not last,
+            go_backwards=backward_only,
+            name=f"recurrent_{number}",
+        )
+        if bidirectional and not backward_only:
+            layer = keras.layers.Bidirectional(layer, name=f"bidirectional_{number}")
+        x = layer(x)
+        if config.dropout:
+            x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
+    initializers = _READ_OUT_INIT[config.read_out_init]
+    logits = keras.layers.Dense(classes, dtype="float32", name="logits", **initializers)(x)
+    return keras.Model(rows, logits, name=config.model)

@@ -1,0 +1,46 @@
+"""How an image becomes a sequence."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mnist_rows")
+class Scan(keras.layers.Layer):
+    """Turn images `(batch, 28, 28)` into sequences `(batch, steps, features)`.
+
+    Part of the model, so that a served model takes plain images whatever order it reads them in.
+
+    Args:
+        order: `"rows"`, top to bottom, `(batch, 28, 28)`; `"columns"`, left to right,
+            `(batch, 28, 28)`; or `"pixels"`, one after another along the rows, `(batch, 784, 1)`.
+        permute_seed: Seed of a fixed permutation of the 784 pixels, applied first ("permuted
+            MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941); `None`
+            for none.
+
+    Raises:
+        ValueError: If `order` is none of the three.
+    """
+
+    def __init__(self, order="rows", permute_seed=None, **kwargs):
+        if order not in ("rows", "columns", "pixels"):
+            raise ValueError(f"Scan: received order={order!r}; expected rows, columns or pixels.")
+        super().__init__(**kwargs)
+        self.order = order
+        self.permute_seed = permute_seed
+
+    def call(self, images):
+        if self.permute_seed is not None:
+            # RandomState, because NumPy promises never to change what it draws: a saved model must
+            # find its permutation again.
+            permutation = np.random.RandomState(self.permute_seed).permutation(28 * 28)
+            pixels = ops.take(ops.reshape(images, (-1, 28 * 28)), permutation, axis=1)
+            images = ops.reshape(pixels, (-1, 28, 28))
+        if self.order == "columns":
+            return ops.transpose(images, (0, 2, 1))
+        if self.order == "pixels":
+            return ops.reshape(images, (-1, 28 * 28, 1))
+        return images
+
+    def get_config(self):
+        return {**super().get_config(), "order": self.order, "permute_seed": self.permute_seed}

@@ -1,0 +1,80 @@
+"""How good a model is, on every image of a split."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from configs import UserError
+from datasets import ordered_batches
+
+_BATCH_SIZE = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A model's answers to all images of a split.
+
+    Attributes:
+        labels: The right classes, `int64 (N,)`.
+        probabilities: The model's, `float32 (N, classes)`.
+        loss: Mean cross-entropy in nats.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    loss: float
+
+    @property
+    def predictions(self):
+        """The most probable classes, `int64 (N,)`."""
+        return self.probabilities.argmax(axis=-1)
+
+    @property
+    def accuracy(self):
+        """The fraction of images whose most probable class is the right one."""
+        return float(np.mean(self.predictions == self.labels))
+
+    def confusion(self):
+        """How often class i was taken for class j, `int64 (classes, classes)`."""
+        classes = range(self.probabilities.shape[-1])
+        return confusion_matrix(self.labels, self.predictions, labels=classes)
+
+    def metrics(self):
+        """All of it as JSON-ready values."""
+        classes = range(self.probabilities.shape[-1])
+        precision, recall, _, images = precision_recall_fscore_support(
+            self.labels, self.predictions, labels=classes, zero_division=0
+        )
+        return {
+            "images": len(self.labels),
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "per_class": [
+                {"class": c, "images": int(n), "precision": float(p), "recall": float(r)}
+                for c, n, p, r in zip(classes, images, precision, recall, strict=True)
+            ],
+            "confusion": self.confusion().tolist(),
+        }
+
+
+def evaluate(model, split):
+    """Evaluate a model on every image of a `Split`, each once.
+
+    Raises:
+        UserError: If the split has a class that the model does not know.
+    """
+    classes = model.output_shape[-1]
+    if split.labels.max() >= classes:
+        raise UserError(
+            f"--dataset: the images have classes up to {split.labels.max()}, the model knows "
+            f"{classes}; expected a dataset with the classes the model was trained on"
+        )
+    logits = model.predict(ordered_batches(split, _BATCH_SIZE), verbose=0)
+    losses = keras.losses.sparse_categorical_crossentropy(split.labels, logits, from_logits=True)
+    return Evaluation(
+        labels=split.labels,
+        probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits)),
+        loss=float(keras.ops.mean(losses)),
+    )

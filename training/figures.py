@@ -1,0 +1,75 @@
+"""Pictures of a finished run."""
+
+import csv
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_MISTAKES_ACROSS, _MISTAKES_DOWN = 8, 4
+
+
+def draw_curves(history_path):
+    """Loss and accuracy against the epoch, from a `history.csv`."""
+    with open(history_path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, (metric, unit) in zip(
+        figure.subplots(1, 2), [("loss", "cross-entropy (nats)"), ("accuracy", "%")], strict=True
+    ):
+        scale = 100 if metric == "accuracy" else 1
+        for column, label, style in [
+            (metric, "training", "o-"),
+            (f"val_{metric}", "validation", "s--"),
+        ]:
+            if column in rows[0]:
+                axes.plot(epochs, [scale * float(row[column]) for row in rows], style, label=label)
+        axes.set(xlabel="epoch", ylabel=unit, title=metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def draw_confusion(evaluation):
+    """Which class was taken for which: counts, shaded by the share of the true class."""
+    counts = evaluation.confusion()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    classes = len(counts)
+    side = max(5.0, 0.52 * classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the true class", fraction=0.046)
+    for true, predicted in np.argwhere(counts):
+        colour = "white" if shares[true, predicted] > 0.5 else "black"
+        text = counts[true, predicted]
+        axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
+    axes.set(
+        xticks=range(classes),
+        yticks=range(classes),
+        xlabel="predicted class",
+        ylabel="true class",
+        title=f"{evaluation.accuracy:.2%} of {len(evaluation.labels):,} test images",
+    )
+    return figure
+
+
+def draw_mistakes(evaluation, images):
+    """The wrong answers the model was surest of, the surest first."""
+    confidence = evaluation.probabilities.max(axis=-1)
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    figure = Figure(figsize=(1.25 * _MISTAKES_ACROSS, 1.6 * _MISTAKES_DOWN), layout="constrained")
+    figure.suptitle(
+        f"The most confident of {len(wrong):,} mistakes (true → predicted, probability)"
+    )
+    grid = figure.subplots(_MISTAKES_DOWN, _MISTAKES_ACROSS).flat
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, index in zip(grid, surest, strict=False):
+        axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
+        true, predicted = evaluation.labels[index], evaluation.predictions[index]
+        axes.set_title(f"{true} → {predicted}  {confidence[index]:.0%}", fontsize=9)
+    return figure

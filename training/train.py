@@ -1,0 +1,176 @@
+"""From a `Config` to a finished run."""
+
+import dataclasses
+import importlib.metadata
+import math
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import keras
+
+from configs import Config
+from datasets import load, ordered_batches, shuffled_batches
+from models import create_model
+from training import callbacks, figures
+from training.evaluate import evaluate
+from training.run import Run
+
+_VERSIONS_OF = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
+
+
+def train(config: Config, folder, data=None) -> Run:
+    """Train the model a `Config` describes, evaluate it on all test images and record it.
+
+    The same config on the same machine gives the same weights, bit for bit.
+
+    Args:
+        config: What to train, on what and how.
+        folder: The run folder to make.
+        data: A `Dataset`; `None` loads the one the config names.
+
+    Returns:
+        The finished `Run`.
+
+    Raises:
+        UserError: If the folder exists or the dataset cannot be had; the folder is not made then.
+        KeyboardInterrupt: At Ctrl-C, after the weights so far were saved.
+    """
+    start = time.perf_counter()
+    run = Run.create(folder)
+    try:
+        data = data or load(config)
+    except BaseException:
+        run.folder.rmdir()
+        raise
+    requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
+    run.save_config(config)
+    print(
+        f"dataset: {data.name} ({data.source}): {len(data.train):,} training, "
+        f"{len(data.validation):,} validation and {len(data.test):,} test images",
+        flush=True,
+    )
+
+    steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
+    steps = config.steps or config.epochs * steps_per_epoch
+    keras.utils.set_random_seed(config.seed)
+    model = create_model(config, data.classes)
+    model.compile(
+        optimizer=_create_optimizer(config, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
+    steps, seconds = _fit(model, config, data, run, steps, steps_per_epoch)
+    run.save_model(model)
+
+    evaluation = evaluate(model, data.test)
+    run.save_figure("curves", figures.draw_curves(run.history_path))
+    run.save_figure("confusion", figures.draw_confusion(evaluation))
+    run.save_figure("mistakes", figures.draw_mistakes(evaluation, data.test.images))
+    images = _images_seen(steps, len(data.train), config.batch_size)
+    run.save_metrics(
+        {
+            "model": config.model,
+            "parameters": model.count_params(),
+            "test": evaluation.metrics(),
+            "training": {
+                "steps": steps,
+                "images": images,
+                "seconds": seconds,
+                "images_per_second": images / seconds,
+            },
+            "dataset": {
+                "requested": requested,
+                "name": data.name,
+                "source": data.source,
+                "classes": data.classes,
+                "train": len(data.train),
+                "validation": len(data.validation),
+                "test": len(data.test),
+                "sha256": data.checksum(),
+            },
+            "wall_seconds": time.perf_counter() - start,
+            "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
+            | {"python": platform.python_version()},
+            "git_commit": _git_commit(),
+        }
+    )
+    return run
+
+
+def _create_optimizer(config, steps):
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
+    options = {"learning_rate": rate, "global_clipnorm": config.clip_norm}
+    return keras.optimizers.get({"class_name": config.optimizer, "config": options})
+
+
+def _fit(model, config, data, run, steps, steps_per_epoch):
+    """Fit for so many steps; returns the steps taken and the seconds, validation included."""
+    counter = callbacks.CountSteps(limit=steps)
+    watchers = [
+        counter,
+        callbacks.SaveModel(run),
+        keras.callbacks.CSVLogger(run.history_path),
+    ]
+    if config.early_stopping_patience:
+        watchers.append(
+            keras.callbacks.EarlyStopping(
+                monitor="val_loss",
+                patience=config.early_stopping_patience,
+                restore_best_weights=True,
+            )
+        )
+    if config.log_every:
+        watchers.append(callbacks.PrintAccuracy(config.log_every))
+    if config.tensorboard:
+        watchers.append(keras.callbacks.TensorBoard(run.tensorboard_path))
+
+    start = time.perf_counter()
+    try:
+        model.fit(
+            shuffled_batches(data.train, config.batch_size, config.seed),
+            epochs=math.ceil(steps / steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            validation_data=ordered_batches(data.validation, 1000)
+            if len(data.validation)
+            else None,
+            callbacks=watchers,
+            shuffle=False,
+            verbose=_verbosity(config),
+        )
+    except KeyboardInterrupt as interrupt:
+        run.save_model(model)
+        raise KeyboardInterrupt(
+            f"interrupted after {counter.steps:,} steps; the weights so far are in "
+            f"{run.model_path}: python main.py --mode=evaluate --run={run.folder}"
+        ) from interrupt
+    return counter.steps, time.perf_counter() - start
+
+
+def _verbosity(config):
+    """Keras's 0 (silent), 1 (progress bar, for a terminal) or 2 (a line an epoch, for a log)."""
+    if config.log_every:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
+
+
+def _images_seen(steps, size, batch_size):
+    """Training images in `steps` batches, of which the last of each epoch holds what is left."""
+    epochs, rest = divmod(steps, math.ceil(size / batch_size))
+    return epochs * size + rest * batch_size
+
+
+def _git_commit():
+    """The commit of this project, with `-dirty` if files differ from it; `None` outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(
+            command, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
