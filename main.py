@@ -32,10 +32,14 @@ def main():
 def train():
     """Train a model as the flags say, and export it."""
     config = config_from_flags()
-    import training  # Not before the flags are known to be good: TensorFlow takes seconds.
+    import datasets
+
+    # Before TensorFlow is imported, which takes seconds: a mistake should be told at once.
+    data = datasets.load(config)
+    import training
 
     name = FLAGS.name or f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name)
+    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name, data)
     version = _export(run)
     test = run.metrics()["test"]
     print(f"pictures: {run.folder}/curves.png, confusion.png, mistakes.png")

@@ -71,8 +71,8 @@ def run_script(main):
     """
 
     def guarded_main(argv):
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)
         if argv[1:]:
             sys.exit(f"error: {argv[1]!r}: expected only flags, such as --model=lstm; see --help")
         try:

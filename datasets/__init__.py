@@ -1,11 +1,10 @@
-"""Named datasets of 28x28 grey images, and the `tf.data` batches a model is fed with."""
+"""Named datasets of 28x28 grey images. `datasets.batches` feeds them to a model."""
 
 from configs import UserError
 from datasets import digits, tfds_images
-from datasets.batches import ordered_batches, shuffled_batches
 from datasets.dataset import Dataset, Split
 
-__all__ = ["Dataset", "Split", "load", "ordered_batches", "shuffled_batches"]
+__all__ = ["Dataset", "Split", "load"]
 
 
 def load(config):

@@ -6,8 +6,6 @@ https://archive.ics.uci.edu/dataset/80; shipped inside scikit-learn, so nothing 
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from datasets.dataset import Dataset, Split
 
@@ -24,6 +22,10 @@ def read(because=None):
     Returns:
         A `Dataset` with an empty validation split.
     """
+    # Imported here: two seconds that no other dataset should pay.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     data = load_digits()
     images = np.stack([to_mnist_form(image * (255 / _INK)) for image in data.images])
     labels = data.target.astype(np.int64)

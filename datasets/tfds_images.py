@@ -11,7 +11,7 @@ from configs import UserError
 from datasets.dataset import Dataset, Split
 
 # A dead network must be noticed in seconds; TFDS alone retries for minutes.
-_PROBE_SECONDS = 4
+_PROBE_SECONDS = 3
 
 
 class Unavailable(UserError):
@@ -56,8 +56,9 @@ def read(name, data_dir=None, mnist_dir=None):
         builder = tfds.builder(name, data_dir=data_dir)
         classes = _class_count(builder)
     except (ValueError, KeyError) as error:
+        problem = str(error).splitlines()[0].rstrip(".")
         raise UserError(
-            f"--dataset={name}: {str(error).splitlines()[0]}; expected auto, digits, or a TFDS set "
+            f"--dataset={name}: {problem}; expected auto, digits, or a TFDS set "
             "of 28x28 grey images with labels, such as mnist, fashion_mnist, kmnist, emnist/letters"
         ) from error
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from configs import UserError
-from datasets import ordered_batches
+from datasets.batches import ordered_batches
 
 _BATCH_SIZE = 1000
 

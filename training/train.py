@@ -12,7 +12,8 @@ import time
 import keras
 
 from configs import Config
-from datasets import load, ordered_batches, shuffled_batches
+from datasets import load
+from datasets.batches import ordered_batches, shuffled_batches
 from models import create_model
 from training import callbacks, figures
 from training.evaluate import evaluate
@@ -35,16 +36,12 @@ def train(config: Config, folder, data=None) -> Run:
         The finished `Run`.
 
     Raises:
-        UserError: If the folder exists or the dataset cannot be had; the folder is not made then.
+        UserError: If the folder exists or the dataset cannot be had.
         KeyboardInterrupt: At Ctrl-C, after the weights so far were saved.
     """
     start = time.perf_counter()
+    data = data or load(config)
     run = Run.create(folder)
-    try:
-        data = data or load(config)
-    except BaseException:
-        run.folder.rmdir()
-        raise
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
     run.save_config(config)
     print(

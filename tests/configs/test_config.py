@@ -1,0 +1,109 @@
+import dataclasses
+import math
+
+import pytest
+from absl import flags
+
+from configs import Config, UserError, config_from_flags, define_flags, format_flags, read_flags
+
+
+def a_value_unlike_the_default(field):
+    choices = field.metadata["choices"]
+    if choices:
+        return next(choice for choice in choices if choice != field.default)
+    if isinstance(field.default, bool):
+        return not field.default
+    return {
+        "units": 5,
+        "layers": 3,
+        "dropout": 0.25,
+        "dataset": "emnist/letters",
+        "data_dir": "somewhere",
+        "mnist_dir": "elsewhere",
+        "validation_size": 17,
+        "permute_seed": 11,
+        "epochs": 2,
+        "steps": 781,
+        "batch_size": 64,
+        "learning_rate": 1e-5,
+        "clip_norm": 0.5,
+        "early_stopping_patience": 4,
+        "seed": 4294967295,
+        "log_every": 20,
+    }[field.name]
+
+
+def test_a_saved_config_read_back_is_the_same_in_every_field(tmp_path):
+    values = {f.name: a_value_unlike_the_default(f) for f in dataclasses.fields(Config)}
+    config = Config(**values | {"model": "bidirectional_lstm", "read_out": "backward"})
+    (tmp_path / "flags.txt").write_text("# a comment\n" + format_flags(config))
+    assert read_flags(tmp_path / "flags.txt") == config
+    assert config != Config()
+
+
+def test_the_defaults_survive_too_and_none_is_left_out(tmp_path):
+    (tmp_path / "flags.txt").write_text(format_flags(Config()))
+    assert read_flags(tmp_path / "flags.txt") == Config()
+    assert "clip_norm" not in format_flags(Config())
+
+
+def test_only_flags_given_explicitly_replace_those_of_a_base():
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    flag_values(["", "--units=128", "--dataset=kmnist"])
+    base = Config(units=64, layers=2, dataset="mnist")
+    assert config_from_flags(flag_values, base) == Config(units=128, layers=2, dataset="kmnist")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", "transformer"),
+        ("units", 0),
+        ("units", -3),
+        ("units", 2.5),
+        ("units", True),
+        ("layers", 0),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("dropout", math.nan),
+        ("scan", "diagonal"),
+        ("permute_seed", -1),
+        ("validation_size", -1),
+        ("epochs", 0),
+        ("steps", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.inf),
+        ("learning_rate", math.nan),
+        ("clip_norm", 0.0),
+        ("optimizer", "adm"),
+        ("seed", 2**32),
+        ("early_stopping_patience", 0),
+        ("log_every", 0),
+        ("units", None),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name, value):
+    with pytest.raises(UserError, match="expected") as error:
+        Config(**{name: value})
+    assert f"--{name}={value}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"early_stopping_patience": 3, "validation_size": 0},
+        {"model": "lstm", "read_out": "backward"},
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(values):
+    with pytest.raises(UserError, match="expected"):
+        Config(**values)
+
+
+@pytest.mark.parametrize("text", ["--unknown=1", "--units=many", "--units=-1"])
+def test_a_damaged_flag_file_is_refused_by_name(tmp_path, text):
+    (tmp_path / "flags.txt").write_text(text)
+    with pytest.raises(UserError):
+        read_flags(tmp_path / "flags.txt")

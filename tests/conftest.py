@@ -1,0 +1,102 @@
+"""What the tests share: a handful of images, and the program itself."""
+
+import os
+
+# Before anything imports TensorFlow or reads a default from the environment.
+MNIST_DIR = os.environ.pop("MNIST_DIR", None)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import main
+from configs import run_script
+from datasets import Dataset, Split
+
+PROJECT = pathlib.Path(__file__).parent.parent
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def random_split(size, classes, seed):
+    """A `Split` of random images with every class in it, if `size` allows."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+    return Split(images, np.arange(size, dtype=np.int64) % classes)
+
+
+@pytest.fixture
+def data():
+    """A `Dataset` of random images: 37 to train on, 11 to validate on, 23 to test on; 7 classes."""
+    train, validation, test = (random_split(n, 7, seed=n) for n in (37, 11, 23))
+    return Dataset("random", "drawn at random", 7, train, validation, test)
+
+
+@pytest.fixture
+def run_main(tmp_path, monkeypatch, capfd):
+    """Run `main.py` with flags in this process, on the embedded digits, in a temporary folder."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["main.py", "--dataset=digits", *arguments])
+        status = 0
+        with flagsaver.flagsaver():
+            flags.FLAGS.unparse_flags()
+            try:
+                run_script(main.main)
+            except SystemExit as end:
+                status = end.code or 0
+                if isinstance(status, str):  # Python prints such a status and exits with 1.
+                    print(status, file=sys.stderr)
+                    status = 1
+        return Result(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def call_main(tmp_path):
+    """Run `python main.py` with flags in a process of its own, in a temporary folder."""
+
+    def call(*arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, PROJECT / "main.py", *arguments],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """The folder with MNIST's four original files, where there is one."""
+    if not MNIST_DIR:
+        pytest.skip("MNIST_DIR does not name the folder of MNIST's four original .gz files")
+    return pathlib.Path(MNIST_DIR)
+
+
+def assert_one_line_error(result, *expected):
+    """The command failed, and told why in one line that holds all of `expected`."""
+    assert result.status not in (0, None)
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    for text in ("expected", *expected):
+        assert text in line
