@@ -26,7 +26,8 @@ def shuffled_batches(split, batch_size, seed):
         order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, epoch])
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
-    return _gather(split, tf.data.Dataset.counter().flat_map(epoch_of_indices))
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return _gather(split, tf.data.Dataset.counter().flat_map(epoch_of_indices).apply(endless))
 
 
 def ordered_batches(split, batch_size):

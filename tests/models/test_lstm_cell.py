@@ -159,7 +159,9 @@ def test_gradients_of_inputs_states_and_weights_equal_finite_differences(random,
 @pytest.mark.parametrize("use_peephole", [False, True])
 def test_values_survive_bidirectional_which_rebuilds_the_cell_from_its_config(random, use_peephole):
     layer = keras.layers.Bidirectional(
-        keras.layers.RNN(LSTMCell(UNITS, use_peephole=use_peephole), dtype="float64"),
+        keras.layers.RNN(
+            LSTMCell(UNITS, use_peephole=use_peephole, dtype="float64"), dtype="float64"
+        ),
         dtype="float64",
     )
     x = random.normal(size=(BATCH, STEPS, FEATURES))

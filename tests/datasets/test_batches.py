@@ -1,0 +1,45 @@
+import numpy as np
+import tensorflow as tf
+
+from datasets.batches import ordered_batches, shuffled_batches
+from tests.conftest import random_split
+
+SPLIT = random_split(37, classes=37, seed=1)  # Labels 0 to 36 tell the images apart.
+STEPS_PER_EPOCH = 4  # 10, 10, 10 and 7 images
+
+
+def epoch_labels(seed, epoch):
+    batches = shuffled_batches(SPLIT, 10, seed).skip(epoch * STEPS_PER_EPOCH).take(STEPS_PER_EPOCH)
+    return [labels.tolist() for _, labels in batches.as_numpy_iterator()]
+
+
+def test_an_epoch_sees_every_image_once():
+    for epoch in range(3):
+        batches = epoch_labels(0, epoch)
+        assert [len(batch) for batch in batches] == [10, 10, 10, 7]
+        assert sorted(label for batch in batches for label in batch) == list(range(37))
+
+
+def test_every_epoch_has_an_order_of_its_own_that_the_seed_decides():
+    assert epoch_labels(0, 0) == epoch_labels(0, 0)
+    assert epoch_labels(0, 0) != epoch_labels(0, 1)
+    assert epoch_labels(0, 0) != epoch_labels(1, 0)
+    assert epoch_labels(2**32 - 1, 0) != epoch_labels(1, 0)
+
+
+def test_images_stay_with_their_labels():
+    for images, labels in shuffled_batches(SPLIT, 10, seed=3).take(8).as_numpy_iterator():
+        np.testing.assert_array_equal(images, SPLIT.images[labels])
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int64
+
+
+def test_training_batches_never_end():
+    assert shuffled_batches(SPLIT, 10, seed=0).cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def test_evaluation_sees_every_image_once_in_order():
+    batches = ordered_batches(SPLIT, 10)
+    assert batches.cardinality() == 4
+    labels = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
+    np.testing.assert_array_equal(labels, SPLIT.labels)

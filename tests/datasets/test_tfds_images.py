@@ -1,0 +1,203 @@
+import os
+import shutil
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from configs import Config, UserError
+from datasets import load, tfds_images
+from tests.conftest import random_split
+
+FILES = [
+    f"{split}-{kind}-ubyte.gz"
+    for split in ("t10k", "train")
+    for kind in ("images-idx3", "labels-idx1")
+]
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every connection is refused."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def silent_network(monkeypatch):
+    """Connections are made, but no answer ever comes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held = []
+
+    def hold():
+        while True:
+            try:
+                held.append(server.accept()[0])
+            except OSError:
+                return
+
+    threading.Thread(target=hold, daemon=True).start()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
+    yield
+    server.close()
+    for connection in held:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def prepared(mnist_dir, tmp_path_factory):
+    """A TFDS folder in which MNIST was prepared from its original files."""
+    data_dir = tmp_path_factory.mktemp("prepared")
+    load(Config(dataset="mnist", data_dir=str(data_dir), mnist_dir=str(mnist_dir)))
+    return data_dir
+
+
+def store_letters(data_dir, classes=37):
+    """Prepare a small `emnist/letters` as TFDS would."""
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(28, 28, 1)),
+            "label": tfds.features.ClassLabel(num_classes=classes),
+        }
+    )
+    splits = {"train": random_split(48, classes, seed=1), "test": random_split(9, classes, seed=2)}
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="emnist",
+        config="letters",
+        version="3.1.0",
+        data_dir=data_dir,
+        features=features,
+        split_datasets={
+            name: [
+                (number, {"image": split.images[number, ..., np.newaxis], "label": label})
+                for number, label in enumerate(split.labels)
+            ]
+            for name, split in splits.items()
+        },
+    )
+    return splits
+
+
+def test_mnist_is_split_as_in_the_tutorials(prepared, no_network):
+    data = load(Config(dataset="mnist", data_dir=str(prepared)))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [55_000, 5_000, 10_000]
+    assert (data.name, data.classes) == ("mnist", 10)
+    assert data.train.images.shape == (55_000, 28, 28)
+    assert data.train.images.dtype == np.uint8
+    np.testing.assert_array_equal(
+        np.bincount(data.test.labels), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    )
+
+
+def test_without_validation_all_60_000_are_trained_on(prepared):
+    data = load(Config(dataset="mnist", data_dir=str(prepared), validation_size=0))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [60_000, 0, 10_000]
+
+
+def test_auto_takes_mnist_where_it_is_prepared(prepared, no_network):
+    data = load(Config(dataset="auto", data_dir=str(prepared)))
+    assert data.name == "mnist"
+    assert "prepared" in data.source
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "auto"])
+def test_a_damaged_original_is_named_and_the_prepared_copy_stays(
+    dataset, prepared, mnist_dir, tmp_path
+):
+    for name in FILES:
+        shutil.copy(mnist_dir / name, tmp_path)
+    damaged = tmp_path / "train-images-idx3-ubyte.gz"
+    os.truncate(damaged, 1_000_000)
+    before = {path: path.stat().st_mtime_ns for path in prepared.rglob("*")}
+    with pytest.raises(UserError, match=f"{damaged} .1000000 bytes. is damaged .* expected"):
+        load(Config(dataset=dataset, data_dir=str(prepared), mnist_dir=str(tmp_path)))
+    assert {path: path.stat().st_mtime_ns for path in prepared.rglob("*")} == before
+
+
+def test_a_missing_original_is_named(tmp_path):
+    for name in FILES[:2]:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"is damaged|is not there"):
+        load(Config(dataset="mnist", data_dir=str(tmp_path / "data"), mnist_dir=str(tmp_path)))
+    with pytest.raises(
+        UserError, match=r"t10k-images-idx3-ubyte\.gz is not there; expected the files"
+    ):
+        load(Config(dataset="mnist", data_dir=str(tmp_path), mnist_dir=str(tmp_path / "none")))
+    assert not (tmp_path / "data").exists()
+
+
+def test_any_set_of_28x28_grey_images_works_by_its_name_with_its_own_class_count(tmp_path):
+    splits = store_letters(tmp_path)
+    data = load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+    assert (data.name, data.classes) == ("emnist/letters", 37)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [44, 4, 9]
+    test = splits["test"]
+    stored = dict(zip([image.tobytes() for image in test.images], test.labels, strict=True))
+    for image, label in zip(data.test.images, data.test.labels, strict=True):
+        assert stored[image.tobytes()] == label
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
+    store_letters(tmp_path)
+    (path,) = tmp_path.rglob("*train.tfrecord*")
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        del content[len(content) // 2 :]
+    elif damage == "flip":
+        content[len(content) // 2] ^= 1
+    else:
+        content.clear()
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{path} is damaged .* expected 48 whole examples"):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+    assert path.read_bytes() == content
+
+
+def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path):
+    store_letters(tmp_path)
+    values = {"dataset": "emnist/letters", "data_dir": str(tmp_path)}
+    assert len(load(Config(validation_size=47, **values)).train) == 1
+    with pytest.raises(UserError, match=r"--validation_size=48: .* expected at most 47"):
+        load(Config(validation_size=48, **values))
+
+
+@pytest.mark.parametrize("network", ["no_network", "silent_network"])
+def test_without_network_the_error_comes_in_seconds_and_names_three_ways_out(
+    network, request, tmp_path
+):
+    request.getfixturevalue(network)
+    start = time.monotonic()
+    with pytest.raises(tfds_images.Unavailable) as error:
+        load(Config(dataset="mnist", data_dir=str(tmp_path)))
+    assert time.monotonic() - start < 5
+    for way in ("connect to the network", "--mnist_dir=DIR", "--dataset=digits"):
+        assert way in str(error.value)
+
+
+def test_without_network_only_auto_falls_back_and_says_why(no_network, tmp_path):
+    data = load(Config(dataset="auto", data_dir=str(tmp_path)))
+    assert data.name == "digits"
+    assert "because it is not prepared in" in data.source
+    assert "does not answer" in data.source
+    with pytest.raises(tfds_images.Unavailable, match="--data_dir=DIR"):
+        load(Config(dataset="kmnist", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("mnst", "mnst not found"),
+        ("cifar10", r"shape \(32, 32, 3\)"),
+        ("wikipedia", "not image and label"),
+        ("emnist/lettres", "lettres"),
+        ("../mnist", "mnist"),
+    ],
+)
+def test_a_name_that_is_no_28x28_grey_image_set_is_refused(name, problem, tmp_path):
+    with pytest.raises(UserError, match=f"--dataset={name}: .*{problem}.*; expected auto, digits"):
+        load(Config(dataset=name, data_dir=str(tmp_path)))
