@@ -29,23 +29,30 @@ class CountSteps(keras.callbacks.Callback):
 
 
 class PrintAccuracy(keras.callbacks.Callback):
-    """Print the training accuracy of the last `every` steps, as the TensorFlow 1 tutorials did."""
+    """Print the training accuracy of the last `every` steps, as the TensorFlow 1 tutorials did.
 
-    def __init__(self, every):
+    Args:
+        every: Steps from one line to the next.
+        batch_size: Images per step.
+        epoch_size: Images per epoch; its last step has what is left of them.
+    """
+
+    def __init__(self, every, batch_size, epoch_size):
         super().__init__()
         self.every = every
+        self.batch_size = batch_size
+        self.epoch_size = epoch_size
         self.steps = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_steps = self.last_steps = 0
-        self.last_accuracy = 0.0
+        self.images = self.correct = 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
-        self.epoch_steps += 1
         if self.steps % self.every == 0:
             # Keras logs the mean since the epoch began; the difference of two sums is the new part.
-            correct = logs["accuracy"] * self.epoch_steps - self.last_accuracy * self.last_steps
-            accuracy = correct / (self.epoch_steps - self.last_steps)
+            images = min((batch + 1) * self.batch_size, self.epoch_size)
+            correct = logs["accuracy"] * images
+            accuracy = (correct - self.correct) / (images - self.images)
             print(f"step {self.steps:5d}  training accuracy {accuracy:7.2%}", flush=True)
-            self.last_steps, self.last_accuracy = self.epoch_steps, logs["accuracy"]
+            self.images, self.correct = images, correct

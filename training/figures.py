@@ -23,7 +23,7 @@ def draw_curves(history_path):
             (metric, "training", "o-"),
             (f"val_{metric}", "validation", "s--"),
         ]:
-            if column in rows[0]:
+            if rows[0][column] != "NA":
                 axes.plot(epochs, [scale * float(row[column]) for row in rows], style, label=label)
         axes.set(xlabel="epoch", ylabel=unit, title=metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -123,7 +123,9 @@ def _fit(model, config, data, run, steps, steps_per_epoch):
             )
         )
     if config.log_every:
-        watchers.append(callbacks.PrintAccuracy(config.log_every))
+        watchers.append(
+            callbacks.PrintAccuracy(config.log_every, config.batch_size, len(data.train))
+        )
     if config.tensorboard:
         watchers.append(keras.callbacks.TensorBoard(run.tensorboard_path))
 

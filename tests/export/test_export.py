@@ -1,0 +1,198 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import Config
+from export import export
+from models import create_model
+from tests.conftest import PROJECT
+from tests.models.test_create_model import MODELS
+
+# Loads every model in a process that has only TensorFlow and no accelerator.
+_STRANGER = """
+import os, sys, importlib.util
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+for name in ("models", "export", "configs", "training"):
+    assert importlib.util.find_spec(name) is None, name
+import numpy as np, tensorflow as tf
+answers, images = {}, np.load("images.npz")
+for model in sys.argv[1:]:
+    signatures = tf.saved_model.load(f"saved_models/{model}/1").signatures
+    for size in ("1", "3", "1000"):
+        answer = signatures["serving_default"](rows=tf.constant(images[size]))
+        for key, value in answer.items():
+            answers[f"{model}/{size}/{key}"] = value.numpy()
+    answer = signatures["serving_bytes"](image_bytes=tf.constant(images["encoded"].tolist()))
+    for key, value in answer.items():
+        answers[f"{model}/encoded/{key}"] = value.numpy()
+np.savez("answers.npz", **answers)
+"""
+
+
+def random_model(**values):
+    model = create_model(Config(**{"units": 6} | values), classes=7)
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
+    return model
+
+
+def encode(image, form="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, form, **options)
+    return file.getvalue()
+
+
+def softmax(logits):
+    shares = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """Every model exported, and what a process without this project makes of it."""
+    folder = tmp_path_factory.mktemp("stranger")
+    random = np.random.default_rng(0)
+    images = {
+        str(size): random.integers(0, 256, (size, 28, 28)).astype(np.float32)
+        for size in (1, 3, 1000)
+    }
+    encoded = np.array([encode(image.astype(np.uint8)) for image in images["3"]], dtype="S")
+    np.savez(folder / "images.npz", encoded=encoded, **images)
+    models = {}
+    for name in MODELS:
+        models[name] = random_model(model=name)
+        export(models[name], folder / "saved_models" / name, card={})
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run(
+        [sys.executable, "-c", _STRANGER, *MODELS], cwd=folder, check=True, env=environment
+    )
+    return models, images, np.load(folder / "answers.npz")
+
+
+@pytest.mark.parametrize("size", ["1", "3", "1000"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_process_without_this_project_gets_the_live_models_answers(name, size, stranger):
+    models, images, answers = stranger
+    expected = softmax(models[name].predict(images[size], batch_size=1000, verbose=0))
+    probabilities, classes = (
+        answers[f"{name}/{size}/{key}"] for key in ("probabilities", "classes")
+    )
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(classes, probabilities.argmax(axis=-1))
+    assert (probabilities.dtype, classes.dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
+    _, _, answers = stranger
+    for key in ("probabilities", "classes"):
+        np.testing.assert_allclose(
+            answers[f"{name}/encoded/{key}"], answers[f"{name}/3/{key}"], rtol=0, atol=1e-6
+        )
+
+
+@pytest.fixture
+def exported(tmp_path):
+    import tensorflow as tf
+
+    model = random_model(scan="columns", permute_seed=3)
+    return model, tf.saved_model.load(export(model, tmp_path / "lstm", card={"answer": 42}))
+
+
+def test_the_signatures_have_the_names_shapes_and_types_that_clients_know(exported):
+    import tensorflow as tf
+
+    _, loaded = exported
+    assert set(loaded.signatures) == {"serving_default", "serving_bytes"}
+    inputs = {name: f.structured_input_signature[1] for name, f in loaded.signatures.items()}
+    assert inputs["serving_default"] == {"rows": tf.TensorSpec((None, 28, 28), tf.float32, "rows")}
+    assert inputs["serving_bytes"] == {
+        "image_bytes": tf.TensorSpec((None,), tf.string, "image_bytes")
+    }
+    for signature in loaded.signatures.values():
+        outputs = {k: (v.shape.as_list(), v.dtype) for k, v in signature.structured_outputs.items()}
+        assert outputs == {
+            "probabilities": ([None, 7], tf.float32),
+            "classes": ([None], tf.int64),
+        }
+
+
+def test_colour_and_size_and_jpeg_are_brought_to_28x28_grey(exported):
+    import tensorflow as tf
+
+    model, loaded = exported
+    grey = np.zeros((56, 56), np.uint8)
+    grey[8:48, 16:40] = 200
+    small = grey[::2, ::2]
+    colour = np.stack([grey] * 3, axis=-1)
+    pictures = [encode(small), encode(colour), encode(grey, "JPEG", quality=100)]
+    answer = loaded.signatures["serving_bytes"](image_bytes=tf.constant(pictures))
+    expected = softmax(model.predict(small[np.newaxis], verbose=0))[0]
+    np.testing.assert_allclose(answer["probabilities"][0], expected, rtol=0, atol=1e-6)
+    # Shrinking softens edges, and JPEG changes pixels a little: the answer is near, not the same.
+    np.testing.assert_allclose(answer["probabilities"][1], expected, rtol=0, atol=0.05)
+    np.testing.assert_allclose(answer["probabilities"][2], expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 29, 28), (1, 28, 29), (28, 28), (1, 784)])
+def test_images_of_another_shape_are_refused(shape, exported):
+    import tensorflow as tf
+
+    _, loaded = exported
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError, TypeError)):
+        loaded.signatures["serving_default"](rows=tf.zeros(shape))
+
+
+def test_versions_count_up_and_others_files_are_left_alone(tmp_path):
+    model = random_model(model="basic_rnn")
+    assert export(model, tmp_path, card={}) == tmp_path / "1"
+    (tmp_path / "7").mkdir()
+    (tmp_path / "notes").mkdir()
+    assert export(model, tmp_path, card={}) == tmp_path / "8"
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "7", "8", "notes"}
+
+
+def test_the_card_lies_beside_the_model(tmp_path):
+    path = export(random_model(model="basic_rnn"), tmp_path, card={"accuracy": 0.5})
+    assert json.loads((path / "model_card.json").read_text()) == {"accuracy": 0.5}
+
+
+def test_a_failed_export_leaves_no_trace(tmp_path):
+    with pytest.raises(TypeError):
+        export(random_model(model="basic_rnn"), tmp_path, card={"not json": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["_write", "_rename_to_next_version"])
+def test_an_export_killed_with_9_leaves_the_last_good_version(moment, tmp_path):
+    import tensorflow as tf
+
+    model = random_model(model="basic_rnn")
+    model.save(tmp_path / "model.keras")
+    export(model, tmp_path / "versions", card={})
+    # Dies at the worst moment: all is written, but not yet in place.
+    script = f"""
+import os, keras, models
+from export import saved_model
+done = saved_model.{moment}
+def die(*arguments):
+    "{moment}" == "_write" and done(*arguments)
+    os.kill(os.getpid(), 9)
+saved_model.{moment} = die
+saved_model.export(keras.models.load_model("model.keras"), "versions", card={{}})
+"""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    versions = [p.name for p in (tmp_path / "versions").iterdir() if p.name.isdecimal()]
+    assert versions == ["1"]
+    loaded = tf.saved_model.load(tmp_path / "versions" / "1")
+    assert loaded.signatures["serving_default"](rows=tf.zeros((2, 28, 28)))["classes"].shape == 2
+    assert export(model, tmp_path / "versions", card={}) == tmp_path / "versions" / "2"

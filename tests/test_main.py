@@ -1,0 +1,210 @@
+"""The program itself: what it leaves behind, and what it says to a mistake."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import PROJECT, assert_one_line_error
+
+SMALL = ("--units=5", "--epochs=1")
+
+
+def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(run_main, tmp_path):
+    result = run_main("--model=peephole_lstm", "--name=first", *SMALL)
+    assert result.status == 0
+    metrics = json.loads((tmp_path / "runs/first/metrics.json").read_text())
+    assert metrics["test"]["images"] == 360
+    assert 0 <= metrics["test"]["accuracy"] <= 1
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith(f"done: {metrics['test']['accuracy']:.2%} of 360 test images right")
+    assert "dataset: digits (scikit-learn): 1,318 training, 119 validation" in result.stdout
+    card = json.loads((tmp_path / "saved_models/peephole_lstm/1/model_card.json").read_text())
+    assert card["metrics"] == metrics
+    assert "--model=peephole_lstm\n" in card["flags"]
+    assert card["run"] == "first"
+
+
+def test_a_run_can_be_evaluated_and_exported_again(run_main, tmp_path):
+    run_main("--model=bidirectional_lstm", "--name=first", *SMALL)
+    evaluated = run_main("--mode=evaluate", "--run=runs/first")
+    assert evaluated.status == 0
+    metrics = json.loads((tmp_path / "runs/first/metrics.json").read_text())
+    again = json.loads((tmp_path / "runs/first/evaluations/digits.json").read_text())
+    assert again == metrics["test"]
+    assert f"done: {again['accuracy']:.2%} of 360 digits test images right" in evaluated.stdout
+    exported = run_main("--mode=export", "--run=runs/first")
+    assert exported.stdout.splitlines()[-1] == "done: SavedModel: saved_models/bidirectional_lstm/2"
+
+
+def test_a_runs_flag_file_repeats_it_to_the_same_weights(run_main, tmp_path):
+    import keras
+
+    run_main("--name=first", "--seed=3", "--dropout=0.2", *SMALL)
+    run_main("--flagfile=runs/first/flags.txt", "--name=again")
+    first, again = (
+        keras.models.load_model(tmp_path / "runs" / name / "model.keras").get_weights()
+        for name in ("first", "again")
+    )
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_main):
+    result = call_main("--help")
+    for text in (
+        *(
+            "--model: The network that reads the rows. Expects one of basic_rnn, lstm",
+            "--units: ",
+            "an integer, at least 1",
+            "(default: '128')",
+        ),
+        *("--learning_rate: ", "--run: ", "--mode: <train|evaluate|export>"),
+    ):
+        assert text in " ".join(result.stdout.split())
+    check = (
+        "import sys, main; assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", check], cwd=PROJECT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--model=transformer", ["--model=transformer", "one of basic_rnn, lstm"]),
+        ("--units=-3", ["--units=-3", "an integer, at least 1"]),
+        ("--layers=0", ["--layers=0", "at least 1"]),
+        ("--batch_size=0", ["--batch_size=0", "at least 1"]),
+        ("--epochs=-1", ["--epochs=-1", "at least 1"]),
+        ("--validation_size=-5", ["--validation_size=-5", "at least 0"]),
+        ("--learning_rate=nan", ["--learning_rate=nan", "a number"]),
+        ("--dropout=1", ["--dropout=1.0", "below 1"]),
+        ("--scan=diagonal", ["--scan=diagonal", "rows, columns, pixels"]),
+        ("--optimizer=adm", ["--optimizer=adm", "adam, adamw"]),
+        ("--read_out=backward", ["--read_out=backward", "bidirectional"]),
+        ("--mode=evaluate", ["--mode=evaluate", "--run=FOLDER"]),
+        ("--mode=export", ["--mode=export", "--run=FOLDER"]),
+        ("lstm", ["'lstm'", "only flags"]),
+    ],
+)
+def test_a_mistaken_flag_is_told_in_one_line_at_once(flag, expected, call_main, tmp_path):
+    result = call_main(flag)
+    assert result.status == 1
+    assert_one_line_error(result, *expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--unit=5", "Unknown command line flag 'unit'. Did you mean: units ?"),
+        ("--units=many", "flag --units=many"),
+        ("--mode=trian", "value should be one of <train|evaluate|export>"),
+        ("--flagfile=nowhere.flags", "nowhere.flags"),
+    ],
+)
+def test_a_flag_that_cannot_be_parsed_is_told_without_traceback(flag, expected, call_main):
+    result = call_main(flag)
+    assert result.status == 1
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--dataset=mnst"], ["--dataset=mnst", "auto, digits"]),
+        (["--dataset=cifar10"], ["--dataset=cifar10", "(32, 32, 3)"]),
+        (["--dataset=mnist", "--mnist_dir=nowhere"], ["nowhere", "is not there"]),
+        (["--validation_size=1437"], ["--validation_size=1437", "at most 1436"]),
+        (["--runs_dir=file/runs"], ["file", "Not a directory"]),
+        (["--mode=evaluate", "--run=runs/none"], ["runs/none", "is not there", "train one first"]),
+        (["--mode=export", "--run=."], ["flags.txt is not there"]),
+    ],
+)
+def test_a_mistaken_place_or_name_is_told_in_one_line(flags, expected, run_main, tmp_path):
+    (tmp_path / "file").touch()
+    result = run_main(*flags, *SMALL)
+    assert result.status == 1
+    assert_one_line_error(result, *expected)
+    assert {path.name for path in tmp_path.iterdir()} <= {"file"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("flag", ["--runs_dir", "--saved_models_dir", "--data_dir"])
+def test_a_folder_that_may_not_be_written_to_is_told_in_one_line(flag, run_main, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    dataset = "--dataset=mnist" if flag == "--data_dir" else "--dataset=digits"
+    result = run_main(f"{flag}=locked", dataset, *SMALL)
+    assert result.status == 1
+    assert_one_line_error(result, "locked")
+
+
+def test_an_existing_run_is_refused_and_kept(run_main, tmp_path):
+    run_main("--name=first", *SMALL)
+    before = {p: p.read_bytes() for p in (tmp_path / "runs/first").iterdir()}
+    result = run_main("--name=first", *SMALL)
+    assert result.status == 1
+    assert_one_line_error(result, "runs/first exists", "--name")
+    assert {p: p.read_bytes() for p in (tmp_path / "runs/first").iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "garbage"])
+def test_a_damaged_run_is_told_in_one_line(damage, run_main, tmp_path):
+    run_main("--name=first", *SMALL)
+    path = tmp_path / "runs/first/model.keras"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        path.write_bytes(b"garbage")
+    result = run_main("--mode=evaluate", "--run=runs/first")
+    assert result.status == 1
+    assert_one_line_error(result, "runs/first/model.keras")
+
+
+def start_main(tmp_path, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, PROJECT / "main.py", "--dataset=digits", "--units=5", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_ctrl_c_keeps_the_weights_and_says_where(tmp_path, run_main):
+    process = start_main(tmp_path, "--epochs=100000", "--name=first", "--batch_size=2")
+    for line in process.stdout:
+        if line.startswith("Epoch 2"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "interrupted after " in stderr.splitlines()[-1]
+    assert "python main.py --mode=evaluate --run=runs/first" in stderr.splitlines()[-1]
+    assert run_main("--mode=evaluate", "--run=runs/first").status == 0
+    assert run_main("--mode=export", "--run=runs/first").status == 0
+
+
+def test_a_disk_that_takes_no_more_is_told_in_one_line_and_the_last_model_stays(tmp_path, run_main):
+    def small_files_only():
+        # The closest to a full disk that needs no privilege: no file may grow beyond 60 kB.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    process = start_main(tmp_path, "--epochs=1", "--name=first", preexec_fn=small_files_only)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in stderr
+    assert [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert not list(pathlib.Path(tmp_path).rglob(".incomplete*"))
+    assert run_main("--mode=evaluate", "--run=runs/first").status == 0

@@ -1,0 +1,198 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from configs import Config, UserError, read_flags
+from training import Run, evaluate, train
+
+# 37 training images in batches of 10: 4 steps an epoch.
+TINY = Config(model="basic_rnn", units=5, epochs=3, batch_size=10, learning_rate=0.01)
+
+
+def weights(run):
+    return run.load_model().get_weights()
+
+
+def replace(**values):
+    return Config(**vars(TINY) | values)
+
+
+def test_a_run_leaves_everything_it_promises(data, tmp_path):
+    run = train(replace(dataset="auto"), tmp_path / "runs" / "first", data)
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {
+        *("flags.txt", "history.csv", "metrics.json", "model.keras"),
+        *("curves.png", "confusion.png", "mistakes.png"),
+    }
+    with open(run.history_path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert {"accuracy", "loss", "val_accuracy", "val_loss"} < set(rows[0])
+    for picture in run.folder.glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_metrics_count_every_test_image_and_are_right(data, tmp_path):
+    run = train(replace(dataset="auto"), tmp_path / "run", data)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    logits = run.load_model().predict(data.test.images, verbose=0)
+    predictions = logits.argmax(axis=-1)
+    test = metrics["test"]
+    assert test["images"] == 23
+    assert test["accuracy"] == np.mean(predictions == data.test.labels)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert test["loss"] == pytest.approx(
+        -log_probabilities[range(23), data.test.labels].mean(), 1e-5
+    )
+    for row in test["per_class"]:
+        of_class, said = data.test.labels == row["class"], predictions == row["class"]
+        hits = np.sum(of_class & said)
+        assert row["images"] == of_class.sum()
+        assert row["recall"] == pytest.approx(hits / of_class.sum())
+        assert row["precision"] == pytest.approx(hits / max(said.sum(), 1))
+    assert np.sum(test["confusion"]) == 23
+    assert metrics["training"]["steps"] == 12
+    assert metrics["training"]["images"] == 3 * 37
+    assert metrics["parameters"] == 5 * (28 + 5 + 1) + 7 * (5 + 1)
+    assert metrics["dataset"] == {
+        "requested": "auto",
+        "name": "random",
+        "source": "drawn at random",
+        "classes": 7,
+        "train": 37,
+        "validation": 11,
+        "test": 23,
+        "sha256": data.checksum(),
+    }
+    assert metrics["versions"]["keras"] == keras.__version__
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(data, tmp_path):
+    config = replace(model="peephole_lstm", dropout=0.3, layers=2)
+    first, again = (weights(train(config, tmp_path / name, data)) for name in ("first", "again"))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    another = weights(train(replace(**vars(config) | {"seed": 1}), tmp_path / "another", data))
+    assert not any(np.array_equal(one, other) for one, other in zip(first, another, strict=True))
+
+
+def test_the_flags_of_a_run_repeat_it(data, tmp_path):
+    run = train(replace(model="custom_lstm", clip_norm=0.5), tmp_path / "run", data)
+    config = read_flags(run.flags_path)
+    assert config == replace(model="custom_lstm", clip_norm=0.5, dataset="random")
+    repeated = train(config, tmp_path / "repeated", data)
+    for one, other in zip(weights(run), weights(repeated), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_replace_epochs_even_in_the_middle_of_one(data, tmp_path):
+    run = train(replace(steps=6, epochs=50), tmp_path / "run", data)
+    assert run.metrics()["training"]["steps"] == 6
+    assert run.metrics()["training"]["images"] == 37 + 20
+    other = train(replace(steps=7), tmp_path / "other", data)
+    assert not np.array_equal(weights(run)[0], weights(other)[0])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
+def test_every_optimizer_changes_every_weight(optimizer, data, tmp_path):
+    from models import create_model
+
+    config = replace(optimizer=optimizer, epochs=1, clip_norm=1.0, schedule="cosine")
+    keras.utils.set_random_seed(config.seed)
+    before = create_model(config, data.classes).get_weights()
+    after = weights(train(config, tmp_path / "run", data))
+    for old, new in zip(before, after, strict=True):
+        assert np.all(np.isfinite(new))
+        assert not np.array_equal(old, new)
+
+
+def test_clipping_bounds_the_step_by_the_global_norm(data, tmp_path):
+    values = {"optimizer": "sgd", "learning_rate": 1.0, "steps": 1}
+    before = train(replace(**values | {"learning_rate": 1e-12}), tmp_path / "still", data)
+    after = train(replace(clip_norm=0.01, **values), tmp_path / "clipped", data)
+    changes = [new - old for old, new in zip(weights(before), weights(after), strict=True)]
+    norm = np.sqrt(sum(np.sum(change**2) for change in changes))
+    np.testing.assert_allclose(norm, 0.01, rtol=1e-3)
+
+
+def test_the_cosine_schedule_ends_at_zero(data, tmp_path):
+    run = train(replace(schedule="cosine"), tmp_path / "run", data)
+    optimizer = run.load_model().optimizer
+    assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+    assert int(optimizer.iterations) == 12
+
+
+def test_early_stopping_keeps_the_weights_with_the_best_validation_loss(data, tmp_path):
+    config = replace(epochs=40, learning_rate=0.1, early_stopping_patience=2)
+    run = train(config, tmp_path / "run", data)
+    with open(run.history_path, newline="") as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert len(losses) < 40
+    assert len(losses) == np.argmin(losses) + 1 + 2
+    assert evaluate(run.load_model(), data.validation).loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_training_on_all_images_needs_no_validation(data, tmp_path):
+    from dataclasses import replace as replaced
+
+    everything = replaced(data, validation=data.validation[:0])
+    run = train(TINY, tmp_path / "run", everything)
+    assert run.metrics()["dataset"]["validation"] == 0
+
+
+def test_the_tutorials_prints_show_the_accuracy_of_the_steps_since_the_last(data, tmp_path, capsys):
+    # At a learning rate of next to nothing the accuracy of 2 steps can be computed afterwards.
+    config = replace(learning_rate=1e-12, log_every=2, epochs=2)
+    run = train(config, tmp_path / "run", data)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert [int(line.split()[1]) for line in lines] == [2, 4, 6, 8]
+
+    from datasets.batches import shuffled_batches
+
+    model, right = run.load_model(), []
+    for images, labels in shuffled_batches(data.train, 10, config.seed).take(8).as_numpy_iterator():
+        right.append(model.predict(images, verbose=0).argmax(axis=-1) == labels)
+    for line, pair in zip(lines, [(0, 1), (2, 3), (4, 5), (6, 7)], strict=True):
+        expected = np.mean(np.concatenate([right[step] for step in pair]))
+        assert float(line.split()[-1].rstrip("%")) == pytest.approx(100 * expected, abs=0.01)
+
+
+def test_tensorboard_logs_lie_in_the_run(data, tmp_path):
+    run = train(replace(tensorboard=True, epochs=1), tmp_path / "run", data)
+    assert list(run.tensorboard_path.rglob("events.out.tfevents.*"))
+
+
+def test_an_existing_folder_is_refused_and_left_as_it_is(data, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="exists; expected the name of a new run"):
+        train(TINY, folder, data)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_a_class_the_model_does_not_know_is_refused(data, tmp_path):
+    run = train(replace(epochs=1), tmp_path / "run", data)
+    from tests.conftest import random_split
+
+    with pytest.raises(UserError, match="classes up to 8, the model knows 7"):
+        evaluate(run.load_model(), random_split(9, classes=9, seed=0))
+
+
+def test_evaluation_does_not_depend_on_the_order_of_the_images(data, tmp_path):
+    model = train(replace(epochs=1), tmp_path / "run", data).load_model()
+    forward, backward = evaluate(model, data.test), evaluate(model, data.test[::-1])
+    assert forward.accuracy == backward.accuracy
+    assert forward.loss == pytest.approx(backward.loss, 1e-6)
+
+
+def test_a_failed_write_leaves_the_old_file(data, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run")
+    run.save_metrics({"accuracy": 0.5})
+    with pytest.raises(TypeError):
+        run.save_metrics({"accuracy": object()})
+    assert run.metrics() == {"accuracy": 0.5}
+    assert [path.name for path in run.folder.iterdir()] == ["metrics.json"]
