@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -40,10 +41,13 @@ def draw_confusion(evaluation):
     side = max(5.0, 0.52 * classes)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="share of the true class", fraction=0.046)
+    # A power of the share, so that one mistake in a hundred is seen as well.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.3, vmin=0, vmax=1))
+    figure.colorbar(
+        image, label="share of the true class", fraction=0.046, ticks=[0, 0.01, 0.1, 0.5, 1]
+    )
     for true, predicted in np.argwhere(counts):
-        colour = "white" if shares[true, predicted] > 0.5 else "black"
+        colour = "white" if shares[true, predicted] > 0.1 else "black"
         text = counts[true, predicted]
         axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set(
@@ -51,7 +55,7 @@ def draw_confusion(evaluation):
         yticks=range(classes),
         xlabel="predicted class",
         ylabel="true class",
-        title=f"{evaluation.accuracy:.2%} of {len(evaluation.labels):,} test images",
+        title=f"{evaluation.accuracy:.2%} of {len(evaluation.labels):,} test images right",
     )
     return figure
 
@@ -65,11 +69,11 @@ def draw_mistakes(evaluation, images):
     figure.suptitle(
         f"The most confident of {len(wrong):,} mistakes (true → predicted, probability)"
     )
-    grid = figure.subplots(_MISTAKES_DOWN, _MISTAKES_ACROSS).flat
+    grid = figure.subplots(_MISTAKES_DOWN, _MISTAKES_ACROSS).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, index in zip(grid, surest, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
         true, predicted = evaluation.labels[index], evaluation.predictions[index]
-        axes.set_title(f"{true} → {predicted}  {confidence[index]:.0%}", fontsize=9)
+        axes.set_title(f"{true} → {predicted}  {confidence[index]:.1%}", fontsize=9)
     return figure

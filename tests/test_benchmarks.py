@@ -1,0 +1,35 @@
+"""The benchmarks run, and print what they promise. How fast is not a test's business."""
+
+import json
+import re
+import subprocess
+import sys
+
+from tests.conftest import PROJECT
+
+
+def run_benchmark(name, *arguments):
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--dataset=digits", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(tmp_path):
+    (tmp_path / "tiny.flags").write_text("--model=basic_rnn\n--units=3\n--epochs=1\n")
+    flags = [f"--flag_files={tmp_path}/tiny.flags", "--seeds=2", f"--results_dir={tmp_path}/runs"]
+    table = run_benchmark("accuracy", *flags)
+    paths = sorted((tmp_path / "runs").glob("*/metrics.json"))
+    first, second = (100 * json.loads(p.read_text())["test"]["accuracy"] for p in paths)
+    assert f"| {(first + second) / 2:.2f} ± {abs(first - second) / 2**0.5:.2f} % " in table
+    assert f"| {first:.2f}, {second:.2f} |" in table
+    times = [path.stat().st_mtime_ns for path in paths]
+    assert run_benchmark("accuracy", *flags) == table
+    assert [path.stat().st_mtime_ns for path in paths] == times
+
+
+def test_the_pipeline_is_compared_with_training():
+    output = run_benchmark("pipeline", "--model=basic_rnn", "--units=3", "--batch_size=16")
+    pipeline, training, ratio = (
+        float(re.search(rf"{name} +([\d,]+)", output)[1].replace(",", ""))
+        for name in ("pipeline alone", "basic_rnn", "ratio")
+    )
+    assert min(pipeline, training, ratio) > 0
