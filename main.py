@@ -44,10 +44,7 @@ def train():
     test = run.metrics()["test"]
     print(f"pictures: {run.folder}/curves.png, confusion.png, mistakes.png")
     print(f"SavedModel: {version}")
-    print(
-        f"done: {test['accuracy']:.2%} of {test['images']:,} test images right "
-        f"(loss {test['loss']:.4f}), everything in {run.folder}"
-    )
+    print(f"done: {test['accuracy']:.2%} of {test['images']:,} test images right, see {run.folder}")
 
 
 def evaluate():
@@ -59,10 +56,8 @@ def evaluate():
     data = datasets.load(config_from_flags(base=run.config()))
     evaluation = training.evaluate(run.load_model(), data.test)
     path = run.save_evaluation(data.name, evaluation.metrics())
-    print(
-        f"done: {evaluation.accuracy:.2%} of {len(data.test):,} {data.name} test images "
-        f"right (loss {evaluation.loss:.4f}), details in {path}"
-    )
+    right = f"{evaluation.accuracy:.2%} of {len(data.test):,} {data.name} test images right"
+    print(f"done: {right}, see {path}")
 
 
 def export():
@@ -75,11 +70,8 @@ def export():
 def _export(run):
     import export
 
-    config = run.config()
-    card = {"run": run.folder.name, "flags": run.flags_path.read_text(), "metrics": run.metrics()}
-    return export.export(
-        run.load_model(), pathlib.Path(FLAGS.saved_models_dir) / config.model, card
-    )
+    folder = pathlib.Path(FLAGS.saved_models_dir) / run.config().model
+    return export.export(run.load_model(), folder, run.card())
 
 
 if __name__ == "__main__":

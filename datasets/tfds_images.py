@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import sys
 import tempfile
 import threading
 
@@ -113,10 +114,8 @@ def _prepare_from_files(builder, folder):
 
     # TFDS unpacks under the file's bare name and reuses what it finds there: give it a fresh place.
     with tempfile.TemporaryDirectory() as unpacked:
-        builder.download_and_prepare(
-            download_dir=unpacked,
-            download_config=tfds.download.DownloadConfig(manual_dir=folder),
-        )
+        config = tfds.download.DownloadConfig(manual_dir=folder)
+        _prepare(builder, download_dir=unpacked, download_config=config)
 
 
 def _download(builder, name):
@@ -129,13 +128,30 @@ def _download(builder, name):
     if silent:
         raise Unavailable(name, f"{where} {silent} does not answer")
     try:
-        builder.download_and_prepare()
+        _prepare(builder)
     except (requests.RequestException, tfds.download.DownloadError) as error:
         raise Unavailable(name, f"{where} the download failed ({error})") from error
-    except tfds.download.NonMatchingChecksumError as error:
+    except tfds.download.download_manager.NonMatchingChecksumError as error:
         raise UserError(
             f"--dataset={name}: a downloaded file is damaged ({error}); expected the published "
             "checksum; remove the file and try again"
+        ) from error
+
+
+def _prepare(builder, **how):
+    """Let TFDS prepare a dataset; it does so aside and renames, so nothing half-done stays."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        builder.download_and_prepare(**how)
+    except (RuntimeError, tf.errors.OpError) as error:
+        # How a disk that is full, or may not be written to, reaches us through TensorFlow.
+        problem = str(error).splitlines()[0]
+        raise OSError(
+            None, f"preparing {builder.name} failed ({problem})", builder.data_dir
         ) from error
 
 

@@ -19,6 +19,9 @@ def replacing(path):
     try:
         yield aside
         os.replace(aside, path)
+    except OSError as error:
+        # The libraries that write do not always say where, nor why in the system's words.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -91,6 +94,14 @@ class Run:
         """The result, or `None` if the run did not finish."""
         path = self.folder / "metrics.json"
         return json.loads(path.read_text()) if path.is_file() else None
+
+    def card(self):
+        """What is known of the model, as JSON-ready values."""
+        return {
+            "run": self.folder.name,
+            "flags": self.flags_path.read_text(),
+            "metrics": self.metrics(),
+        }
 
     def save_config(self, config):
         """Write `flags.txt`."""

@@ -1,3 +1,4 @@
+import http.server
 import os
 import shutil
 import socket
@@ -46,6 +47,33 @@ def silent_network(monkeypatch):
     server.close()
     for connection in held:
         connection.close()
+
+
+@pytest.fixture
+def network_that_answers(monkeypatch):
+    """Answer every download with a status and a body, by standing in as the HTTP proxy."""
+
+    def answer(status, body):
+        class Proxy(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *arguments):
+                pass
+
+        # Never shut down: TFDS's other downloads would try again for minutes.
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+
+    return answer
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +213,21 @@ def test_without_network_only_auto_falls_back_and_says_why(no_network, tmp_path)
     assert "because it is not prepared in" in data.source
     assert "does not answer" in data.source
     with pytest.raises(tfds_images.Unavailable, match="--data_dir=DIR"):
+        load(Config(dataset="kmnist", data_dir=str(tmp_path)))
+
+
+def test_a_damaged_download_is_refused_by_its_checksum(network_that_answers, tmp_path):
+    network_that_answers(200, b"not the images you are looking for")
+    with pytest.raises(UserError, match=r"kmnist: a downloaded file is damaged .*ubyte.gz"):
+        load(Config(dataset="kmnist", data_dir=str(tmp_path)))
+    assert not list(tmp_path.glob("kmnist/[0-9]*"))
+
+
+def test_a_failing_download_is_told_with_the_ways_out(network_that_answers, tmp_path):
+    network_that_answers(404, b"gone")
+    with pytest.raises(
+        tfds_images.Unavailable, match=r"the download failed .*404.*--dataset=digits"
+    ):
         load(Config(dataset="kmnist", data_dir=str(tmp_path)))
 
 
