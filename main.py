@@ -1,9 +1,7 @@
 """Train, evaluate and export RNNs that read an image row by row.
 
 python main.py --model=lstm --dataset=mnist --epochs=10
-python main.py --flagfile=configs/peephole_lstm.flags
 python main.py --mode=evaluate --run=runs/NAME
-python main.py --mode=export --run=runs/NAME
 """
 
 import pathlib
@@ -15,7 +13,7 @@ from configs import UserError, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mode", "train", ["train", "evaluate", "export"], "What to do.")
-flags.DEFINE_string("name", None, "Name of the new run (default: model, dataset and time).")
+flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
 flags.DEFINE_string("run", None, "Folder of the run to evaluate or export.")
 flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
 flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
@@ -38,10 +36,16 @@ def train():
     data = datasets.load(config)
     import training
 
-    name = FLAGS.name or f"{config.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name, data)
-    version = _export(run)
+    folder = pathlib.Path(FLAGS.runs_dir) / (
+        FLAGS.name or time.strftime(f"{config.model}-%Y%m%d-%H%M%S")
+    )
+    run = training.train(config, folder, data)
     test = run.metrics()["test"]
+    try:
+        version = _export(run)
+    except OSError as error:
+        again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
+        raise UserError(f"{error}; the run is finished and kept; expected {again}") from error
     print(f"pictures: {run.folder}/curves.png, confusion.png, mistakes.png")
     print(f"SavedModel: {version}")
     print(f"done: {test['accuracy']:.2%} of {test['images']:,} test images right, see {run.folder}")
@@ -56,8 +60,8 @@ def evaluate():
     data = datasets.load(config_from_flags(base=run.config()))
     evaluation = training.evaluate(run.load_model(), data.test)
     path = run.save_evaluation(data.name, evaluation.metrics())
-    right = f"{evaluation.accuracy:.2%} of {len(data.test):,} {data.name} test images right"
-    print(f"done: {right}, see {path}")
+    images = f"{len(data.test):,} {data.name} test images"
+    print(f"done: {evaluation.accuracy:.2%} of {images} right, see {path}")
 
 
 def export():
