@@ -1,7 +1,6 @@
 """Train, evaluate and export RNNs that read an image row by row.
 
 python main.py --model=lstm --dataset=mnist --epochs=10
-python main.py --mode=evaluate --run=runs/NAME
 """
 
 import pathlib
@@ -9,7 +8,7 @@ import time
 
 from absl import flags
 
-from configs import UserError, config_from_flags, define_flags, run_script
+from configs import UserError, config_from_flags, define_flags, override, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mode", "train", ["train", "evaluate", "export"], "What to do.")
@@ -36,10 +35,8 @@ def train():
     data = datasets.load(config)
     import training
 
-    folder = pathlib.Path(FLAGS.runs_dir) / (
-        FLAGS.name or time.strftime(f"{config.model}-%Y%m%d-%H%M%S")
-    )
-    run = training.train(config, folder, data)
+    name = FLAGS.name or time.strftime(f"{config.model}-%Y%m%d-%H%M%S")
+    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name, data)
     test = run.metrics()["test"]
     try:
         version = _export(run)
@@ -53,14 +50,12 @@ def train():
 
 def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
-    import datasets
     import training
 
     run = training.Run.open(FLAGS.run)
-    data = datasets.load(config_from_flags(base=run.config()))
-    evaluation = training.evaluate(run.load_model(), data.test)
-    path = run.save_evaluation(data.name, evaluation.metrics())
-    images = f"{len(data.test):,} {data.name} test images"
+    config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
+    evaluation, path = training.evaluate_run(run, config)
+    images = f"{len(evaluation.labels):,} {path.stem} test images"
     print(f"done: {evaluation.accuracy:.2%} of {images} right, see {path}")
 
 
@@ -68,7 +63,9 @@ def export():
     """Export a run again, as the next version."""
     import training
 
-    print(f"done: SavedModel: {_export(training.Run.open(FLAGS.run))}")
+    run = training.Run.open(FLAGS.run)
+    override(run.config(), ())
+    print(f"done: SavedModel: {_export(run)}")
 
 
 def _export(run):

@@ -19,7 +19,7 @@ import sys
 
 from absl import flags
 
-from configs import Config, UserError, define_flags, run_script
+from configs import UserError, define_flags, given_flags, read_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("flag_files", None, "The flag files, separated by commas.", required=True)
@@ -28,11 +28,13 @@ flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the p
 flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
 define_flags()
 
-_PROJECT = pathlib.Path(__file__).parent.parent
+_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
 
 
 def main():
     """Run what is missing, then print the table."""
+    if "seed" in given_flags():
+        raise UserError(f"--seed={FLAGS.seed}: the seeds are 0, 1, 2, ...; expected --seeds=NUMBER")
     runs = [(flag_file, seed) for seed in range(FLAGS.seeds) for flag_file in FLAGS.flag_files]
     with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
         done = dict(zip(runs, pool.map(lambda run: _metrics(*run), runs), strict=True))
@@ -57,17 +59,21 @@ def _metrics(flag_file, seed):
     results = pathlib.Path(FLAGS.results_dir).absolute()
     name = f"{pathlib.Path(flag_file).with_suffix('').as_posix().replace('/', '-')}-seed{seed}"
     path = results / name / "metrics.json"
-    if not path.is_file():
+    config = dataclasses.replace(read_flags(flag_file), **given_flags() | {"seed": seed})
+    if path.is_file():
+        done = dataclasses.replace(read_flags(path.with_name("flags.txt")), dataset=config.dataset)
+        if done != config:
+            raise UserError(f"{path.parent} had other flags; expected a new --results_dir")
+    else:
         shutil.rmtree(path.parent, ignore_errors=True)  # What a killed run has left.
-        given = [field.name for field in dataclasses.fields(Config) if FLAGS[field.name].present]
         command = [
-            *(sys.executable, "main.py", f"--flagfile={flag_file}", f"--seed={seed}"),
-            *(FLAGS[flag].serialize() for flag in given),
+            *(sys.executable, str(_MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
+            *(FLAGS[flag].serialize() for flag in given_flags()),
             *(f"--name={name}", f"--runs_dir={results}", f"--saved_models_dir={results}/exported"),
         ]
         threads = str(max(1, os.cpu_count() // FLAGS.jobs))
         limits = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
-        done = subprocess.run(command, cwd=_PROJECT, env=os.environ | limits, stdout=sys.stderr)
+        done = subprocess.run(command, env=os.environ | limits, stdout=sys.stderr)
         if done.returncode:
             raise UserError(f"{' '.join(command)} failed; expected a run: see its message above")
     return json.loads(path.read_text())

@@ -2,8 +2,9 @@
 
     python -m benchmarks.pipeline --dataset=mnist
 
-Takes turns, several times over: the training batches alone, and training LSTM-128 on them with
-Keras's `fit`. The ratio must be large, or training would wait for its data.
+Takes turns, several times over: the training batches alone, and training the model the flags name
+(LSTM-128 by default) on them with Keras's `fit`. The ratio must be large, or training would wait
+for its data.
 """
 
 import math
@@ -13,7 +14,7 @@ import time
 from configs import config_from_flags, define_flags, run_script
 
 REPETITIONS = 5
-STEPS = 100
+MOST_STEPS = 100  # of training in one turn
 
 define_flags()
 
@@ -32,14 +33,15 @@ def main():
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     # Two epochs at a time for the pipeline, so that drawing a new order is paid for as well.
     epoch = math.ceil(len(data.train) / config.batch_size)
+    steps = min(MOST_STEPS, epoch - 1)  # Full batches alone.
     batches = shuffled_batches(data.train, config.batch_size, config.seed)
 
     def deliver():
         return sum(len(labels) for _, labels in batches.take(2 * epoch))
 
     def learn():
-        model.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0)
-        return STEPS * config.batch_size
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return steps * config.batch_size
 
     learn()  # Compiles the training step.
     rates = {deliver: [], learn: []}

@@ -2,7 +2,15 @@
 
 from configs.config import Config
 from configs.errors import UserError
-from configs.flags import config_from_flags, define_flags, format_flags, read_flags, run_script
+from configs.flags import (
+    config_from_flags,
+    define_flags,
+    format_flags,
+    given_flags,
+    override,
+    read_flags,
+    run_script,
+)
 
 __all__ = [
     "Config",
@@ -10,6 +18,8 @@ __all__ = [
     "config_from_flags",
     "define_flags",
     "format_flags",
+    "given_flags",
+    "override",
     "read_flags",
     "run_script",
 ]

@@ -4,6 +4,5 @@
 class UserError(Exception):
     """A mistake of the user, told in one line: what was given, what is expected, how to fix it.
 
-    The scripts print the message and exit with status 1; every other exception is a bug of ours
-    and keeps its traceback.
+    The scripts print the message and exit with status 1.
     """

@@ -1,6 +1,7 @@
 """`Config` on the command line: flags from the fields, flag files from the values."""
 
 import dataclasses
+import errno
 import os
 import sys
 
@@ -28,19 +29,36 @@ def define_flags(flag_values=flags.FLAGS):
         define(field.name, field.default, text, flag_values=flag_values)
 
 
-def config_from_flags(flag_values=flags.FLAGS, base=None):
-    """Build a `Config` from parsed flags.
+def config_from_flags(flag_values=flags.FLAGS):
+    """Build a `Config` from parsed flags."""
+    return Config(**{f.name: flag_values[f.name].value for f in dataclasses.fields(Config)})
+
+
+def override(config, replaceable, flag_values=flags.FLAGS):
+    """Replace values of a `Config` by the flags given explicitly.
 
     Args:
+        config: The `Config` to start from.
+        replaceable: Names of the fields that may be replaced.
         flag_values: The parsed flags.
-        base: A `Config` to start from: only flags given explicitly replace its values.
+
+    Raises:
+        UserError: If a flag of another field was given.
     """
-    given = {
-        field.name: flag_values[field.name].value
-        for field in dataclasses.fields(Config)
-        if base is None or flag_values[field.name].present
-    }
-    return dataclasses.replace(base, **given) if base else Config(**given)
+    given = given_flags(flag_values)
+    for name in given:
+        if name not in replaceable:
+            expected = ", ".join(f"--{name}" for name in replaceable) or "no flag of a model or run"
+            raise UserError(
+                f"--{name} is part of the run and cannot be changed; expected {expected}"
+            )
+    return dataclasses.replace(config, **given)
+
+
+def given_flags(flag_values=flags.FLAGS):
+    """The names and values of the `Config` flags given explicitly."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    return {name: flag_values[name].value for name in names if flag_values[name].present}
 
 
 def format_flags(config):
@@ -49,45 +67,73 @@ def format_flags(config):
     return "".join(f"--{name}={value}\n" for name, value in values.items() if value is not None)
 
 
-def read_flags(path):
+def read_flags(path, required=()):
     """Read a `Config` from a flag file.
 
+    Args:
+        path: The flag file.
+        required: Names of the fields that the file must set.
+
     Raises:
-        UserError: If the file cannot be read or holds an unknown flag or a bad value.
+        UserError: If the file cannot be read, holds anything but flags or a bad value, or lacks a
+            required one.
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     try:
-        flag_values(["", f"--flagfile={path}"])
-    except flags.Error as error:
+        rest = flag_values(["", f"--flagfile={path}"])[1:]
+        if rest:
+            raise UserError(f"{rest[0]!r} is no flag")
+        missing = set(required) - set(given_flags(flag_values))
+        if missing:
+            raise UserError(f"--{min(missing)} is missing")
+        return config_from_flags(flag_values)
+    except (flags.Error, UnicodeDecodeError, UserError) as error:
         raise UserError(f"{path}: {error}; expected the flags of one run, one a line") from error
-    return config_from_flags(flag_values)
+
+
+# The errors a disk answers with: not allowed, not there, not a folder, read-only, full, failing.
+_DISK_ERRORS = {
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.EIO),
+}
 
 
 def run_script(main):
     """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
 
-    Interrupted by Ctrl-C the script exits with status 130, as a shell expects.
+    Mistakes are a flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted
+    by Ctrl-C the script exits with status 130, as a shell expects.
     """
+
+    def parse_flags(argv):
+        try:
+            rest = flags.FLAGS(argv)[1:]
+        except (flags.Error, UnicodeDecodeError) as error:
+            problem = " ".join(str(error).split())
+            sys.exit(f"error: {problem}; expected flags as listed by {argv[0]} --help")
+        if rest:
+            sys.exit(f"error: {rest[0]!r}; expected only flags, such as --model=lstm; see --help")
 
     def guarded_main(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)
-        if argv[1:]:
-            sys.exit(f"error: {argv[1]!r}: expected only flags, such as --model=lstm; see --help")
         try:
             main()
         except UserError as error:
             sys.exit(f"error: {error}")
         except OSError as error:
-            # The disk's answers: not writable, full, not a folder.
+            if error.errno not in _DISK_ERRORS:
+                raise
             place = f"{error.filename}: " if error.filename else ""
-            problem = f"{place}{error.strerror or error}"
-            sys.exit(f"error: {problem}; expected a writable place with free space")
+            sys.exit(
+                f"error: {place}{error.strerror}; expected a place that can be read and written, "
+                "with free space"
+            )
         except KeyboardInterrupt as interrupt:
             print(str(interrupt) or "interrupted", file=sys.stderr)
             sys.exit(130)
 
-    # TensorFlow's notes on drivers and Keras's on export are not for a user of these scripts.
+    # Without most of TensorFlow's notes on drivers and Keras's on export.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    app.run(guarded_main)
+    app.run(guarded_main, flags_parser=parse_flags)

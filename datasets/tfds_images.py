@@ -1,10 +1,13 @@
 """28x28 grey image sets from TensorFlow Datasets: MNIST and its family, online or from disk."""
 
+import errno
 import hashlib
 import pathlib
+import re
 import sys
 import tempfile
 import threading
+import time
 
 import numpy as np
 
@@ -12,7 +15,9 @@ from configs import UserError
 from datasets.dataset import Dataset, Split
 
 # A dead network must be noticed in seconds; TFDS alone retries for minutes.
-_PROBE_SECONDS = 3
+_PROBE_SECONDS = 2.5
+# TFDS also takes other spellings, versions and remote hubs; one name for one dataset is enough.
+_NAME = re.compile(r"[a-z0-9_]+(/[A-Za-z0-9_.-]+)?")
 
 
 class Unavailable(UserError):
@@ -50,19 +55,8 @@ def read(name, data_dir=None, mnist_dir=None):
         UserError: If the name is unknown, the images are not 28x28 and grey, or a file is damaged.
         Unavailable: If it would have to be downloaded and the network does not answer.
     """
-    # Imported here: half a second that `--dataset=digits` should not pay.
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        classes = _class_count(builder)
-    except (ValueError, KeyError) as error:
-        problem = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"--dataset={name}: {problem}; expected auto, digits, or a TFDS set "
-            "of 28x28 grey images with labels, such as mnist, fashion_mnist, kmnist, emnist/letters"
-        ) from error
-
+    builder = _find(name, data_dir)
+    classes = _class_count(builder, name)
     files = pathlib.Path(mnist_dir).expanduser() if mnist_dir and name == "mnist" else None
     if files:
         _verify_files(files, builder.url_infos)
@@ -74,21 +68,50 @@ def read(name, data_dir=None, mnist_dir=None):
     else:
         _download(builder, name)
         source = f"downloaded to {builder.data_path}"
+    if not {"train", "test"} <= set(builder.info.splits):
+        raise _unfit(name, f"it is split into {', '.join(builder.info.splits)}")
     train, test = (_read_split(builder, split) for split in ("train", "test"))
     return Dataset(name, source, classes, train=train, validation=train[:0], test=test)
 
 
-def _class_count(builder):
-    """The number of classes of a set of labelled 28x28 grey images; `ValueError` for others."""
+def _find(name, data_dir):
+    """The TFDS builder of a name."""
+    # Imported here: half a second that `--dataset=digits` should not pay.
+    import tensorflow_datasets as tfds
+
+    if not _NAME.fullmatch(name):
+        raise _unfit(name, "no TFDS dataset is spelled like that")
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except ValueError as error:
+        raise _unfit(name, str(error).splitlines()[0].rstrip(".")) from error
+    except Exception as error:  # What TFDS makes of a damaged description has no one type.
+        folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
+        paths = ", ".join(str(path) for path in folder.rglob("dataset_info.json"))
+        raise UserError(
+            f"--dataset={name}: {paths or folder} is damaged ({type(error).__name__}); expected "
+            f"what TFDS wrote; remove {folder} to prepare it anew"
+        ) from error
+
+
+def _class_count(builder, name):
+    """The number of classes, once it is sure that these are labelled 28x28 grey images."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     if not {"image", "label"} <= set(features):
-        raise ValueError(f"it has {', '.join(features)} and not image and label")
+        raise _unfit(name, f"it has {', '.join(features)} and not image and label")
     shape, label = features["image"].shape, features["label"]
     if shape != (28, 28, 1) or not isinstance(label, tfds.features.ClassLabel):
-        raise ValueError(f"its images have the shape {shape} and its labels are {label}")
+        raise _unfit(name, f"its images have the shape {shape} and its labels are {label}")
     return label.num_classes
+
+
+def _unfit(name, problem):
+    return UserError(
+        f"--dataset={name}: {problem}; expected auto, digits, or a TFDS set of 28x28 grey images "
+        "with labels and a test split, such as mnist, fashion_mnist, kmnist, emnist/letters"
+    )
 
 
 def _verify_files(folder, url_infos):
@@ -147,12 +170,10 @@ def _prepare(builder, **how):
         tfds.disable_progress_bar()
     try:
         builder.download_and_prepare(**how)
-    except (RuntimeError, tf.errors.OpError) as error:
-        # How a disk that is full, or may not be written to, reaches us through TensorFlow.
-        problem = str(error).splitlines()[0]
-        raise OSError(
-            None, f"preparing {builder.name} failed ({problem})", builder.data_dir
-        ) from error
+    except (RuntimeError, tf.errors.OpError, tfds.download.extractor.ExtractError) as error:
+        # How a disk that is full, or may not be written to, reaches us through TFDS.
+        problem = f"preparing {builder.name} failed ({str(error).splitlines()[0]})"
+        raise OSError(errno.EIO, problem, builder.data_dir) from error
 
 
 def _first_silent(urls):
@@ -172,8 +193,9 @@ def _first_silent(urls):
     probes = [threading.Thread(target=probe, args=(url,), daemon=True) for url in urls]
     for thread in probes:
         thread.start()
+    deadline = time.monotonic() + _PROBE_SECONDS
     for thread in probes:
-        thread.join(_PROBE_SECONDS)
+        thread.join(max(0, deadline - time.monotonic()))
     return next((url for url in urls if url not in answered), None)
 
 

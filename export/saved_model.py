@@ -1,5 +1,6 @@
 """Write `<folder>/<version>/`: a SavedModel with two named signatures and a model card."""
 
+import errno
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ def export(model, folder, card):
       grey and resized to 28x28 in the graph.
 
     Args:
-        model: A model made by `create_model`.
+        model: A model made by `create_model`; it is left without NVIDIA's cuDNN kernels.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
         card: What is known of the model, as JSON-ready values; written as `model_card.json`.
 
@@ -42,7 +43,8 @@ def export(model, folder, card):
         return _rename_to_next_version(aside, folder)
     except tf.errors.OpError as error:
         # TensorFlow writes the variables itself and has its own word for a full disk.
-        raise OSError(f"{folder}: the SavedModel could not be written ({error.message})") from error
+        problem = f"the SavedModel could not be written ({error.message.splitlines()[0]})"
+        raise OSError(errno.EIO, problem, str(folder)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -61,11 +63,20 @@ def _write(model, path):
         image_spec = tf.TensorSpec((28, 28), tf.float32)
         return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
 
+    _without_cudnn(model)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
     archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
     archive.write_out(path, verbose=False)
+
+
+def _without_cudnn(layer):
+    """Have a layer and all within it traced without NVIDIA's kernels, which no CPU can run."""
+    if hasattr(layer, "use_cudnn"):
+        layer.use_cudnn = False
+    for inner in layer._layers:
+        _without_cudnn(inner)
 
 
 def _decode(image_bytes):

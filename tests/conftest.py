@@ -18,7 +18,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 import main
-from configs import run_script
+from configs import Config, run_script
 from datasets import Dataset, Split
 
 PROJECT = pathlib.Path(__file__).parent.parent
@@ -39,6 +39,16 @@ def random_split(size, classes, seed):
     return Split(images, np.arange(size, dtype=np.int64) % classes)
 
 
+def random_model(classes=7, **values):
+    """A model with random weights, so that none of its parts is silent; 6 units by default."""
+    from models import create_model
+
+    model = create_model(Config(**{"units": 6} | values), classes)
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
+    return model
+
+
 @pytest.fixture
 def data():
     """A `Dataset` of random images: 37 to train on, 11 to validate on, 23 to test on; 7 classes."""
@@ -52,7 +62,9 @@ def run_main(tmp_path, monkeypatch, capfd):
 
     def run(*arguments):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["main.py", "--dataset=digits", *arguments])
+        # A later flag wins; an evaluation takes the dataset of its run.
+        dataset = [] if "--mode=export" in arguments else ["--dataset=digits"]
+        monkeypatch.setattr(sys, "argv", ["main.py", *dataset, *arguments])
         status = 0
         with flagsaver.flagsaver():
             flags.FLAGS.unparse_flags()

@@ -1,7 +1,7 @@
 """Fit a model, judge it on all test images, and keep everything about it in a run folder."""
 
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import Evaluation, evaluate, evaluate_run
 from training.run import Run
 from training.train import train
 
-__all__ = ["Evaluation", "Run", "evaluate", "train"]
+__all__ = ["Evaluation", "Run", "evaluate", "evaluate_run", "train"]

@@ -1,6 +1,7 @@
 """What happens during `fit` besides the fitting."""
 
 import keras
+import numpy as np
 
 
 class SaveModel(keras.callbacks.Callback):
@@ -14,17 +15,16 @@ class SaveModel(keras.callbacks.Callback):
         self.run.save_model(self.model)
 
 
-class CountSteps(keras.callbacks.Callback):
-    """Count the training steps, and stop after `limit` of them."""
+class StopAfter(keras.callbacks.Callback):
+    """Stop after so many training steps, be it in the middle of an epoch."""
 
-    def __init__(self, limit):
+    def __init__(self, steps):
         super().__init__()
-        self.limit = limit
-        self.steps = 0
+        self.steps_left = steps
 
     def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-        if self.steps == self.limit:
+        self.steps_left -= 1
+        if self.steps_left == 0:
             self.model.stop_training = True
 
 
@@ -43,16 +43,17 @@ class PrintAccuracy(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.epoch_size = epoch_size
         self.steps = 0
+        self.now = self.printed = np.zeros(2)  # images seen, images right
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.images = self.correct = 0
+        self.before = self.now
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
+        # Keras logs the mean since the epoch began; the difference of two sums is the new part.
+        images = min((batch + 1) * self.batch_size, self.epoch_size)
+        self.now = self.before + np.array([images, images * logs["accuracy"]])
         if self.steps % self.every == 0:
-            # Keras logs the mean since the epoch began; the difference of two sums is the new part.
-            images = min((batch + 1) * self.batch_size, self.epoch_size)
-            correct = logs["accuracy"] * images
-            accuracy = (correct - self.correct) / (images - self.images)
-            print(f"step {self.steps:5d}  training accuracy {accuracy:7.2%}", flush=True)
-            self.images, self.correct = images, correct
+            images, right = self.now - self.printed
+            self.printed = self.now
+            print(f"step {self.steps:5d}  training accuracy {right / images:7.2%}", flush=True)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from configs import UserError
+from datasets import load
 from datasets.batches import ordered_batches
 
 _BATCH_SIZE = 1000
@@ -60,17 +61,7 @@ class Evaluation:
 
 
 def evaluate(model, split):
-    """Evaluate a model on every image of a `Split`, each once.
-
-    Raises:
-        UserError: If the split has a class that the model does not know.
-    """
-    classes = model.output_shape[-1]
-    if split.labels.max() >= classes:
-        raise UserError(
-            f"--dataset: the images have classes up to {split.labels.max()}, the model knows "
-            f"{classes}; expected a dataset with the classes the model was trained on"
-        )
+    """Evaluate a model on every image of a `Split`, each once, as an `Evaluation`."""
     logits = model.predict(ordered_batches(split, _BATCH_SIZE), verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(split.labels, logits, from_logits=True)
     return Evaluation(
@@ -78,3 +69,30 @@ def evaluate(model, split):
         probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits)),
         loss=float(keras.ops.mean(losses)),
     )
+
+
+def evaluate_run(run, config, data=None):
+    """Evaluate a finished or interrupted `Run` on the test images of any fitting dataset.
+
+    Args:
+        run: The `Run`.
+        config: A `Config` that names the dataset.
+        data: A `Dataset`; `None` loads the one the config names.
+
+    Returns:
+        The `Evaluation`, and the path of the file in the run folder that holds its metrics.
+
+    Raises:
+        UserError: If the dataset cannot be had or has another number of classes.
+    """
+    # How the training images are split is of no concern here, and may not fit this dataset.
+    data = data or load(dataclasses.replace(config, validation_size=None))
+    model = run.load_model()
+    classes = model.output_shape[-1]
+    if data.classes != classes:
+        raise UserError(
+            f"--dataset={data.name}: it has {data.classes} classes, and {run.folder} was trained "
+            f"on {classes}; expected a dataset with the same classes"
+        )
+    evaluation = evaluate(model, data.test)
+    return evaluation, run.save_evaluation(data.name, evaluation.metrics())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -21,7 +22,8 @@ def replacing(path):
         os.replace(aside, path)
     except OSError as error:
         # The libraries that write do not always say where, nor why in the system's words.
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        what = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, what, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -87,13 +89,16 @@ class Run:
         return self.folder / "tensorboard"
 
     def config(self):
-        """The `Config` the run used."""
-        return read_flags(self.flags_path)
+        """The `Config` the run used; `UserError` if `flags.txt` is damaged."""
+        return read_flags(self.flags_path, required=("model", "dataset"))
 
     def metrics(self):
-        """The result, or `None` if the run did not finish."""
+        """The result, or `None` if the run did not finish; `UserError` if it is damaged."""
         path = self.folder / "metrics.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            return json.loads(path.read_text()) if path.is_file() else None
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); expected JSON; remove it") from error
 
     def card(self):
         """What is known of the model, as JSON-ready values."""
@@ -123,7 +128,7 @@ class Run:
 
         try:
             return keras.models.load_model(self.model_path)
-        except (ValueError, OSError, KeyError) as error:
+        except Exception as error:  # What a damaged file makes of a reader has no one type.
             raise UserError(
                 f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
                 f"again with --flagfile={self.flags_path}"

@@ -108,9 +108,8 @@ def _create_optimizer(config, steps):
 
 def _fit(model, config, data, run, steps, steps_per_epoch):
     """Fit for so many steps; returns the steps taken and the seconds, validation included."""
-    counter = callbacks.CountSteps(limit=steps)
     watchers = [
-        counter,
+        callbacks.StopAfter(steps),
         callbacks.SaveModel(run),
         keras.callbacks.CSVLogger(run.history_path),
     ]
@@ -145,10 +144,10 @@ def _fit(model, config, data, run, steps, steps_per_epoch):
     except KeyboardInterrupt as interrupt:
         run.save_model(model)
         raise KeyboardInterrupt(
-            f"interrupted after {counter.steps:,} steps; the weights so far are in "
+            f"interrupted after {int(model.optimizer.iterations):,} steps; the weights so far are in "
             f"{run.model_path}: python main.py --mode=evaluate --run={run.folder}"
         ) from interrupt
-    return counter.steps, time.perf_counter() - start
+    return int(model.optimizer.iterations), time.perf_counter() - start
 
 
 def _verbosity(config):

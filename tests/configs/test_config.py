@@ -4,7 +4,15 @@ import math
 import pytest
 from absl import flags
 
-from configs import Config, UserError, config_from_flags, define_flags, format_flags, read_flags
+from configs import (
+    Config,
+    UserError,
+    config_from_flags,
+    define_flags,
+    format_flags,
+    override,
+    read_flags,
+)
 
 
 def a_value_unlike_the_default(field):
@@ -47,12 +55,27 @@ def test_the_defaults_survive_too_and_none_is_left_out(tmp_path):
     assert "clip_norm" not in format_flags(Config())
 
 
-def test_only_flags_given_explicitly_replace_those_of_a_base():
+@pytest.fixture
+def flag_values():
+    """Flags as if `--units=128 --dataset=kmnist` had been given."""
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     flag_values(["", "--units=128", "--dataset=kmnist"])
-    base = Config(units=64, layers=2, dataset="mnist")
-    assert config_from_flags(flag_values, base) == Config(units=128, layers=2, dataset="kmnist")
+    return flag_values
+
+
+def test_flags_become_a_config(flag_values):
+    assert config_from_flags(flag_values) == Config(units=128, dataset="kmnist")
+
+
+def test_only_flags_given_explicitly_override(flag_values):
+    config = override(Config(units=64, layers=2), ("dataset", "units"), flag_values)
+    assert config == Config(units=128, layers=2, dataset="kmnist")
+
+
+def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
+    with pytest.raises(UserError, match=r"--units is part of the run .* expected --dataset"):
+        override(Config(), ("dataset",), flag_values)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +125,11 @@ def test_values_that_contradict_each_other_are_refused(values):
         Config(**values)
 
 
-@pytest.mark.parametrize("text", ["--unknown=1", "--units=many", "--units=-1"])
-def test_a_damaged_flag_file_is_refused_by_name(tmp_path, text):
-    (tmp_path / "flags.txt").write_text(text)
-    with pytest.raises(UserError):
-        read_flags(tmp_path / "flags.txt")
+@pytest.mark.parametrize(
+    "content",
+    [b"--unknown=1", b"--units=many", b"--units=-1", b"garbage", b"", b"\xff\xfe", b"--model=lstm"],
+)
+def test_a_damaged_flag_file_is_refused_by_name(tmp_path, content):
+    (tmp_path / "flags.txt").write_bytes(content)
+    with pytest.raises(UserError, match=f"^{tmp_path}/flags.txt: .*expected the flags of one run"):
+        read_flags(tmp_path / "flags.txt", required=("model", "dataset"))

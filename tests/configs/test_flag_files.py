@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from configs import read_flags
@@ -20,6 +22,8 @@ def test_the_tutorial_files_differ_only_in_the_model(monkeypatch):
     configs = [read_flags(paths[name]) for name in ("basic_rnn", "lstm", "bidirectional_lstm")]
     assert [config.model for config in configs] == ["basic_rnn", "lstm", "bidirectional_lstm"]
     assert [config.read_out for config in configs] == ["both", "both", "backward"]
+    alike = [dataclasses.replace(c, model="lstm", read_out="both") for c in configs]
+    assert alike[0] == alike[1] == alike[2]
     for config in configs:
         assert (config.units, config.batch_size, config.steps) == (128, 128, 781)
         assert (config.optimizer, config.learning_rate, config.schedule) == (

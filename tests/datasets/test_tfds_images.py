@@ -84,15 +84,16 @@ def prepared(mnist_dir, tmp_path_factory):
     return data_dir
 
 
-def store_letters(data_dir, classes=37):
-    """Prepare a small `emnist/letters` as TFDS would."""
+def store_letters(data_dir, names=("train", "test"), classes=37):
+    """Prepare a small `emnist/letters` as TFDS would, and return its splits."""
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(28, 28, 1)),
             "label": tfds.features.ClassLabel(num_classes=classes),
         }
     )
-    splits = {"train": random_split(48, classes, seed=1), "test": random_split(9, classes, seed=2)}
+    sizes = {"train": 48, "test": 9}
+    splits = {name: random_split(sizes[name], classes, seed=sizes[name]) for name in names}
     tfds.dataset_builders.store_as_tfds_dataset(
         name="emnist",
         config="letters",
@@ -186,6 +187,21 @@ def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", ["", "{}", "garbage", '{"name": "emni'])
+def test_a_damaged_description_of_a_prepared_set_is_named(tmp_path, content):
+    store_letters(tmp_path)
+    (path,) = tmp_path.rglob("dataset_info.json")
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"{path} is damaged .*; expected .*; remove {tmp_path}"):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+
+
+def test_a_set_without_a_test_split_is_refused(tmp_path):
+    store_letters(tmp_path, names=("train",))
+    with pytest.raises(UserError, match=r"it is split into train; expected .* a test split"):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+
+
 def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path):
     store_letters(tmp_path)
     values = {"dataset": "emnist/letters", "data_dir": str(tmp_path)}
@@ -194,7 +210,18 @@ def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path)
         load(Config(validation_size=48, **values))
 
 
-@pytest.mark.parametrize("network", ["no_network", "silent_network"])
+@pytest.fixture
+def no_names(monkeypatch):
+    """Looking up a host name takes a minute, and fails."""
+
+    def look_up(*arguments, **options):
+        time.sleep(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.parametrize("network", ["no_network", "silent_network", "no_names"])
 def test_without_network_the_error_comes_in_seconds_and_names_three_ways_out(
     network, request, tmp_path
 ):
@@ -237,8 +264,11 @@ def test_a_failing_download_is_told_with_the_ways_out(network_that_answers, tmp_
         ("mnst", "mnst not found"),
         ("cifar10", r"shape \(32, 32, 3\)"),
         ("wikipedia", "not image and label"),
-        ("emnist/lettres", "lettres"),
-        ("../mnist", "mnist"),
+        ("emnist/lettres", "lettres not found"),
+        ("../mnist", "spelled"),
+        ("MNIST", "spelled"),
+        ("mnist:9.9.9", "spelled"),
+        ("huggingface:mnist", "spelled"),
     ],
 )
 def test_a_name_that_is_no_28x28_grey_image_set_is_refused(name, problem, tmp_path):

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import Config
-from export import export
-from models import create_model
-from tests.conftest import PROJECT
+from export import export, saved_model
+from tests.conftest import PROJECT, random_model
 from tests.models.test_create_model import MODELS
 
 # Loads every model in a process that has only TensorFlow and no accelerator.
@@ -34,13 +32,6 @@ for model in sys.argv[1:]:
         answers[f"{model}/encoded/{key}"] = value.numpy()
 np.savez("answers.npz", **answers)
 """
-
-
-def random_model(**values):
-    model = create_model(Config(**{"units": 6} | values), classes=7)
-    random = np.random.default_rng(1)
-    model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
-    return model
 
 
 def encode(image, form="PNG", **options):
@@ -162,6 +153,25 @@ def test_versions_count_up_and_others_files_are_left_alone(tmp_path):
 def test_the_card_lies_beside_the_model(tmp_path):
     path = export(random_model(model="basic_rnn"), tmp_path, card={"accuracy": 0.5})
     assert json.loads((path / "model_card.json").read_text()) == {"accuracy": 0.5}
+
+
+def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def operations(folder):
+        graph = tf.saved_model.load(folder).signatures["serving_default"].graph.as_graph_def()
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        return {node.op for node in nodes}
+
+    # Keras asks this before it chooses a kernel.
+    rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
+    monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
+    model = random_model(model="bidirectional_lstm", layers=2)
+    monkeypatch.setattr(saved_model, "_without_cudnn", lambda model: None)
+    assert any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
+    monkeypatch.undo()
+    monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
+    assert not any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
 
 
 def test_a_failed_export_leaves_no_trace(tmp_path):

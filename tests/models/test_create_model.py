@@ -6,6 +6,7 @@ import pytest
 
 from configs import Config
 from models import create_model
+from tests.conftest import random_model
 
 # At 128 units on rows, read out into 10 classes: 1,290 (bidirectional: 2,570) weights of read-out.
 PARAMETERS = {
@@ -23,14 +24,6 @@ MODELS = MODEL_FIELD.metadata["choices"]
 @pytest.fixture
 def images():
     return np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
-
-
-def random_model(**values):
-    """A model with random weights, so that none of its parts is silent."""
-    model = create_model(Config(**{"units": 6} | values), classes=7)
-    random = np.random.default_rng(1)
-    model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
-    return model
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,4 +1,6 @@
 import csv
+import dataclasses
+import errno
 import json
 
 import keras
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import Config, UserError, read_flags
-from training import Run, evaluate, train
+from training import Run, evaluate, evaluate_run, train
 
 # 37 training images in batches of 10: 4 steps an epoch.
 TINY = Config(model="basic_rnn", units=5, epochs=3, batch_size=10, learning_rate=0.01)
@@ -71,7 +73,7 @@ def test_the_metrics_count_every_test_image_and_are_right(data, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(data, tmp_path):
-    config = replace(model="peephole_lstm", dropout=0.3, layers=2)
+    config = replace(model="peephole_lstm", dropout=0.3, epochs=2)
     first, again = (weights(train(config, tmp_path / name, data)) for name in ("first", "again"))
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -136,27 +138,26 @@ def test_early_stopping_keeps_the_weights_with_the_best_validation_loss(data, tm
 
 
 def test_training_on_all_images_needs_no_validation(data, tmp_path):
-    from dataclasses import replace as replaced
-
-    everything = replaced(data, validation=data.validation[:0])
+    everything = dataclasses.replace(data, validation=data.validation[:0])
     run = train(TINY, tmp_path / "run", everything)
     assert run.metrics()["dataset"]["validation"] == 0
 
 
 def test_the_tutorials_prints_show_the_accuracy_of_the_steps_since_the_last(data, tmp_path, capsys):
-    # At a learning rate of next to nothing the accuracy of 2 steps can be computed afterwards.
-    config = replace(learning_rate=1e-12, log_every=2, epochs=2)
+    # At a learning rate of next to nothing the accuracy of 3 steps can be computed afterwards.
+    # An epoch has 4 steps: the second line spans two of them.
+    config = replace(learning_rate=1e-12, log_every=3, epochs=2)
     run = train(config, tmp_path / "run", data)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert [int(line.split()[1]) for line in lines] == [2, 4, 6, 8]
+    assert [int(line.split()[1]) for line in lines] == [3, 6]
 
     from datasets.batches import shuffled_batches
 
     model, right = run.load_model(), []
     for images, labels in shuffled_batches(data.train, 10, config.seed).take(8).as_numpy_iterator():
         right.append(model.predict(images, verbose=0).argmax(axis=-1) == labels)
-    for line, pair in zip(lines, [(0, 1), (2, 3), (4, 5), (6, 7)], strict=True):
-        expected = np.mean(np.concatenate([right[step] for step in pair]))
+    for line, three in zip(lines, [(0, 1, 2), (3, 4, 5)], strict=True):
+        expected = np.mean(np.concatenate([right[step] for step in three]))
         assert float(line.split()[-1].rstrip("%")) == pytest.approx(100 * expected, abs=0.01)
 
 
@@ -174,12 +175,44 @@ def test_an_existing_folder_is_refused_and_left_as_it_is(data, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
-def test_a_class_the_model_does_not_know_is_refused(data, tmp_path):
-    run = train(replace(epochs=1), tmp_path / "run", data)
-    from tests.conftest import random_split
+def test_a_run_is_evaluated_on_another_dataset_whatever_its_split(data, tmp_path):
+    config = replace(epochs=1, validation_size=11)
+    run = train(config, tmp_path / "run", data)
+    other = dataclasses.replace(data, name="other/images", test=data.train)
+    evaluation, path = evaluate_run(run, config, other)
+    assert path == tmp_path / "run/evaluations/other-images.json"
+    assert json.loads(path.read_text()) == evaluation.metrics()
+    assert len(evaluation.labels) == 37
 
-    with pytest.raises(UserError, match="classes up to 8, the model knows 7"):
-        evaluate(run.load_model(), random_split(9, classes=9, seed=0))
+
+@pytest.mark.parametrize("classes", [6, 8])
+def test_another_number_of_classes_is_refused(classes, data, tmp_path):
+    run = train(replace(epochs=1), tmp_path / "run", data)
+    other = dataclasses.replace(data, classes=classes)
+    with pytest.raises(
+        UserError, match=f"--dataset=random: it has {classes} classes.* 7; expected"
+    ):
+        evaluate_run(run, TINY, other)
+
+
+# Keras's CSVLogger leaves its file to the garbage collector when training fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_disk_that_fills_up_leaves_the_last_whole_model(data, tmp_path, monkeypatch):
+    save, calls = keras.Model.save, []
+
+    def save_until_full(model, path):
+        calls.append(path)
+        if len(calls) == 2:
+            path.write_bytes(b"half a model")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(model, path)
+
+    monkeypatch.setattr(keras.Model, "save", save_until_full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/run/model\.keras'"):
+        train(TINY, tmp_path / "run", data)
+    run = Run.open(tmp_path / "run")
+    assert int(run.load_model().optimizer.iterations) == 4  # One epoch.
+    assert {p.name for p in run.folder.iterdir()} == {"flags.txt", "history.csv", "model.keras"}
 
 
 def test_evaluation_does_not_depend_on_the_order_of_the_images(data, tmp_path):
