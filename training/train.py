@@ -144,8 +144,8 @@ def _fit(model, config, data, run, steps, steps_per_epoch):
     except KeyboardInterrupt as interrupt:
         run.save_model(model)
         raise KeyboardInterrupt(
-            f"interrupted after {int(model.optimizer.iterations):,} steps; the weights so far are in "
-            f"{run.model_path}: python main.py --mode=evaluate --run={run.folder}"
+            f"interrupted after {int(model.optimizer.iterations):,} steps; the weights so far are "
+            f"in {run.model_path}: python main.py --mode=evaluate --run={run.folder}"
         ) from interrupt
     return int(model.optimizer.iterations), time.perf_counter() - start
 
