@@ -101,10 +101,10 @@ class Config:
         "adam", "The optimizer.", choices=("adam", "adamw", "nadam", "rmsprop", "sgd")
     )
     learning_rate: float = option(
-        0.001, "Learning rate of the optimizer, at first.", minimum=1e-12, maximum=1e3
+        0.002, "Learning rate of the optimizer, at first.", minimum=1e-12, maximum=1e3
     )
     schedule: str = option(
-        "constant",
+        "cosine",
         "The learning rate over the run: constant, or a half cosine down to 0.",
         choices=("constant", "cosine"),
     )

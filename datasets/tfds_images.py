@@ -146,7 +146,7 @@ def _download(builder, name):
     import requests
     import tensorflow_datasets as tfds
 
-    where = f"it is not prepared in {builder.data_dir} and"
+    where = f"{name} is not prepared in {builder.data_dir} and"
     silent = _first_silent(builder.url_infos or ())
     if silent:
         raise Unavailable(name, f"{where} {silent} does not answer")

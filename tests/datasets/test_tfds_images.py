@@ -237,7 +237,7 @@ def test_without_network_the_error_comes_in_seconds_and_names_three_ways_out(
 def test_without_network_only_auto_falls_back_and_says_why(no_network, tmp_path):
     data = load(Config(dataset="auto", data_dir=str(tmp_path)))
     assert data.name == "digits"
-    assert "because it is not prepared in" in data.source
+    assert "because mnist is not prepared in" in data.source
     assert "does not answer" in data.source
     with pytest.raises(tfds_images.Unavailable, match="--data_dir=DIR"):
         load(Config(dataset="kmnist", data_dir=str(tmp_path)))
