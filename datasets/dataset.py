@@ -46,9 +46,9 @@ class Dataset:
     test: Split
 
     def checksum(self):
-        """SHA-256 of all images and labels in order, as a hexadecimal string."""
+        """SHA-256 of all images and labels, however many of them are held out for validation."""
         digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            for array in (split.images, split.labels):
-                digest.update(np.ascontiguousarray(array))
+        splits = (self.validation, self.train, self.test)
+        for array in [s.images for s in splits] + [s.labels for s in splits]:
+            digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()

@@ -27,8 +27,10 @@ def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(run_main, 
     assert last.startswith(f"done: {metrics['test']['accuracy']:.2%} of 360 test images right")
     assert "dataset: digits (scikit-learn): 1,318 training, 119 validation" in result.stdout
     card = json.loads((tmp_path / "saved_models/peephole_lstm/1/model_card.json").read_text())
-    assert card["metrics"] == metrics
-    assert "--model=peephole_lstm\n" in card["flags"]
+    assert card["metrics"] == metrics["test"]
+    assert card["dataset"] == metrics["dataset"]
+    assert card["versions"] == metrics["versions"]
+    assert (card["config"]["model"], card["config"]["units"]) == ("peephole_lstm", 5)
     assert card["run"] == "first"
 
 

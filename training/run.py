@@ -101,11 +101,14 @@ class Run:
             raise UserError(f"{path} is damaged ({error}); expected JSON; remove it") from error
 
     def card(self):
-        """What is known of the model, as JSON-ready values."""
+        """What is known of the model, as JSON-ready values; of an unfinished run, its config."""
+        metrics = self.metrics() or {}
         return {
             "run": self.folder.name,
-            "flags": self.flags_path.read_text(),
-            "metrics": self.metrics(),
+            "config": dataclasses.asdict(self.config()),
+            "metrics": metrics.get("test"),
+            "dataset": metrics.get("dataset"),
+            "versions": metrics.get("versions"),
         }
 
     def save_config(self, config):

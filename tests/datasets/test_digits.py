@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from configs import Config
-from datasets import digits, load
+from datasets import Split, digits, load
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,14 @@ def test_the_test_split_is_stratified_and_always_the_same(dataset):
 def test_no_test_image_is_trained_on(dataset):
     seen = {image.tobytes() for image in dataset.train.images}
     assert not any(image.tobytes() in seen for image in dataset.test.images)
+
+
+def test_the_checksum_knows_the_images_and_labels_and_not_how_they_are_split(dataset):
+    assert load(Config(dataset="digits", validation_size=7)).checksum() == dataset.checksum()
+    labels = dataset.test.labels.copy()
+    labels[5] += 1
+    other = dataclasses.replace(dataset, test=Split(dataset.test.images, labels))
+    assert other.checksum() != dataset.checksum()
 
 
 def test_a_digit_off_its_place_is_brought_to_the_middle_and_to_size():
