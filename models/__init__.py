@@ -25,14 +25,6 @@ _LAYERS = {
     "peephole_lstm": functools.partial(_recurrent, functools.partial(LSTMCell, use_peephole=True)),
 }
 
-_READ_OUT_INIT = {
-    "glorot": {},
-    "tutorial": {
-        "kernel_initializer": keras.initializers.RandomNormal(stddev=1.0),
-        "bias_initializer": keras.initializers.Constant(0.1),
-    },
-}
-
 
 def create_model(config, classes=10):
     """Build the network a `Config` describes.
@@ -70,6 +62,15 @@ def create_model(config, classes=10):
         x = layer(x)
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
-    initializers = _READ_OUT_INIT[config.read_out_init]
-    logits = keras.layers.Dense(classes, dtype="float32", name="logits", **initializers)(x)
+    # Made here, not once for all: Keras gives an initializer its seed when it is made.
+    tutorial = config.read_out_init == "tutorial"
+    logits = keras.layers.Dense(
+        classes,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)
+        if tutorial
+        else "glorot_uniform",
+        bias_initializer=keras.initializers.Constant(0.1) if tutorial else "zeros",
+        dtype="float32",
+        name="logits",
+    )(x)
     return keras.Model(rows, logits, name=config.model)

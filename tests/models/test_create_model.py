@@ -96,6 +96,19 @@ def test_the_tutorials_read_out_starts_from_a_standard_normal_and_a_bias_of_a_te
     np.testing.assert_array_equal(bias, np.float32(0.1) * np.ones(10))
 
 
+@pytest.mark.parametrize("read_out_init", ["glorot", "tutorial"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_every_random_weight(name, read_out_init):
+    def kernels(seed):
+        keras.utils.set_random_seed(seed)
+        model = create_model(Config(model=name, units=6, read_out_init=read_out_init))
+        return [w.numpy() for w in model.weights if len(w.shape) == 2]
+
+    for one, same, other in zip(kernels(1), kernels(1), kernels(2), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, other)
+
+
 def test_dropout_acts_in_training_alone(images):
     model = random_model(dropout=0.5)
     np.testing.assert_array_equal(model(images), model(images))
