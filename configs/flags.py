@@ -110,8 +110,7 @@ def run_script(main):
         try:
             rest = flags.FLAGS(argv)[1:]
         except (flags.Error, UnicodeDecodeError) as error:
-            problem = " ".join(str(error).split())
-            sys.exit(f"error: {problem}; expected flags as listed by {argv[0]} --help")
+            sys.exit(f"error: {_one_line(error)}; expected flags as listed by {argv[0]} --help")
         if rest:
             sys.exit(f"error: {rest[0]!r}; expected only flags, such as --model=lstm; see --help")
 
@@ -121,7 +120,7 @@ def run_script(main):
         try:
             main()
         except UserError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {_one_line(error)}")
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
@@ -137,3 +136,7 @@ def run_script(main):
     # Without most of TensorFlow's notes on drivers and Keras's on export.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     app.run(guarded_main, flags_parser=parse_flags)
+
+
+def _one_line(error):
+    return " ".join(str(error).split())

@@ -108,11 +108,8 @@ def _create_optimizer(config, steps):
 
 def _fit(model, config, data, run, steps, steps_per_epoch):
     """Fit for so many steps; returns the steps taken and the seconds, validation included."""
-    watchers = [
-        callbacks.StopAfter(steps),
-        callbacks.SaveModel(run),
-        keras.callbacks.CSVLogger(run.history_path),
-    ]
+    history = keras.callbacks.CSVLogger(run.history_path)
+    watchers = [callbacks.StopAfter(steps), callbacks.SaveModel(run), history]
     if config.early_stopping_patience:
         watchers.append(
             keras.callbacks.EarlyStopping(
@@ -147,6 +144,9 @@ def _fit(model, config, data, run, steps, steps_per_epoch):
             f"interrupted after {int(model.optimizer.iterations):,} steps; the weights so far are "
             f"in {run.model_path}: python main.py --mode=evaluate --run={run.folder}"
         ) from interrupt
+    finally:
+        if history.csv_file:  # Which Keras closes only when all goes well.
+            history.csv_file.close()
     return int(model.optimizer.iterations), time.perf_counter() - start
 
 

@@ -195,8 +195,6 @@ def test_another_number_of_classes_is_refused(classes, data, tmp_path):
         evaluate_run(run, TINY, other)
 
 
-# Keras's CSVLogger leaves its file to the garbage collector when training fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_fills_up_leaves_the_last_whole_model(data, tmp_path, monkeypatch):
     save, calls = keras.Model.save, []
 
