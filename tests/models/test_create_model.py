@@ -71,6 +71,15 @@ def test_our_cell_without_peepholes_is_the_built_in_lstm(images):
     np.testing.assert_allclose(ours(images), built_in(images), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if "lstm" in name])
+def test_every_lstm_starts_with_a_forget_bias_of_1(name):
+    biases = [w.numpy() for w in create_model(Config(model=name, units=6)).weights[:-1]]
+    biases = [bias for bias in biases if bias.shape == (24,)]
+    assert len(biases) == (2 if name.startswith("bidirectional") else 1)
+    for bias in biases:
+        np.testing.assert_array_equal(bias, np.repeat([0, 1, 0, 0], 6))
+
+
 def one_direction(layer, weights, images):
     layer(np.zeros((1, 28, 28)))
     layer.set_weights(weights)
