@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,22 @@ from tests.conftest import PROJECT, Result, assert_one_line_error
 from training import Run
 
 SMALL = ("--units=5", "--epochs=1")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which the program was run once."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = ["--dataset=digits", "--model=bidirectional_lstm", "--name=first", *SMALL]
+    start_main(folder, *flags).communicate(timeout=120)
+    return folder
+
+
+@pytest.fixture
+def first_run(trained, tmp_path):
+    """A copy of a finished run, `runs/first`, and of what it exported."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "runs" / "first"
 
 
 def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(run_main, tmp_path):
@@ -33,12 +50,11 @@ def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(run_main, 
     assert card["run"] == "first"
 
 
-def test_a_run_can_be_evaluated_and_exported_again(run_main, tmp_path):
-    run_main("--model=bidirectional_lstm", "--name=first", *SMALL)
+def test_a_run_can_be_evaluated_and_exported_again(run_main, first_run):
     evaluated = run_main("--mode=evaluate", "--run=runs/first")
     assert evaluated.status == 0
-    metrics = json.loads((tmp_path / "runs/first/metrics.json").read_text())
-    again = json.loads((tmp_path / "runs/first/evaluations/digits.json").read_text())
+    metrics = json.loads((first_run / "metrics.json").read_text())
+    again = json.loads((first_run / "evaluations/digits.json").read_text())
     assert again == metrics["test"]
     assert f"done: {again['accuracy']:.2%} of 360 digits test images right" in evaluated.stdout
     exported = run_main("--mode=export", "--run=runs/first")
@@ -157,13 +173,12 @@ def test_a_data_folder_nobody_may_write_to_is_named(run_main, mnist_dir):
     assert_one_line_error(result, "/proc/data")
 
 
-def test_an_existing_run_is_refused_and_kept(run_main, tmp_path):
-    run_main("--name=first", *SMALL)
-    before = {p: p.read_bytes() for p in (tmp_path / "runs/first").iterdir()}
+def test_an_existing_run_is_refused_and_kept(run_main, first_run):
+    before = {p: p.read_bytes() for p in first_run.iterdir()}
     result = run_main("--name=first", *SMALL)
     assert result.status == 1
     assert_one_line_error(result, "runs/first exists", "--name")
-    assert {p: p.read_bytes() for p in (tmp_path / "runs/first").iterdir()} == before
+    assert {p: p.read_bytes() for p in first_run.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -173,17 +188,15 @@ def test_an_existing_run_is_refused_and_kept(run_main, tmp_path):
         (["--mode=evaluate", "--scan=columns"], ["--scan is part of the run", "--dataset"]),
     ],
 )
-def test_a_flag_that_a_finished_run_cannot_change_is_refused(flags, expected, run_main, tmp_path):
-    run_main("--name=first", *SMALL)
+def test_a_flag_that_a_finished_run_cannot_change_is_refused(flags, expected, run_main, first_run):
     result = run_main(*flags, "--run=runs/first")
     assert result.status == 1
     assert_one_line_error(result, *expected)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "garbage", "flipped"])
-def test_a_damaged_run_is_told_in_one_line(damage, run_main, tmp_path):
-    run_main("--name=first", *SMALL)
-    path = tmp_path / "runs/first/model.keras"
+def test_a_damaged_run_is_told_in_one_line(damage, run_main, first_run):
+    path = first_run / "model.keras"
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
@@ -228,16 +241,14 @@ def test_ctrl_c_keeps_the_weights_and_says_where(tmp_path, run_main):
     assert run_main("--mode=export", "--run=runs/first").status == 0
 
 
-def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(tmp_path, run_main):
-    run_main("--name=first", "--epochs=1", "--units=32")
-
+def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(first_run, tmp_path):
     def small_files_only():
-        # The closest to a full disk that needs no privilege: no file may grow beyond 10 kB.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        # The closest to a full disk that needs no privilege: no file may grow beyond 1 kB.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 
-    exporting = start_main(
-        tmp_path, "--mode=export", "--run=runs/first", preexec_fn=small_files_only
-    )
-    _, stderr = exporting.communicate(timeout=60)
-    assert_one_line_error(Result(exporting.returncode, "", stderr), "saved_models/lstm")
-    assert [path.name for path in (tmp_path / "saved_models/lstm").iterdir()] == ["1"]
+    flags = ["--mode=export", "--run=runs/first"]
+    exporting = start_main(tmp_path, *flags, preexec_fn=small_files_only)
+    _, stderr = exporting.communicate(timeout=120)
+    folder = tmp_path / "saved_models/bidirectional_lstm"
+    assert_one_line_error(Result(exporting.returncode, "", stderr), "saved_models")
+    assert [path.name for path in folder.iterdir()] == ["1"]
