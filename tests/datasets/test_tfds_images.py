@@ -170,7 +170,7 @@ def test_any_set_of_28x28_grey_images_works_by_its_name_with_its_own_class_count
         assert stored[image.tobytes()] == label
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])
 def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
     store_letters(tmp_path)
     (path,) = tmp_path.rglob("*train.tfrecord*")
@@ -179,12 +179,15 @@ def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
         del content[len(content) // 2 :]
     elif damage == "flip":
         content[len(content) // 2] ^= 1
-    else:
+    elif damage == "empty":
         content.clear()
-    path.write_bytes(content)
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content)
     with pytest.raises(UserError, match=f"{path} is damaged .* expected 48 whole examples"):
         load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
-    assert path.read_bytes() == content
+    assert damage == "remove" or path.read_bytes() == content
 
 
 @pytest.mark.parametrize("content", ["", "{}", "garbage", '{"name": "emni'])
