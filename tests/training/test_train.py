@@ -81,6 +81,15 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(data, tmp_path):
     assert not any(np.array_equal(one, other) for one, other in zip(first, another, strict=True))
 
 
+def test_the_seed_decides_the_first_weights(data, tmp_path):
+    # A step that small leaves the weights where they began.
+    still = {"steps": 1, "learning_rate": 1e-12}
+    one, other = (weights(train(replace(seed=s, **still), tmp_path / str(s), data)) for s in (0, 1))
+    for matrix, another in zip(one, other, strict=True):
+        if matrix.ndim == 2:
+            assert np.abs(matrix - another).max() > 0.01
+
+
 def test_the_flags_of_a_run_repeat_it(data, tmp_path):
     run = train(replace(model="custom_lstm", clip_norm=0.5), tmp_path / "run", data)
     config = read_flags(run.flags_path)
