@@ -185,6 +185,5 @@ def _problem(field, value):
         and (bounds["minimum"] is None or value >= bounds["minimum"])
         and (bounds["maximum"] is None or value <= bounds["maximum"])
         and (bounds["below"] is None or value < bounds["below"])
-        and value == value  # not NaN
     )
     return None if valid else f"expected {expectation(field)}"
