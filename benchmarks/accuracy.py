@@ -61,8 +61,12 @@ def _metrics(flag_file, seed):
     path = results / name / "metrics.json"
     config = dataclasses.replace(read_flags(flag_file), **given_flags() | {"seed": seed})
     if path.is_file():
-        done = dataclasses.replace(read_flags(path.with_name("flags.txt")), dataset=config.dataset)
-        if done != config:
+        done = read_flags(path.with_name("flags.txt"))
+        # Where the data lay is no part of the experiment, and a run records what auto stood for.
+        places = {"data_dir": done.data_dir, "mnist_dir": done.mnist_dir}
+        if config.dataset == "auto":
+            places["dataset"] = done.dataset
+        if done != dataclasses.replace(config, **places):
             raise UserError(f"{path.parent} had other flags; expected a new --results_dir")
     else:
         shutil.rmtree(path.parent, ignore_errors=True)  # What a killed run has left.

@@ -26,7 +26,12 @@ def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(tmp_
     times = [path.stat().st_mtime_ns for path in paths]
     assert run_benchmark("accuracy", *flags) == table
     assert [path.stat().st_mtime_ns for path in paths] == times
-    for flag, message in [("--units=4", "had other flags"), ("--seed=5", "expected --seeds")]:
+    assert run_benchmark("accuracy", *flags, "--dataset=auto", "--data_dir=moved") == table
+    for flag, message in [
+        ("--units=4", "had other flags"),
+        ("--dataset=kmnist", "had other flags"),
+        ("--seed=5", "expected --seeds"),
+    ]:
         with pytest.raises(subprocess.CalledProcessError) as error:
             run_benchmark("accuracy", *flags, flag)
         assert message in error.value.stderr
