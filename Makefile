@@ -1,7 +1,7 @@
 # Two commands do all set-up: `make train` and `make test`. The others assume nothing either.
 #
 #   make train    train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
-#   make test     lint and test
+#   make test     lint and test, the cells on JAX too
 #   make lint     lint alone
 #   make format   format the code
 #   make lock     compile the pinned requirements anew
@@ -21,6 +21,7 @@ train: $(VENV)/installed
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
+	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu $(RUN) -m pytest tests/models/test_cells.py
 	@echo "make test: all checks passed"
 
 lint: $(VENV)/installed-dev

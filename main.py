@@ -1,51 +1,48 @@
 """Train, evaluate and export RNNs that read an image row by row.
 
-python main.py --model=lstm --dataset=mnist --epochs=10
-"""
+python main.py --model=lstm --dataset=mnist --epochs=10"""
 
-import pathlib
 import time
 
 from absl import flags
 
+import datasets
 from configs import UserError, config_from_flags, define_flags, override, run_script
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("mode", "train", ["train", "evaluate", "export"], "What to do.")
+flags.DEFINE_enum("mode", "train", ["train", "import", "evaluate", "export"], "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
 flags.DEFINE_string("run", None, "Folder of the run to evaluate or export.")
 flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
+flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
+flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
 flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 define_flags()
 
 
 def main():
     """Do what `--mode` says."""
-    if FLAGS.mode != "train" and not FLAGS.run:
-        raise UserError(f"--mode={FLAGS.mode}: expected --run=FOLDER, the run to {FLAGS.mode}")
-    {"train": train, "evaluate": evaluate, "export": export}[FLAGS.mode]()
+    needed = {"import": "tf1_checkpoint", "evaluate": "run", "export": "run"}.get(FLAGS.mode)
+    if needed and not FLAGS[needed].value:
+        raise UserError(f"--mode={FLAGS.mode}: expected --{needed}=PATH, what to {FLAGS.mode}")
+    {"evaluate": evaluate, "export": export}.get(FLAGS.mode, train)()
 
 
 def train():
-    """Train a model as the flags say, and export it."""
+    """Train a model as the flags say, or import its weights, and export it."""
     config = config_from_flags()
-    import datasets
-
     # Before TensorFlow is imported, which takes seconds: a mistake should be told at once.
     data = datasets.load(config)
     import training
 
-    name = FLAGS.name or time.strftime(f"{config.model}-%Y%m%d-%H%M%S")
-    run = training.train(config, pathlib.Path(FLAGS.runs_dir) / name, data)
-    test = run.metrics()["test"]
-    try:
-        version = _export(run)
-    except OSError as error:
-        again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
-        raise UserError(f"{error}; the run is finished and kept; expected {again}") from error
-    print(f"pictures: {run.folder}/curves.png, confusion.png, mistakes.png")
+    folder = f"{FLAGS.runs_dir}/{FLAGS.name or time.strftime(f'{config.model}-%Y%m%d-%H%M%S')}"
+    if FLAGS.mode == "import":
+        run = training.import_tf1(config, folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+    else:
+        run = training.train(config, folder, data)
+    version = _export(run)
     print(f"SavedModel: {version}")
-    print(f"done: {test['accuracy']:.2%} of {test['images']:,} test images right, see {run.folder}")
+    print(f"done: {run.metrics()['summary']}, see {run.folder}")
 
 
 def evaluate():
@@ -55,8 +52,7 @@ def evaluate():
     run = training.Run.open(FLAGS.run)
     config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
     evaluation, path = training.evaluate_run(run, config)
-    images = f"{len(evaluation.labels):,} {path.stem} test images"
-    print(f"done: {evaluation.accuracy:.2%} of {images} right, see {path}")
+    print(f"done: {evaluation.summary()}, see {path}")
 
 
 def export():
@@ -71,8 +67,12 @@ def export():
 def _export(run):
     import export
 
-    folder = pathlib.Path(FLAGS.saved_models_dir) / run.config().model
-    return export.export(run.load_model(), folder, run.card())
+    folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
+    try:
+        return export.export(run.load_model(), folder, run.card())
+    except OSError as error:
+        again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
+        raise UserError(f"{error}; the run is kept; expected {again}") from error
 
 
 if __name__ == "__main__":

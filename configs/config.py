@@ -7,6 +7,16 @@ import typing
 
 from configs.errors import UserError
 
+# The odd ones out of the LSTM family first, then the plain LSTM (Keras's own), its twin and their
+# variants; with `peephole_` before them the gates see the cell.
+_LSTMS = ("lstm", *(f"{v}_lstm" for v in ["cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr"]))
+_CELLS = (
+    *("basic_rnn", "irnn", "lstm_1997", "custom_lstm"),
+    *_LSTMS,
+    *(f"peephole_{lstm}" for lstm in _LSTMS),
+    *("gru", "gru1", "gru2", "gru3"),
+)
+
 
 def option(default, help, *, choices=None, minimum=None, maximum=None, below=None):
     """Declare one field of `Config`.
@@ -37,19 +47,22 @@ class Config:
     model: str = option(
         "lstm",
         "The network that reads the rows.",
-        choices=(
-            "basic_rnn",
-            "lstm",
-            "bidirectional_lstm",
-            "custom_lstm",
-            "peephole_lstm",
-            "bidirectional_peephole_lstm",
-        ),
+        choices=(*_CELLS, *(f"bidirectional_{cell}" for cell in _CELLS)),
     )
     units: int = option(128, "Size of the hidden state (of each direction).", minimum=1)
+    block_size: int = option(
+        1, "Cells of lstm_1997 that share one input and one output gate.", minimum=1
+    )
     layers: int = option(1, "Number of recurrent layers on top of each other.", minimum=1)
     dropout: float = option(
         0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
+    )
+    recurrent_dropout: float = option(
+        0.0,
+        "Fraction of the hidden state dropped in training on its way to the next step, the same "
+        "units at all steps of a sequence.",
+        minimum=0,
+        below=1,
     )
     read_out: str = option(
         "both",
@@ -138,6 +151,16 @@ class Config:
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
                 "the validation loss, but --validation_size=0 leaves no validation images; "
                 "expected one or the other"
+            )
+        if self.block_size > 1 and not self.model.endswith("lstm_1997"):
+            raise UserError(
+                f"--block_size={self.block_size}: --model={self.model} has no blocks; expected "
+                "--model=lstm_1997"
+            )
+        if self.units % self.block_size:
+            raise UserError(
+                f"--block_size={self.block_size}: --units={self.units} is no whole number of "
+                "blocks; expected a multiple"
             )
         if self.read_out == "backward" and not self.model.startswith("bidirectional"):
             raise UserError(

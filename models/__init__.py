@@ -4,26 +4,52 @@ import functools
 
 import keras
 
+from models.basic_rnn_cell import BasicRNNCell
+from models.gru_cell import GRUCell
+from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.scan import Scan
+from models.tf1_checkpoint import load_tf1_checkpoint
 
-__all__ = ["LSTMCell", "Scan", "create_model"]
+__all__ = [
+    "CELLS",
+    "BasicRNNCell",
+    "GRUCell",
+    "LSTM1997Cell",
+    "LSTMCell",
+    "Scan",
+    "create_model",
+    "load_tf1_checkpoint",
+]
 
-
-def _recurrent(cell, units, *, go_backwards=False, return_sequences=False, name=None):
-    """A layer that runs one of our own cells along a sequence."""
-    return keras.layers.RNN(
-        cell(units), go_backwards=go_backwards, return_sequences=return_sequences, name=name
-    )
-
-
-# The recurrent layers by name. Each name is also a model, and `bidirectional_` before it another.
-_LAYERS = {
-    "basic_rnn": keras.layers.SimpleRNN,
-    "lstm": keras.layers.LSTM,
-    "custom_lstm": functools.partial(_recurrent, LSTMCell),
-    "peephole_lstm": functools.partial(_recurrent, functools.partial(LSTMCell, use_peephole=True)),
+# The cells by name. Each name is also a model, and `bidirectional_` before it another.
+CELLS = {
+    "basic_rnn": BasicRNNCell,
+    "irnn": functools.partial(BasicRNNCell, variant="irnn"),
+    "lstm_1997": LSTM1997Cell,
+    "custom_lstm": LSTMCell,
+    "peephole_lstm": functools.partial(LSTMCell, use_peephole=True),
+    "gru": GRUCell,
 }
+for _variant in LSTMCell.variants:
+    CELLS[f"{_variant}_lstm"] = functools.partial(LSTMCell, variant=_variant)
+    CELLS[f"peephole_{_variant}_lstm"] = functools.partial(
+        LSTMCell, use_peephole=True, variant=_variant
+    )
+for _variant in GRUCell.variants:
+    CELLS[_variant] = functools.partial(GRUCell, variant=_variant)
+
+
+def _create_recurrent(config, **options):
+    """One recurrent layer, in one direction."""
+    name = config.model.removeprefix("bidirectional_")
+    if name == "lstm":
+        return keras.layers.LSTM(
+            config.units, recurrent_dropout=config.recurrent_dropout, **options
+        )
+    blocks = {"block_size": config.block_size} if name == "lstm_1997" else {}
+    cell = CELLS[name](config.units, recurrent_dropout=config.recurrent_dropout, **blocks)
+    return keras.layers.RNN(cell, **options)
 
 
 def create_model(config, classes=10):
@@ -32,7 +58,8 @@ def create_model(config, classes=10):
         rows -> scale to 0..1 -> scan -> recurrent layers -> read-out of the final state -> logits
 
     Args:
-        config: A `Config`; its model, units, layers, dropout, scan and read-out fields are used.
+        config: A `Config`; its model, units, block size, layers, dropout, scan and read-out
+            fields are used.
         classes: Number of classes.
 
     Returns:
@@ -42,7 +69,6 @@ def create_model(config, classes=10):
         the one after the last row and the one after the first.
     """
     bidirectional = config.model.startswith("bidirectional_")
-    recurrent = _LAYERS[config.model.removeprefix("bidirectional_")]
 
     rows = keras.Input((28, 28), dtype="float32", name="rows")
     x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
@@ -51,8 +77,8 @@ def create_model(config, classes=10):
         last = number == config.layers
         # Read out backward alone, the last forward direction would learn nothing: it is left out.
         backward_only = last and config.read_out == "backward"
-        layer = recurrent(
-            config.units,
+        layer = _create_recurrent(
+            config,
             return_sequences=not last,
             go_backwards=backward_only,
             name=f"recurrent_{number}",

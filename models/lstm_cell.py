@@ -1,12 +1,17 @@
-"""The long short-term memory cell, with optional peepholes."""
+"""The long short-term memory cell, with optional peepholes and the variants of the literature."""
 
 import keras
 from keras import ops
 
+from models.cell import Cell, orthogonal, tanh
+
+# The sums that are left, in the order they are packed in, of a variant that takes a gate away.
+_WITHOUT_A_GATE = {"cifg": "ico", "nig": "fco", "nfg": "ico", "nog": "ifc"}
+
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
-class LSTMCell(keras.layers.Layer):
-    """One step of an LSTM: `keras.layers.LSTMCell`'s twin, with optional peepholes.
+class LSTMCell(Cell):
+    """One step of an LSTM: `keras.layers.LSTMCell`'s twin, with optional peepholes and variants.
 
     With input x(t), hidden state h and cell state c, `*` element by element:
 
@@ -21,50 +26,67 @@ class LSTMCell(keras.layers.Layer):
     output gate its new one. They are vectors, one weight per unit, and start at zero, where the
     cell is a plain LSTM. The forget bias b_f starts at 1 (TensorFlow 1's `forget_bias=1.0`).
 
-    Weights, packed as in Keras in the gate order i, f, c, o:
-    `kernel (features, 4 * units)`, `recurrent_kernel (units, 4 * units)`, `bias (4 * units,)`, and
-    with peepholes `peephole_i`, `peephole_f`, `peephole_o`, each `(units,)`.
+    Variants, each one change to the above, with or without peepholes:
+
+        cifg    f = 1 - i       coupled gates: forget and add at the same time; b_i starts at -1
+        nig     i = 1           no input gate
+        nfg     f = 1           no forget gate; without peepholes the cell of 1997
+        nog     o = 1           no output gate
+        niaf    g = W_c x(t) + U_c h(t-1) + b_c      no input activation
+        noaf    h(t) = o * c(t)                      no output activation
+        fgr     the sums of i, f and o each gain R [i(t-1), f(t-1), o(t-1)]: full gate recurrence
+
+    Weights, packed as in Keras in the gate order i, f, c, o, without the gate a variant lacks:
+    `kernel (features, 4 * units)`, `recurrent_kernel (units, 4 * units)`, `bias (4 * units,)`; with
+    peepholes `peephole_i`, `peephole_f`, `peephole_o`, each `(units,)`; and for `"fgr"`
+    `gate_recurrent_kernel (3 * units, 3 * units)`, whose gates are a third state.
 
     Sources: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory, 1997,
     https://doi.org/10.1162/neco.1997.9.8.1735; F. Gers, J. Schmidhuber and F. Cummins, Learning to
     Forget, 2000, https://doi.org/10.1162/089976600300015015; peepholes: F. Gers, N. Schraudolph and
     J. Schmidhuber, Learning Precise Timing with LSTM Recurrent Networks, 2002,
-    https://www.jmlr.org/papers/v3/gers02a.html.
+    https://www.jmlr.org/papers/v3/gers02a.html; variants: K. Greff et al., LSTM: A Search Space
+    Odyssey, 2015, https://arxiv.org/abs/1503.04069.
 
     Args:
         units: Size of the hidden and of the cell state.
         use_peephole: Whether the gates see the cell state.
-
-    Raises:
-        ValueError: If `units` is not a positive integer.
+        variant: `None` or one of the above.
+        dropout, recurrent_dropout, seed: As in `Cell`.
 
     Example:
 
     >>> import numpy as np
-    >>> layer = keras.layers.RNN(LSTMCell(5, use_peephole=True))
+    >>> layer = keras.layers.RNN(LSTMCell(5, use_peephole=True, variant="cifg"))
     >>> layer(np.zeros((2, 28, 28))).shape
     TensorShape([2, 5])
     """
 
-    def __init__(self, units, use_peephole=False, **kwargs):
-        if not isinstance(units, int) or units < 1:
-            raise ValueError(f"LSTMCell: received units={units!r}; expected a positive integer.")
-        super().__init__(**kwargs)
-        self.units = units
+    variants = ("cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr")
+
+    def __init__(self, units, use_peephole=False, variant=None, **kwargs):
+        super().__init__(units, variant, **kwargs)
         self.use_peephole = use_peephole
+        self.sums = _WITHOUT_A_GATE.get(variant, "ifco")
         self.state_size = [units, units]  # h, c
-        self.output_size = units
+        if variant == "fgr":
+            self.state_size.append(3 * units)  # i, f, o
 
     def build(self, input_shape):
-        packed = 4 * self.units
+        packed = len(self.sums) * self.units
         self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
         self.recurrent_kernel = self.add_weight(
-            (self.units, packed), "orthogonal", name="recurrent_kernel"
+            (self.units, packed), orthogonal, name="recurrent_kernel"
         )
         self.bias = self.add_weight((packed,), self._initial_bias, name="bias")
-        if self.use_peephole:
-            self.peephole_i, self.peephole_f, self.peephole_o = (
-                self.add_weight((self.units,), "zeros", name=f"peephole_{gate}") for gate in "ifo"
+        self.peepholes = {
+            gate: self.add_weight((self.units,), "zeros", name=f"peephole_{gate}")
+            for gate in self.sums
+            if self.use_peephole and gate != "c"
+        }
+        if self.variant == "fgr":
+            self.gate_recurrent_kernel = self.add_weight(
+                (3 * self.units, 3 * self.units), orthogonal, name="gate_recurrent_kernel"
             )
 
     def call(self, inputs, states, training=False):
@@ -72,32 +94,43 @@ class LSTMCell(keras.layers.Layer):
 
         Args:
             inputs: `(batch, features)`.
-            states: `[h, c]`, each `(batch, units)`.
-            training: Unused; part of Keras's cell interface.
+            states: `[h, c]`, each `(batch, units)`; for `"fgr"` also the gates i, f, o side by
+                side, `(batch, 3 * units)`.
+            training: Whether to drop inputs and hidden states.
 
         Returns:
-            `h (batch, units)` and the new states `[h, c]`.
+            `h (batch, units)` and the new states.
         """
-        h, c = states
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
-        z_i, z_f, z_c, z_o = ops.split(z, 4, axis=-1)  # each (batch, units)
-        if self.use_peephole:
-            z_i += self.peephole_i * c
-            z_f += self.peephole_f * c
-        c = ops.sigmoid(z_f) * c + ops.sigmoid(z_i) * ops.tanh(z_c)
-        if self.use_peephole:
-            z_o += self.peephole_o * c
-        h = ops.sigmoid(z_o) * ops.tanh(c)
-        return h, [h, c]
+        h, c, *gates = states
+        x, h = self._drop(inputs, h, training)
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        z = dict(zip(self.sums, ops.split(z, len(self.sums), axis=-1), strict=True))
+        if self.variant == "fgr":
+            recurrence = ops.matmul(gates[0], self.gate_recurrent_kernel)
+            for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
+                z[gate] += part
 
-    def get_initial_state(self, batch_size=None):
-        """Zeros: `[h, c]`, each `(batch_size, units)`."""
-        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
+        i = self._gate("i", z, c)
+        f = 1 - i if self.variant == "cifg" else self._gate("f", z, c)
+        g = z["c"] if self.variant == "niaf" else tanh(z["c"])
+        c = f * c + i * g
+        o = self._gate("o", z, c)
+        h = o * (c if self.variant == "noaf" else tanh(c))
+        gates = [ops.concatenate([i, f, o], axis=-1)] if self.variant == "fgr" else []
+        return h, [h, c, *gates]
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "use_peephole": self.use_peephole}
+        return {**super().get_config(), "use_peephole": self.use_peephole}
+
+    def _gate(self, gate, z, c):
+        """A gate's opening, `(batch, units)`; a gate the variant lacks is always open."""
+        if gate not in z:
+            return 1
+        peephole = self.peepholes[gate] * c if self.use_peephole else 0
+        return ops.sigmoid(z[gate] + peephole)
 
     def _initial_bias(self, shape, dtype=None):
-        """Zeros, but ones for the forget gate."""
-        i, f, c, o = ops.split(ops.zeros(shape, dtype), 4)
-        return ops.concatenate([i, f + 1, c, o])
+        """Zeros, but such that the forget gate starts at sigmoid(1)."""
+        biases = {"f": 1, "i": -1 if self.variant == "cifg" else 0}
+        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self.sums]
+        return ops.concatenate(parts)

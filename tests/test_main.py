@@ -56,7 +56,7 @@ def test_a_run_can_be_evaluated_and_exported_again(run_main, first_run):
     metrics = json.loads((first_run / "metrics.json").read_text())
     again = json.loads((first_run / "evaluations/digits.json").read_text())
     assert again == metrics["test"]
-    assert f"done: {again['accuracy']:.2%} of 360 digits test images right" in evaluated.stdout
+    assert f"done: {again['accuracy']:.2%} of 360 test images right" in evaluated.stdout
     exported = run_main("--mode=export", "--run=runs/first")
     assert exported.stdout.splitlines()[-1] == "done: SavedModel: saved_models/bidirectional_lstm/2"
 
@@ -78,12 +78,12 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
     result = call_main("--help")
     for text in (
         *(
-            "--model: The network that reads the rows. Expects one of basic_rnn, lstm",
+            "--model: The network that reads the rows. Expects one of basic_rnn, irnn, lstm_1997",
             "--units: ",
             "an integer, at least 1",
             "(default: '128')",
         ),
-        *("--learning_rate: ", "--run: ", "--mode: <train|evaluate|export>"),
+        *("--learning_rate: ", "--run: ", "--mode: <train|import|evaluate|export>"),
     ):
         assert text in " ".join(result.stdout.split())
     check = (
@@ -95,7 +95,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
 @pytest.mark.parametrize(
     ("flag", "expected"),
     [
-        ("--model=transformer", ["--model=transformer", "one of basic_rnn, lstm"]),
+        ("--model=transformer", ["--model=transformer", "one of basic_rnn, irnn"]),
         ("--units=-3", ["--units=-3", "an integer, at least 1"]),
         ("--layers=0", ["--layers=0", "at least 1"]),
         ("--batch_size=0", ["--batch_size=0", "at least 1"]),
@@ -106,8 +106,8 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
         ("--scan=diagonal", ["--scan=diagonal", "rows, columns, pixels"]),
         ("--optimizer=adm", ["--optimizer=adm", "adam, adamw"]),
         ("--read_out=backward", ["--read_out=backward", "bidirectional"]),
-        ("--mode=evaluate", ["--mode=evaluate", "--run=FOLDER"]),
-        ("--mode=export", ["--mode=export", "--run=FOLDER"]),
+        ("--mode=evaluate", ["--mode=evaluate", "--run=PATH"]),
+        ("--mode=export", ["--mode=export", "--run=PATH"]),
         ("lstm", ["'lstm'", "only flags"]),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_mistaken_flag_is_told_in_one_line_at_once(flag, expected, call_main, 
     [
         ("--unit=5", "Unknown command line flag 'unit'. Did you mean: units ?"),
         ("--units=many", "flag --units=many"),
-        ("--mode=trian", "value should be one of <train|evaluate|export>"),
+        ("--mode=trian", "value should be one of <train|import|evaluate|export>"),
         ("--flagfile=nowhere.flags", "nowhere.flags"),
         (f"--flagfile={sys.executable}", "can't decode"),
     ],

@@ -2,6 +2,7 @@
 
 from training.evaluate import Evaluation, evaluate, evaluate_run
 from training.run import Run
+from training.tf1 import import_tf1
 from training.train import train
 
-__all__ = ["Evaluation", "Run", "evaluate", "evaluate_run", "train"]
+__all__ = ["Evaluation", "Run", "evaluate", "evaluate_run", "import_tf1", "train"]

@@ -42,6 +42,10 @@ class Evaluation:
         classes = range(self.probabilities.shape[-1])
         return confusion_matrix(self.labels, self.predictions, labels=classes)
 
+    def summary(self):
+        """The accuracy in words."""
+        return f"{self.accuracy:.2%} of {len(self.labels):,} test images right"
+
     def metrics(self):
         """All of it as JSON-ready values."""
         classes = range(self.probabilities.shape[-1])

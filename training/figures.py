@@ -55,7 +55,7 @@ def draw_confusion(evaluation):
         yticks=range(classes),
         xlabel="predicted class",
         ylabel="true class",
-        title=f"{evaluation.accuracy:.2%} of {len(evaluation.labels):,} test images right",
+        title=evaluation.summary(),
     )
     return figure
 

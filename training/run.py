@@ -111,12 +111,10 @@ class Run:
             "versions": metrics.get("versions"),
         }
 
-    def save_config(self, config):
-        """Write `flags.txt`."""
+    def save_config(self, config, command="python main.py"):
+        """Write `flags.txt`, headed by the command that repeats the run."""
         with replacing(self.flags_path) as path:
-            path.write_text(
-                f"# python main.py --flagfile={self.flags_path}\n{format_flags(config)}"
-            )
+            path.write_text(f"# {command} --flagfile={self.flags_path}\n{format_flags(config)}")
 
     def save_model(self, model):
         """Write `model.keras`."""

@@ -1,11 +1,7 @@
 """From a `Config` to a finished run."""
 
 import dataclasses
-import importlib.metadata
 import math
-import pathlib
-import platform
-import subprocess
 import sys
 import time
 
@@ -16,10 +12,8 @@ from datasets import load
 from datasets.batches import ordered_batches, shuffled_batches
 from models import create_model
 from training import callbacks, figures
-from training.evaluate import evaluate
+from training.record import record
 from training.run import Run
-
-_VERSIONS_OF = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
 
 
 def train(config: Config, folder, data=None) -> Run:
@@ -63,38 +57,15 @@ def train(config: Config, folder, data=None) -> Run:
     steps, seconds = _fit(model, config, data, run, steps, steps_per_epoch)
     run.save_model(model)
 
-    evaluation = evaluate(model, data.test)
     run.save_figure("curves", figures.draw_curves(run.history_path))
-    run.save_figure("confusion", figures.draw_confusion(evaluation))
-    run.save_figure("mistakes", figures.draw_mistakes(evaluation, data.test.images))
     images = _images_seen(steps, len(data.train), config.batch_size)
-    run.save_metrics(
-        {
-            "model": config.model,
-            "parameters": model.count_params(),
-            "test": evaluation.metrics(),
-            "training": {
-                "steps": steps,
-                "images": images,
-                "seconds": seconds,
-                "images_per_second": images / seconds,
-            },
-            "dataset": {
-                "requested": requested,
-                "name": data.name,
-                "source": data.source,
-                "classes": data.classes,
-                "train": len(data.train),
-                "validation": len(data.validation),
-                "test": len(data.test),
-                "sha256": data.checksum(),
-            },
-            "wall_seconds": time.perf_counter() - start,
-            "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
-            | {"python": platform.python_version()},
-            "git_commit": _git_commit(),
-        }
-    )
+    training = {
+        "steps": steps,
+        "images": images,
+        "seconds": seconds,
+        "images_per_second": images / seconds,
+    }
+    record(run, model, data, requested, start, training=training)
     return run
 
 
@@ -161,14 +132,3 @@ def _images_seen(steps, size, batch_size):
     """Training images in `steps` batches, of which the last of each epoch holds what is left."""
     epochs, rest = divmod(steps, math.ceil(size / batch_size))
     return epochs * size + rest * batch_size
-
-
-def _git_commit():
-    """The commit of this project, with `-dirty` if files differ from it; `None` outside git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    try:
-        return subprocess.run(
-            command, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

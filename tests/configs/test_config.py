@@ -22,9 +22,11 @@ def a_value_unlike_the_default(field):
     if isinstance(field.default, bool):
         return not field.default
     return {
-        "units": 5,
+        "units": 10,
+        "block_size": 5,
         "layers": 3,
         "dropout": 0.25,
+        "recurrent_dropout": 0.5,
         "dataset": "emnist/letters",
         "data_dir": "somewhere",
         "mnist_dir": "elsewhere",
@@ -43,7 +45,7 @@ def a_value_unlike_the_default(field):
 
 def test_a_saved_config_read_back_is_the_same_in_every_field(tmp_path):
     values = {f.name: a_value_unlike_the_default(f) for f in dataclasses.fields(Config)}
-    config = Config(**values | {"model": "bidirectional_lstm", "read_out": "backward"})
+    config = Config(**values | {"model": "bidirectional_lstm_1997", "read_out": "backward"})
     (tmp_path / "flags.txt").write_text("# a comment\n" + format_flags(config))
     assert read_flags(tmp_path / "flags.txt") == config
     assert config != Config()
@@ -90,6 +92,8 @@ def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("dropout", math.nan),
+        ("recurrent_dropout", 1.0),
+        ("block_size", 0),
         ("scan", "diagonal"),
         ("permute_seed", -1),
         ("validation_size", -1),
@@ -117,6 +121,8 @@ def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name,
     "values",
     [
         {"early_stopping_patience": 3, "validation_size": 0},
+        {"block_size": 2, "model": "lstm"},
+        {"block_size": 3, "model": "lstm_1997", "units": 8},
         {"model": "lstm", "read_out": "backward"},
     ],
 )

@@ -11,7 +11,14 @@ from PIL import Image
 
 from export import export, saved_model
 from tests.conftest import PROJECT, random_model
-from tests.models.test_create_model import MODELS
+from tests.models.test_create_model import CELLS
+
+# Every cell, with peepholes where they are wired in differently, and both directions.
+MODELS = [
+    *(name for name in CELLS if not name.startswith("peephole_")),
+    *("peephole_lstm", "peephole_cifg_lstm", "peephole_fgr_lstm"),
+    *("bidirectional_lstm", "bidirectional_peephole_lstm"),
+]
 
 # Loads every model in a process that has only TensorFlow and no accelerator.
 _STRANGER = """

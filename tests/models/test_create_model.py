@@ -4,21 +4,50 @@ import keras
 import numpy as np
 import pytest
 
+import models
 from configs import Config
 from models import create_model
 from tests.conftest import random_model
 
-# At 128 units on rows, read out into 10 classes: 1,290 (bidirectional: 2,570) weights of read-out.
-PARAMETERS = {
-    "basic_rnn": 28 * 128 + 128 * 128 + 128 + 1_290,
-    "lstm": 4 * (28 * 128 + 128 * 128 + 128) + 1_290,
-    "bidirectional_lstm": 2 * 4 * (28 * 128 + 128 * 128 + 128) + 2_570,
-    "custom_lstm": 4 * (28 * 128 + 128 * 128 + 128) + 1_290,
-    "peephole_lstm": 4 * (28 * 128 + 128 * 128 + 128) + 3 * 128 + 1_290,
-    "bidirectional_peephole_lstm": 2 * (4 * (28 * 128 + 128 * 128 + 128) + 3 * 128) + 2_570,
+# One gate, or one candidate, of 128 units on rows; and a peephole.
+GATE, PEEPHOLE = 28 * 128 + 128 * 128 + 128, 128
+CELLS = {
+    "basic_rnn": GATE,
+    "irnn": GATE,
+    "lstm_1997": 3 * GATE,
+    "lstm": 4 * GATE,
+    "custom_lstm": 4 * GATE,
+    "cifg_lstm": 3 * GATE,
+    "nig_lstm": 3 * GATE,
+    "nfg_lstm": 3 * GATE,
+    "nog_lstm": 3 * GATE,
+    "niaf_lstm": 4 * GATE,
+    "noaf_lstm": 4 * GATE,
+    "fgr_lstm": 4 * GATE + 9 * 128 * 128,
+    "peephole_lstm": 4 * GATE + 3 * PEEPHOLE,
+    "peephole_cifg_lstm": 3 * GATE + 2 * PEEPHOLE,
+    "peephole_nig_lstm": 3 * GATE + 2 * PEEPHOLE,
+    "peephole_nfg_lstm": 3 * GATE + 2 * PEEPHOLE,
+    "peephole_nog_lstm": 3 * GATE + 2 * PEEPHOLE,
+    "peephole_niaf_lstm": 4 * GATE + 3 * PEEPHOLE,
+    "peephole_noaf_lstm": 4 * GATE + 3 * PEEPHOLE,
+    "peephole_fgr_lstm": 4 * GATE + 3 * PEEPHOLE + 9 * 128 * 128,
+    "gru": 3 * GATE,
+    "gru1": 3 * GATE - 2 * 28 * 128,
+    "gru2": 3 * GATE - 2 * 28 * 128 - 2 * 128,
+    "gru3": GATE + 2 * 128,
 }
+# With a read-out of one or two directions into 10 classes.
+PARAMETERS = {name: cell + 128 * 10 + 10 for name, cell in CELLS.items()}
+PARAMETERS |= {f"bidirectional_{name}": 2 * cell + 256 * 10 + 10 for name, cell in CELLS.items()}
 (MODEL_FIELD,) = (f for f in dataclasses.fields(Config) if f.name == "model")
 MODELS = MODEL_FIELD.metadata["choices"]
+
+every_model = pytest.mark.parametrize("name", MODELS)
+# `bidirectional_` is one mechanism for all: two models stand for it.
+every_cell = pytest.mark.parametrize(
+    "name", [*CELLS, "bidirectional_lstm", "bidirectional_peephole_lstm"]
+)
 
 
 @pytest.fixture
@@ -26,40 +55,43 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_model
 def test_every_model_has_exactly_the_parameters_in_the_table(name):
     assert create_model(Config(model=name)).count_params() == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_every_cell_is_a_model():
+    assert {"lstm", *models.CELLS} == set(CELLS)
+
+
+@every_cell
 def test_every_model_takes_rows_and_gives_logits_under_those_names(name, images):
     model = random_model(model=name)
     assert [tensor.name for tensor in model.inputs] == ["rows"]
     assert model.inputs[0].shape == (None, 28, 28)
     assert model.output_names == ["logits"]
-    assert model(images).shape == (5, 7)
+    logits = model(images)
+    assert logits.shape == (5, 7)
+    for dtype in ("int32", "float16", "float32", "float64"):
+        np.testing.assert_array_equal(model(images.astype(dtype)), logits)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dtype", ["int32", "float16", "float32", "float64"])
-def test_pixels_of_any_dtype_give_the_same_logits(name, dtype, images):
-    model = random_model(model=name)
-    np.testing.assert_array_equal(model(images.astype(dtype)), model(images))
-
-
-@pytest.mark.parametrize("name", MODELS)
+@every_cell
 def test_every_model_survives_its_keras_file(name, images, tmp_path):
-    model = random_model(model=name, layers=2, scan="columns", permute_seed=3, dropout=0.3)
+    model = random_model(
+        model=name, layers=2, scan="columns", permute_seed=3, dropout=0.3, recurrent_dropout=0.2
+    )
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_cell
 @pytest.mark.parametrize("row", [0, 27])
 def test_every_row_has_a_say(name, row, images):
     # With its initial weights: with random ones the plain RNN forgets the first row altogether.
-    model = create_model(Config(model=name, units=6))
+    keras.utils.set_random_seed(0)
+    model = create_model(Config(model=name, units=16))
     changed = images.copy()
     changed[:, row] = 255 - changed[:, row]
     assert np.all(np.abs(np.subtract(model(changed), model(images))).max(axis=1) > 1e-7)
@@ -71,13 +103,25 @@ def test_our_cell_without_peepholes_is_the_built_in_lstm(images):
     np.testing.assert_allclose(ours(images), built_in(images), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "lstm" in name])
-def test_every_lstm_starts_with_a_forget_bias_of_1(name):
+@pytest.mark.parametrize("name", ["lstm", "custom_lstm", "bidirectional_peephole_lstm"])
+def test_an_lstm_starts_with_a_forget_bias_of_1(name):
     biases = [w.numpy() for w in create_model(Config(model=name, units=6)).weights[:-1]]
     biases = [bias for bias in biases if bias.shape == (24,)]
     assert len(biases) == (2 if name.startswith("bidirectional") else 1)
     for bias in biases:
         np.testing.assert_array_equal(bias, np.repeat([0, 1, 0, 0], 6))
+
+
+def test_blocks_of_the_lstm_of_1997_share_their_gates():
+    model = create_model(Config(model="lstm_1997", units=12, block_size=4))
+    assert model.get_layer("recurrent_1").cell.count_params() == (12 + 2 * 3) * (28 + 12 + 1)
+
+
+@pytest.mark.parametrize("name", ["lstm", "peephole_cifg_lstm", "bidirectional_gru"])
+def test_recurrent_dropout_acts_in_training_alone(name, images):
+    model = random_model(model=name, recurrent_dropout=0.5)
+    np.testing.assert_array_equal(model(images), model(images))
+    assert not np.array_equal(model(images, training=True), model(images))
 
 
 def one_direction(layer, weights, images):
@@ -105,17 +149,21 @@ def test_the_tutorials_read_out_starts_from_a_standard_normal_and_a_bias_of_a_te
     np.testing.assert_array_equal(bias, np.float32(0.1) * np.ones(10))
 
 
-@pytest.mark.parametrize("read_out_init", ["glorot", "tutorial"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "read_out_init"), [*((cell, "glorot") for cell in CELLS), ("lstm", "tutorial")]
+)
 def test_the_seed_decides_every_random_weight(name, read_out_init):
-    def kernels(seed):
+    def random_weights(seed):
         keras.utils.set_random_seed(seed)
         model = create_model(Config(model=name, units=6, read_out_init=read_out_init))
-        return [w.numpy() for w in model.weights if len(w.shape) == 2]
+        return [w.numpy() for w in model.weights if len(np.unique(w)) > 2]  # No 0s and 1s.
 
-    for one, same, other in zip(kernels(1), kernels(1), kernels(2), strict=True):
-        np.testing.assert_array_equal(one, same)
-        assert not np.array_equal(one, other)
+    one, same, other = random_weights(1), random_weights(1), random_weights(2)
+    # The plainest, an IRNN, has its kernel and its read-out; only that has no random recurrence.
+    assert len(one) >= (2 if name == "irnn" else 3)
+    for a, b, c in zip(one, same, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
 
 
 def test_dropout_acts_in_training_alone(images):

@@ -1,0 +1,67 @@
+"""The plain recurrent cell."""
+
+import keras
+from keras import ops
+
+from models.cell import Cell, orthogonal, tanh
+
+
+@keras.saving.register_keras_serializable(package="mnist_rows")
+class BasicRNNCell(Cell):
+    """One step of Elman's network: TensorFlow 1's `BasicRNNCell`, `keras.layers.SimpleRNNCell`.
+
+    With input x(t) and hidden state h:
+
+        h(t) = tanh(W x(t) + U h(t-1) + b)
+
+    Variant `"irnn"`: `relu` for `tanh`, and U starts as the identity, so that the cell starts by
+    adding up what it reads.
+
+    Weights: `kernel (features, units)`, `recurrent_kernel (units, units)`, `bias (units,)`.
+
+    Sources: J. Elman, Finding Structure in Time, 1990, https://doi.org/10.1207/s15516709cog1402_1;
+    irnn: Q. Le, N. Jaitly and G. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified
+    Linear Units, 2015, https://arxiv.org/abs/1504.00941.
+
+    Args:
+        units: Size of the hidden state.
+        variant: `None` or `"irnn"`.
+        dropout, recurrent_dropout, seed: As in `Cell`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = keras.layers.RNN(BasicRNNCell(5, variant="irnn"))
+    >>> layer(np.zeros((2, 28, 28))).shape
+    TensorShape([2, 5])
+    """
+
+    variants = ("irnn",)
+
+    def build(self, input_shape):
+        irnn = self.variant == "irnn"
+        self.kernel = self.add_weight(
+            (input_shape[-1], self.units),
+            keras.initializers.RandomNormal(stddev=0.001) if irnn else "glorot_uniform",
+            name="kernel",
+        )
+        self.recurrent_kernel = self.add_weight(
+            (self.units, self.units), "identity" if irnn else orthogonal, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight((self.units,), "zeros", name="bias")
+
+    def call(self, inputs, states, training=False):
+        """Advance one timestep.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: `[h]`, `(batch, units)`.
+            training: Whether to drop inputs and hidden states.
+
+        Returns:
+            `h (batch, units)` and the new states `[h]`.
+        """
+        x, h = self._drop(inputs, states[0], training)
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        h = ops.relu(z) if self.variant == "irnn" else tanh(z)
+        return h, [h]

@@ -1,0 +1,94 @@
+"""What all cells share: size, variant, dropout, state."""
+
+import keras
+from keras import ops
+
+# Not public, yet the one way to dropout masks that `keras.layers.RNN` draws once for a sequence: it
+# asks for this class by name.
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+
+def tanh(x):
+    """`ops.tanh`, and exact in float64 too, which Keras 3.15 rounds to float32 on JAX."""
+    if keras.backend.standardize_dtype(x.dtype) == "float64":
+        return 2 * ops.sigmoid(2 * x) - 1
+    return ops.tanh(x)
+
+
+def orthogonal(shape, dtype=None):
+    """Orthogonal initial weights, in half precision too, which the decomposition lacks."""
+    half = dtype in ("float16", "bfloat16")
+    return ops.cast(keras.initializers.Orthogonal()(shape, "float32" if half else dtype), dtype)
+
+
+class Cell(DropoutRNNCell, keras.layers.Layer):
+    """One step of a recurrent network, for `keras.layers.RNN`.
+
+    A subclass names its `variants`, creates its weights in `build` and takes one step in `call`.
+
+    Dropout is variational: a mask of the inputs and one of the hidden state are drawn once for a
+    sequence, and are the same at all timesteps and for all gates. The cell state, and what a GRU
+    carries over from its last hidden state, are never masked. Source: Y. Gal and Z. Ghahramani, A
+    Theoretically Grounded Application of Dropout in Recurrent Neural Networks, 2016,
+    https://arxiv.org/abs/1512.05287.
+
+    Args:
+        units: Size of the hidden state.
+        variant: One of the class's `variants`, or `None` for the cell as it is best known.
+        dropout: Fraction of the inputs dropped in training.
+        recurrent_dropout: Fraction of the hidden state dropped in training.
+        seed: Seed of the dropout masks.
+
+    Raises:
+        ValueError: If `units` is not a positive integer, `variant` is none of the class's, or a
+            fraction is not in 0 to 1, 1 excluded.
+    """
+
+    variants = ()
+
+    def __init__(
+        self, units, variant=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs
+    ):
+        if type(units) is not int or units < 1:
+            raise ValueError(f"{self._received('units', units)} a positive integer.")
+        if variant not in (None, *self.variants):
+            expected = ", ".join(["None", *self.variants])
+            raise ValueError(f"{self._received('variant', variant)} one of {expected}.")
+        for name, rate in [("dropout", dropout), ("recurrent_dropout", recurrent_dropout)]:
+            if not 0 <= rate < 1:
+                raise ValueError(f"{self._received(name, rate)} a fraction, at least 0, below 1.")
+        super().__init__(**kwargs)
+        self.units = units
+        self.variant = variant
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.state_size = units
+        self.output_size = units
+
+    def get_initial_state(self, batch_size=None):
+        """Zeros, one tensor `(batch_size, size)` for each size in `state_size`."""
+        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in sizes]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "variant": self.variant,
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "seed": self.seed,
+        }
+
+    def _drop(self, inputs, h, training):
+        """The inputs `(batch, features)` and hidden state `(batch, units)` the weights see."""
+        if training and self.dropout:
+            inputs = inputs * self.get_dropout_mask(inputs)
+        if training and self.recurrent_dropout:
+            h = h * self.get_recurrent_dropout_mask(h)
+        return inputs, h
+
+    def _received(self, name, value):
+        return f"{type(self).__name__}: received {name}={value!r}; expected"

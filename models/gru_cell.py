@@ -1,0 +1,87 @@
+"""The gated recurrent unit, and its three versions with simpler gates."""
+
+import keras
+from keras import ops
+
+from models.cell import Cell, orthogonal, tanh
+
+# What the gates of each variant see: the input x, the hidden state h, a bias b.
+_GATES_SEE = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}
+
+
+@keras.saving.register_keras_serializable(package="mnist_rows")
+class GRUCell(Cell):
+    """One step of a GRU: TensorFlow 1's `GRUCell`, `keras.layers.GRUCell(reset_after=False)`.
+
+    With input x(t) and hidden state h, `*` element by element:
+
+        z = sigmoid(W_z x(t) + U_z h(t-1)     + b_z)      update gate
+        r = sigmoid(W_r x(t) + U_r h(t-1)     + b_r)      reset gate
+        g =    tanh(W_h x(t) + U_h (r * h(t-1)) + b_h)    candidate
+        h(t) = z * h(t-1) + (1 - z) * g
+
+    Variants, in which the gates see less:
+
+        gru1    z, r = sigmoid(U h(t-1) + b)
+        gru2    z, r = sigmoid(U h(t-1))
+        gru3    z, r = sigmoid(b)
+
+    Weights, packed as in Keras in the order z, r, h: `kernel (features, 3 * units)`,
+    `recurrent_kernel (units, 3 * units)`, `bias (3 * units,)`. A weight that the gates of a variant
+    do not see has the candidate's part alone, `units` wide.
+
+    Sources: K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014,
+    https://arxiv.org/abs/1406.1078; variants: R. Dey and F. Salem, Gate-Variants of Gated Recurrent
+    Unit (GRU) Neural Networks, 2017, https://arxiv.org/abs/1701.05923.
+
+    Args:
+        units: Size of the hidden state.
+        variant: `None`, `"gru1"`, `"gru2"` or `"gru3"`.
+        dropout, recurrent_dropout, seed: As in `Cell`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = keras.layers.RNN(GRUCell(5, variant="gru1"))
+    >>> layer(np.zeros((2, 28, 28))).shape
+    TensorShape([2, 5])
+    """
+
+    variants = ("gru1", "gru2", "gru3")
+
+    def build(self, input_shape):
+        def packed(seen):
+            return 3 * self.units if seen in _GATES_SEE[self.variant] else self.units
+
+        self.kernel = self.add_weight((input_shape[-1], packed("x")), name="kernel")
+        self.recurrent_kernel = self.add_weight(
+            (self.units, packed("h")), orthogonal, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight((packed("b"),), "zeros", name="bias")
+
+    def call(self, inputs, states, training=False):
+        """Advance one timestep.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: `[h]`, `(batch, units)`.
+            training: Whether to drop inputs and hidden states.
+
+        Returns:
+            `h (batch, units)` and the new states `[h]`.
+        """
+        (carried,) = states
+        x, h = self._drop(inputs, carried, training)
+        x_gates, x_h = self._split(ops.matmul(x, self.kernel))
+        U_gates, U_h = self._split(self.recurrent_kernel)
+        b_gates, b_h = self._split(self.bias)
+        parts = (x_gates, ops.matmul(h, U_gates), b_gates)
+        gates = sum(part for part in parts if part.shape[-1])  # What is not seen has width 0.
+        z, r = ops.split(ops.sigmoid(gates), 2, axis=-1)
+        g = tanh(x_h + ops.matmul(r * h, U_h) + b_h)
+        h = z * carried + (1 - z) * g
+        return h, [h]
+
+    def _split(self, packed):
+        """The part of the gates z and r, `(..., 2 * units or 0)`, and of the candidate."""
+        return packed[..., : -self.units], packed[..., -self.units :]

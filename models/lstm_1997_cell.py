@@ -1,0 +1,93 @@
+"""The first long short-term memory cell, without a forget gate, in blocks."""
+
+import keras
+from keras import ops
+
+from models.cell import Cell, orthogonal, tanh
+
+
+@keras.saving.register_keras_serializable(package="mnist_rows")
+class LSTM1997Cell(Cell):
+    """One step of the LSTM as it was first published: no forget gate, cells in blocks.
+
+    With input x(t), hidden state h and cell state c, `*` element by element:
+
+        i = sigmoid(W_i x(t) + U_i h(t-1) + b_i)      input gate of each block
+        g =    tanh(W_c x(t) + U_c h(t-1) + b_c)      candidate of each cell
+        c(t) = c(t-1) + i * g                         the constant error carousel
+        o = sigmoid(W_o x(t) + U_o h(t-1) + b_o)      output gate of each block
+        h(t) = o * tanh(c(t))
+
+    The `block_size` cells of a block lie side by side and share one input and one output gate. With
+    blocks of 1 this is `LSTMCell(units, variant="nfg")`. The paper's squashing functions are tanh
+    up to scale: 2 tanh(x / 2) for the candidate, tanh(x / 2) for the cell.
+
+    Weights, packed in the order i, c, o, with `blocks = units / block_size`:
+    `kernel (features, 2 * blocks + units)`, `recurrent_kernel (units, 2 * blocks + units)`,
+    `bias (2 * blocks + units,)`.
+
+    Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory, 1997,
+    https://doi.org/10.1162/neco.1997.9.8.1735.
+
+    Args:
+        units: Number of memory cells, the size of the hidden and of the cell state.
+        block_size: Number of cells that share their gates.
+        dropout, recurrent_dropout, seed: As in `Cell`.
+
+    Raises:
+        ValueError: If `block_size` is not a positive integer that divides `units`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = keras.layers.RNN(LSTM1997Cell(6, block_size=2))
+    >>> layer(np.zeros((2, 28, 28))).shape
+    TensorShape([2, 6])
+    """
+
+    def __init__(self, units, block_size=1, **kwargs):
+        super().__init__(units, **kwargs)
+        if type(block_size) is not int or block_size < 1 or units % block_size:
+            raise ValueError(
+                f"{self._received('block_size', block_size)} a positive integer that divides "
+                f"units={units}."
+            )
+        self.block_size = block_size
+        self.state_size = [units, units]  # h, c
+
+    def build(self, input_shape):
+        packed = 2 * (self.units // self.block_size) + self.units
+        self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
+        self.recurrent_kernel = self.add_weight(
+            (self.units, packed), orthogonal, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight((packed,), "zeros", name="bias")
+
+    def call(self, inputs, states, training=False):
+        """Advance one timestep.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: `[h, c]`, each `(batch, units)`.
+            training: Whether to drop inputs and hidden states.
+
+        Returns:
+            `h (batch, units)` and the new states `[h, c]`.
+        """
+        h, c = states
+        x, h = self._drop(inputs, h, training)
+        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        blocks = self.units // self.block_size
+        z_i, z_c, z_o = ops.split(z, [blocks, blocks + self.units], axis=-1)
+        c = c + self._of_cells(ops.sigmoid(z_i)) * tanh(z_c)
+        h = self._of_cells(ops.sigmoid(z_o)) * tanh(c)
+        return h, [h, c]
+
+    def get_config(self):
+        return {**super().get_config(), "block_size": self.block_size}
+
+    def _of_cells(self, gates):
+        """The gate of each cell, `(batch, units)`, from that of each block, `(batch, blocks)`."""
+        # Not ops.repeat, whose gradient XLA cannot compile.
+        cells = ops.expand_dims(gates, -1) * ops.ones((self.block_size,), gates.dtype)
+        return ops.reshape(cells, (-1, self.units))

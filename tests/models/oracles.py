@@ -1,0 +1,264 @@
+"""Every cell beside everything we know that computes the same. Printed as a table by
+
+    python -m tests.models.oracles
+
+Random weights and states that are not zero; batch, steps, features and units all differ. A
+deviation is the largest absolute difference in all states after all steps, of gradients relative.
+"""
+
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from models import CELLS, LSTM1997Cell
+from tests.models import equations
+
+BATCH, STEPS, FEATURES, UNITS = 2, 3, 5, 8
+CASES = CELLS | {"lstm_1997 (blocks of 2)": functools.partial(LSTM1997Cell, block_size=2)}
+
+
+class Case:
+    """A cell with random weights, and random inputs and states for it."""
+
+    def __init__(self, name, dtype="float64", **options):
+        random = np.random.default_rng(0)
+        self.cell = CASES[name](UNITS, dtype=dtype, **options)
+        self.cell.build((BATCH, FEATURES))
+        trainable = self.cell.trainable_weights
+        self.weights = [random.normal(scale=0.7, size=w.shape).astype(dtype) for w in trainable]
+        for weight, value in zip(trainable, self.weights, strict=True):
+            weight.assign(value)
+        self.w = {w.name: v for w, v in zip(trainable, self.weights, strict=True)}
+        self.xs = random.normal(size=(STEPS, BATCH, FEATURES)).astype(dtype)
+        sizes = self.cell.state_size
+        sizes = [sizes] if isinstance(sizes, int) else sizes
+        self.states = [random.normal(size=(BATCH, size)).astype(dtype) for size in sizes]
+
+    def history(self, training=False):
+        """Our states after each step."""
+        states, history = self.states, []
+        for x in self.xs:
+            _, states = self.cell(x, states, training=training)
+            history.append([keras.ops.convert_to_numpy(state) for state in states])
+        return history
+
+
+def deviation(ours, theirs):
+    """The largest absolute difference between two histories of states."""
+    return max(
+        float(np.max(np.abs(np.asarray(a, "float64") - np.asarray(b, "float64"))))
+        for one, other in zip(ours, theirs, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def numpy_equations(name):
+    """The papers' equations in float64."""
+    case = Case(name)
+    expected = equations.run(case.cell, case.weights, case.xs, case.states)
+    return deviation(case.history(), expected)
+
+
+def finite_differences(name):
+    """Gradients of inputs, states and weights against slopes of the equations, float64."""
+    case = Case(name)
+    random = np.random.default_rng(1)
+    arrays = [case.xs, *case.states, *case.weights]
+    directions = [random.normal(size=array.shape) for array in arrays]
+    projection = random.normal(size=(BATCH, UNITS))
+    count = len(case.states)
+
+    def loss(xs, *rest):
+        (*_, states) = equations.run(case.cell, rest[count:], xs, rest[:count])
+        return np.sum(states[0] * projection) + np.sum(states[-1] ** 2)
+
+    def our_loss(arrays):
+        xs, states, weights = arrays[0], arrays[1 : 1 + count], arrays[1 + count :]
+        rest = case.cell.non_trainable_variables
+        for step in range(STEPS):
+            (_, states), _ = case.cell.stateless_call(weights, rest, xs[step], states)
+        squares = keras.ops.sum(keras.ops.square(states[-1]))
+        return keras.ops.sum(states[0] * projection) + squares
+
+    epsilon, worst = 1e-6, 0
+    gradients = _gradients(our_loss, arrays)
+    for index, (gradient, direction) in enumerate(zip(gradients, directions, strict=True)):
+        above, below = list(arrays), list(arrays)
+        above[index] = arrays[index] + epsilon * direction
+        below[index] = arrays[index] - epsilon * direction
+        slope = (loss(*above) - loss(*below)) / (2 * epsilon)
+        worst = max(worst, abs(np.sum(gradient * direction) - slope) / abs(slope))
+    return float(worst)
+
+
+def _gradients(loss, arrays):
+    arrays = [keras.ops.convert_to_tensor(array) for array in arrays]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [np.asarray(gradient) for gradient in jax.grad(loss)(arrays)]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(arrays)
+        value = loss(arrays)
+    return [gradient.numpy() for gradient in tape.gradient(value, arrays)]
+
+
+def keras_layer(name):
+    """Keras's own cell with the same weights; what a variant's gates do not see is 0, float64."""
+    twins = {
+        "basic_rnn": keras.layers.SimpleRNNCell(UNITS, dtype="float64"),
+        "irnn": keras.layers.SimpleRNNCell(UNITS, activation="relu", dtype="float64"),
+        "custom_lstm": keras.layers.LSTMCell(UNITS, dtype="float64"),
+        **{
+            gru: keras.layers.GRUCell(UNITS, reset_after=False, dtype="float64")
+            for gru in ("gru", "gru1", "gru2", "gru3")
+        },
+    }
+    if name not in twins:
+        return None
+    case, twin = Case(name), twins[name]
+    twin.build((BATCH, FEATURES))
+    values = [
+        _with_unseen_gates(value, w)
+        for value, w in zip(case.weights, twin.trainable_weights, strict=True)
+    ]
+    for weight, value in zip(twin.trainable_weights, values, strict=True):
+        weight.assign(value)
+    states, history = case.states, []
+    for x in case.xs:
+        _, states = twin(x, states)
+        history.append([keras.ops.convert_to_numpy(state) for state in states])
+    return deviation(case.history(), history)
+
+
+def _with_unseen_gates(value, twin_weight):
+    """A GRU variant's candidate part behind zeros for its gates, as wide as its twin's weight."""
+    missing = twin_weight.shape[-1] - value.shape[-1]
+    return np.concatenate([np.zeros_like(value, shape=(*value.shape[:-1], missing)), value], -1)
+
+
+def tensorflow_kernel(name):
+    """`tf.raw_ops.BlockLSTM` and `GRUBlockCell`, float32; a gate taken away is one with bias 99."""
+    case = Case(name, "float32")
+    if name.startswith("gru"):
+        return deviation(case.history(), _gru_block_cell(case))
+    if name == "lstm_1997" or (
+        name.endswith("_lstm") and case.cell.variant in (None, "nig", "nfg", "nog")
+    ):
+        return deviation(case.history(), _block_lstm(case, name))
+    return None
+
+
+def _gru_block_cell(case):
+    import tensorflow as tf
+
+    wide = {"kernel": (FEATURES, 3 * UNITS), "recurrent_kernel": (UNITS, 3 * UNITS)}
+    W, U, b = (
+        _with_unseen_gates(case.w[key], np.empty(wide.get(key, (3 * UNITS,))))
+        for key in ("kernel", "recurrent_kernel", "bias")
+    )
+    z, r, g = (
+        np.concatenate(part)
+        for part in zip(np.split(W, 3, axis=-1), np.split(U, 3, axis=-1), strict=True)
+    )
+    b_z, b_r, b_g = np.split(b, 3)
+    (h,), history = case.states, []
+    for x in case.xs:
+        *_, h = tf.raw_ops.GRUBlockCell(
+            x=x, h_prev=h, w_ru=np.concatenate([r, z], axis=-1), w_c=g,
+            b_ru=np.concatenate([b_r, b_z]), b_c=b_g,
+        )  # fmt: skip
+        history.append([h.numpy()])
+    return history
+
+
+def _block_lstm(case, name):
+    import tensorflow as tf
+
+    absent = {"nig": "i", "nfg": "f", "nog": "o"}.get(
+        "nfg" if name == "lstm_1997" else case.cell.variant
+    )
+    kept = [gate for gate in "ifco" if gate != absent]
+    stacked = np.concatenate([case.w["kernel"], case.w["recurrent_kernel"]])
+    w = dict(zip(kept, np.split(stacked, len(kept), axis=-1), strict=True))
+    b = dict(zip(kept, np.split(case.w["bias"], len(kept)), strict=True))
+    none = np.zeros(UNITS, "float32")
+    # The kernel packs its gates in the order i, c, f, o.
+    w = np.concatenate([w.get(gate, np.zeros_like(w["c"])) for gate in "icfo"], axis=-1)
+    b = np.concatenate([b.get(gate, none + 99) for gate in "icfo"])
+    wci, wcf, wco = (case.w.get(f"peephole_{gate}", none) for gate in "ifo")
+    h, c = case.states
+    _, cs, _, _, _, _, hs = tf.raw_ops.BlockLSTM(
+        seq_len_max=STEPS, x=case.xs, cs_prev=c, h_prev=h, w=w, wci=wci, wcf=wcf, wco=wco, b=b,
+        forget_bias=0.0, cell_clip=-1.0, use_peephole=True,
+    )  # fmt: skip
+    return list(zip(hs.numpy(), cs.numpy(), strict=True))
+
+
+TF1_GRAPHS = {
+    "basic_rnn": "basic_rnn",
+    "custom_lstm": "basic_lstm",
+    "peephole_lstm": "peephole_lstm",
+    "gru": "gru",
+}
+
+
+def tensorflow_1(name):
+    """A whole graph of TensorFlow 1's own cells, 28 rows, imported from its checkpoint, float32."""
+    from configs import Config
+    from models import create_model, load_tf1_checkpoint
+
+    if name not in TF1_GRAPHS:
+        return None
+    folder = tf1_graphs() / TF1_GRAPHS[name]
+    answers = np.load(folder / "answers.npz")
+    model = create_model(Config(model=name, units=6))
+    load_tf1_checkpoint(model, folder / "model.ckpt-781")
+    return deviation([[model(answers["images"])]], [[answers["logits"]]])
+
+
+@functools.cache
+def tf1_graphs():
+    """Make checkpoints with TensorFlow 1's cells, in a process of their own; gives their folder."""
+    folder = pathlib.Path(_temporary.name)
+    command = [sys.executable, pathlib.Path(__file__).with_name("tf1_graph.py"), folder]
+    legacy = {"TF_USE_LEGACY_KERAS": "1"}
+    subprocess.run(command, env=os.environ | legacy, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+_temporary = tempfile.TemporaryDirectory()
+
+# The largest deviation allowed. On JAX Keras's own cells round float64 to float32 in their tanh;
+# weights of 0.7 let float32's 6e-8 grow a little over the steps.
+ORACLES = {
+    numpy_equations: 1e-12,
+    finite_differences: 1e-6,
+    keras_layer: 1e-14 if keras.backend.backend() == "tensorflow" else 1e-6,
+}
+TENSORFLOW_ORACLES = {tensorflow_kernel: 2e-6, tensorflow_1: 1e-6}
+
+
+def print_table():
+    """Print cell × oracle × largest deviation."""
+    oracles = [*ORACLES, *TENSORFLOW_ORACLES]
+    print("| cell | " + " | ".join(o.__name__.replace("_", " ") for o in oracles) + " |")
+    print("| --- |" + " ---: |" * len(oracles))
+    for name in CASES:
+        found = [oracle(name) for oracle in oracles]
+        cells = ["–" if value is None else f"{value:.1e}" for value in found]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    print_table()

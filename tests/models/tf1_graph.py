@@ -1,0 +1,88 @@
+"""TensorFlow 1 graphs of the tutorials: writes their checkpoints, and what the graphs compute.
+
+    TF_USE_LEGACY_KERAS=1 python tests/models/tf1_graph.py FOLDER
+
+Run in a process of its own: TensorFlow 2 has the old cells only where tf-keras stands in for Keras.
+"""
+
+import pathlib
+import sys
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+warnings.simplefilter("ignore")
+v1 = tf.compat.v1
+rnn_cell = v1.nn.rnn_cell
+FEATURES, UNITS, CLASSES = 28, 6, 10
+GRAPHS = (
+    *("basic_rnn", "basic_lstm", "basic_lstm_forget_bias_0", "lstm", "peephole_lstm", "gru"),
+    *("bidirectional_basic_rnn", "bidirectional_basic_lstm", "bidirectional_gru"),
+    *("stacked_basic_lstm", "stacked_bidirectional_peephole_lstm"),
+)
+CELLS = {
+    "basic_rnn": lambda: rnn_cell.BasicRNNCell(UNITS),
+    "basic_lstm": lambda: rnn_cell.BasicLSTMCell(UNITS, forget_bias=1.0),
+    "basic_lstm_forget_bias_0": lambda: rnn_cell.BasicLSTMCell(UNITS, forget_bias=0.0),
+    "lstm": lambda: rnn_cell.LSTMCell(UNITS),
+    "peephole_lstm": lambda: rnn_cell.LSTMCell(UNITS, use_peepholes=True),
+    "gru": lambda: rnn_cell.GRUCell(UNITS),
+}
+
+
+def final_state(name, rows):
+    """The last hidden state of the graph, `(batch, units)` or, of two directions, twice that."""
+    if name.startswith("stacked_bidirectional_"):
+        cell = CELLS[name.removeprefix("stacked_bidirectional_")]
+        for number in range(2):
+            with v1.variable_scope(f"stack_bidirectional_rnn/cell_{number}"):
+                outputs, states = v1.nn.bidirectional_dynamic_rnn(
+                    cell(), cell(), rows, dtype=tf.float32
+                )
+            rows = tf.concat(outputs, axis=-1)
+        return tf.concat([hidden(state) for state in states], axis=-1)
+    if name.startswith("bidirectional_"):
+        cell = CELLS[name.removeprefix("bidirectional_")]
+        _, states = v1.nn.bidirectional_dynamic_rnn(cell(), cell(), rows, dtype=tf.float32)
+        return tf.concat([hidden(state) for state in states], axis=-1)
+    if name.startswith("stacked_"):
+        cell = CELLS[name.removeprefix("stacked_")]
+        cells = rnn_cell.MultiRNNCell([cell(), cell()])
+        _, states = v1.nn.dynamic_rnn(cells, rows, dtype=tf.float32)
+        return hidden(states[-1])
+    _, state = v1.nn.dynamic_rnn(CELLS[name](), rows, dtype=tf.float32)
+    return hidden(state)
+
+
+def hidden(state):
+    return state.h if hasattr(state, "h") else state
+
+
+def write(name, folder):
+    """Write `model.ckpt` with random weights, and the logits of random images."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    with tf.Graph().as_default(), v1.Session() as session:
+        rows = v1.placeholder(tf.float32, (None, 28, FEATURES))
+        state = final_state(name, rows)
+        weights = tf.Variable(tf.zeros((state.shape[-1], CLASSES)))  # Unnamed, as tutorials do.
+        biases = tf.Variable(tf.zeros((CLASSES,)))
+        logits = tf.matmul(state, weights) + biases
+        step = v1.train.get_or_create_global_step()
+        v1.train.AdamOptimizer().minimize(tf.reduce_sum(logits**2), global_step=step)
+        session.run(v1.global_variables_initializer())
+        for variable in v1.trainable_variables():
+            variable.load(random.normal(scale=0.5, size=variable.shape), session)
+        v1.train.Saver().save(session, str(folder / "model.ckpt"), global_step=781)
+        np.savez(
+            folder / "answers.npz",
+            images=images,
+            logits=session.run(logits, {rows: images / 255}),
+        )
+
+
+if __name__ == "__main__":
+    for graph in GRAPHS:
+        write(graph, pathlib.Path(sys.argv[1]) / graph)
