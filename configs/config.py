@@ -124,6 +124,10 @@ class Config:
     clip_norm: float | None = option(
         None, "Clip gradients to this global norm (default: no clipping).", minimum=1e-12
     )
+    jit_compile: bool = option(
+        False,
+        "Compile the training step with XLA: slower to start, then faster for some models.",
+    )
     early_stopping_patience: int | None = option(
         None,
         "Stop after this many epochs without a better validation loss and keep the best weights "

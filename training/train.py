@@ -52,6 +52,7 @@ def train(config: Config, folder, data=None) -> Run:
         optimizer=_create_optimizer(config, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        jit_compile=config.jit_compile or "auto",
     )
     print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
     steps, seconds = _fit(model, config, data, run, steps, steps_per_epoch)

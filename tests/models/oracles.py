@@ -249,16 +249,19 @@ ORACLES = {
 TENSORFLOW_ORACLES = {tensorflow_kernel: 2e-6, tensorflow_1: 1e-6}
 
 
-def print_table():
-    """Print cell × oracle × largest deviation."""
+def table():
+    """Cell × oracle × largest deviation, as Markdown."""
     oracles = [*ORACLES, *TENSORFLOW_ORACLES]
-    print("| cell | " + " | ".join(o.__name__.replace("_", " ") for o in oracles) + " |")
-    print("| --- |" + " ---: |" * len(oracles))
+    lines = [
+        "| cell | " + " | ".join(o.__name__.replace("_", " ") for o in oracles) + " |",
+        "| --- |" + " ---: |" * len(oracles),
+    ]
     for name in CASES:
         found = [oracle(name) for oracle in oracles]
-        cells = ["–" if value is None else f"{value:.1e}" for value in found]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        cells = ["–" if value is None else f"{value:.0e}" for value in found]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    print_table()
+    print(table())

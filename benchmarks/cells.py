@@ -1,0 +1,138 @@
+"""The experiments of `docs/cells.md`: every cell at the same budget, and how far from its oracles.
+
+    python -m benchmarks.cells --jobs=2
+
+Trains every flag file of `configs/cells/` and, on 784 pixels, of `configs/cells/pixels/` over
+several seeds unless it is finished already, measures how fast each cell trains, compares each with
+its oracles, and writes the tables into the page.
+"""
+
+import csv
+import dataclasses
+import pathlib
+import statistics
+import time
+
+from absl import flags
+
+from benchmarks.runs import accuracy_of, finished_runs, machine, metrics_of
+from configs import UserError, define_flags, given_flags, read_flags, run_script
+from tests.models.oracles import table as oracles_table
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("folder", "configs/cells", "The flag files.")
+flags.DEFINE_string("page", "docs/cells.md", "The page whose tables are replaced.")
+flags.DEFINE_integer("pixels_seeds", 1, "Runs of each flag file on single pixels.", 1)
+define_flags()
+
+REPETITIONS = 5
+MOST_STEPS = 60  # of training in one repetition
+
+
+def main():
+    """Run what is missing, measure, and replace the tables of the page."""
+    folder, page = pathlib.Path(FLAGS.folder), pathlib.Path(FLAGS.page)
+    text = page.read_text()
+    for name in ("rows", "pixels", "oracles"):
+        _replace(text, name, "", page)  # Now, and not after hours of training.
+    rows = finished_runs(_flag_files(folder), FLAGS.seeds)
+    pixels = finished_runs(_flag_files(folder / "pixels"), FLAGS.pixels_seeds)
+    text = _replace(text, "rows", _rows_table(rows), page)
+    text = _replace(text, "pixels", _pixels_table(pixels), page)
+    text = _replace(text, "oracles", oracles_table(), page)
+    page.write_text(text)
+    print(f"done: see {page}")
+
+
+def _replace(text, name, table, page):
+    """The text of the page with one of its tables replaced."""
+    start, end = f"<!-- table: {name} -->\n", "<!-- end of table -->"
+    before, found_start, rest = text.partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise UserError(f"{page}: expected {start.strip()} and {end}, between which the table goes")
+    return before + start + table + end + after
+
+
+def _flag_files(folder):
+    return sorted(str(path) for path in folder.glob("*.flags") if path.stem != "recipe")
+
+
+def _rows_table(runs):
+    """Every cell's size, accuracy and speed, the most accurate first."""
+    speeds = _speeds(runs)
+    lines = {}
+    for flag_file, folders in runs.items():
+        metrics = metrics_of(folders)
+        accuracy, each = accuracy_of(metrics)
+        speed = speeds[flag_file]
+        lines[flag_file] = (
+            f"| {_link(flag_file)} | {metrics[0]['parameters']:,} | {accuracy} | {each} "
+            f"| {statistics.median(speed):,.0f} ({min(speed):,.0f} to {max(speed):,.0f}) |\n"
+        )
+    means = {f: statistics.mean(m["test"]["accuracy"] for m in metrics_of(runs[f])) for f in runs}
+    return (
+        f"{machine()}; images/s: median of {REPETITIONS} (min to max), all processors.\n\n"
+        "| cell | parameters | test accuracy | each seed | images/s |\n"
+        "| --- | ---: | ---: | --- | ---: |\n"
+    ) + "".join(lines[flag_file] for flag_file in sorted(runs, key=means.get, reverse=True))
+
+
+def _pixels_table(runs):
+    """The accuracy on single pixels, in the end and on the way there."""
+    lines = [
+        "| cell | parameters | test accuracy | validation accuracy after each epoch | hours |\n"
+        "| --- | ---: | ---: | --- | ---: |\n"
+    ]
+    for flag_file, folders in runs.items():
+        metrics = metrics_of(folders)
+        with (folders[0] / "history.csv").open() as file:
+            epochs = [100 * float(epoch["val_accuracy"]) for epoch in csv.DictReader(file)]
+        hours = statistics.mean(m["wall_seconds"] for m in metrics) / 3600
+        lines.append(
+            f"| {_link(flag_file)} | {metrics[0]['parameters']:,} | {accuracy_of(metrics)[0]} "
+            f"| {', '.join(f'{epoch:.1f}' for epoch in epochs)} | {hours:.1f} |\n"
+        )
+    return "".join(lines)
+
+
+def _link(flag_file):
+    """The flag file's name, linked from a page in `docs/`."""
+    return f"[`{pathlib.Path(flag_file).stem}`](../{flag_file})"
+
+
+def _speeds(flag_files):
+    """Images per second of training, by flag file: `REPETITIONS` values, measured in turns."""
+    import keras
+
+    from datasets import load
+    from datasets.batches import shuffled_batches
+    from models import create_model
+
+    def prepare(flag_file):
+        config = dataclasses.replace(read_flags(flag_file), **given_flags())
+        data = load(config)
+        model = create_model(config, data.classes)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        steps = min(MOST_STEPS, len(data.train) // config.batch_size)
+        batches = shuffled_batches(data.train, config.batch_size, config.seed)
+
+        def learn():
+            model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+            return steps * config.batch_size
+
+        learn()  # Compiles the training step.
+        return learn
+
+    work = {flag_file: prepare(flag_file) for flag_file in flag_files}
+    speeds = {flag_file: [] for flag_file in flag_files}
+    for _ in range(REPETITIONS):
+        for flag_file, learn in work.items():
+            start = time.perf_counter()
+            images = learn()
+            speeds[flag_file].append(images / (time.perf_counter() - start))
+    return speeds
+
+
+if __name__ == "__main__":
+    run_script(main)

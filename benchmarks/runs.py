@@ -1,0 +1,98 @@
+"""Runs of flag files over several seeds, each made once and kept."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+
+from absl import flags
+
+from configs import UserError, given_flags, read_flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, 2, ...", 1)
+flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the processors.", 1)
+flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
+
+_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
+
+
+def finished_runs(flag_files, seeds):
+    """Make the runs that are missing: `python main.py --flagfile=... --seed=...`, side by side.
+
+    Any flag of `Config` given to this process is passed on to every run.
+
+    Args:
+        flag_files: Paths of flag files.
+        seeds: How many runs of each, with the seeds 0, 1, 2, ...
+
+    Returns:
+        By flag file a list with the folder of each seed's run.
+
+    Raises:
+        UserError: If a run fails, or one that is there had other flags.
+    """
+    if "seed" in given_flags():
+        raise UserError(f"--seed={FLAGS.seed}: the seeds are 0, 1, 2, ...; expected --seeds=NUMBER")
+    runs = [(flag_file, seed) for seed in range(seeds) for flag_file in flag_files]
+    with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
+        folders = dict(zip(runs, pool.map(lambda run: _folder(*run), runs), strict=True))
+    return {f: [folders[f, seed] for seed in range(seeds)] for f in flag_files}
+
+
+def metrics_of(folders):
+    """The metrics of each of some finished runs."""
+    return [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+
+
+def accuracy_of(metrics):
+    """The test accuracy of several seeds' runs: mean ± standard deviation in words, and each."""
+    percentages = [100 * m["test"]["accuracy"] for m in metrics]
+    sd = f" ± {statistics.stdev(percentages):.2f}" if len(percentages) > 1 else ""
+    each = ", ".join(f"{percentage:.2f}" for percentage in percentages)
+    return f"{statistics.mean(percentages):.2f}{sd} %", each
+
+
+def machine():
+    """The processors, where the system tells their name."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{os.cpu_count()} x {name}"
+
+
+def _folder(flag_file, seed):
+    """The folder of one run, which is made unless it is finished."""
+    results = pathlib.Path(FLAGS.results_dir).absolute()
+    name = f"{pathlib.Path(flag_file).with_suffix('').as_posix().replace('/', '-')}-seed{seed}"
+    folder = results / name
+    config = dataclasses.replace(read_flags(flag_file), **given_flags() | {"seed": seed})
+    if (folder / "metrics.json").is_file():
+        done = read_flags(folder / "flags.txt")
+        # Where the data lay is no part of the experiment, and a run records what auto stood for.
+        places = {"data_dir": done.data_dir, "mnist_dir": done.mnist_dir}
+        if config.dataset == "auto":
+            places["dataset"] = done.dataset
+        if done != dataclasses.replace(config, **places):
+            raise UserError(f"{folder} had other flags; expected a new --results_dir")
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)  # What a killed run has left.
+    command = [
+        *(sys.executable, str(_MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
+        *(FLAGS[flag].serialize() for flag in given_flags()),
+        *(f"--name={name}", f"--runs_dir={results}", f"--saved_models_dir={results}/exported"),
+    ]
+    threads = str(max(1, os.cpu_count() // FLAGS.jobs))
+    limits = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
+    done = subprocess.run(command, env=os.environ | limits, stdout=sys.stderr)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)} failed; expected a run: see its message above")
+    return folder
