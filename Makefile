@@ -21,7 +21,8 @@ train: $(VENV)/installed
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
-	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu $(RUN) -m pytest tests/models/test_cells.py
+	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
+		$(RUN) -m pytest --dist=load tests/models/test_cells.py
 	@echo "make test: all checks passed"
 
 lint: $(VENV)/installed-dev

@@ -20,8 +20,9 @@ def load_tf1_checkpoint(model, path, forget_bias=1.0):
     `use_peepholes=True` for a peephole model) or `GRUCell`, in one direction or two, read out by
     one matrix and one bias. The cells are found by TensorFlow 1's own names, in any outer scope:
     `basic_lstm_cell/kernel`, `multi_rnn_cell/cell_0/gru_cell/gates/kernel`,
-    `fw/lstm_cell/w_i_diag`, `cell_0/bidirectional_rnn/bw/basic_rnn_cell/bias`; the read-out by its
-    shapes. What optimizers keep is passed over.
+    `fw/lstm_cell/w_i_diag`, `cell_0/bidirectional_rnn/bw/basic_rnn_cell/bias`, or `weights` and
+    `biases` as before TensorFlow 1.2; the read-out by its shapes. What optimizers keep is passed
+    over.
 
     TensorFlow 1 stacks the kernels of x and h on top of each other, packs an LSTM's gates in the
     order i, j (the candidate), f, o and a GRU's in the order r, u (the update gate), and adds the
@@ -50,8 +51,8 @@ def load_tf1_checkpoint(model, path, forget_bias=1.0):
         features, units = layer.cell.kernel.shape[0], layer.cell.units
         parts = {}
         for name, shape in _shapes(kind, features, units).items():
-            endings = [f"{scope}{cell}/{name}" for cell in _CELLS[kind]]
-            expected[" or ".join(endings)] = shape
+            endings = [f"/{scope}{cell}/{name}" for cell in _CELLS[kind]]
+            expected[" or ".join(ending[1:] for ending in endings)] = shape
             parts[name] = _take(left, shape, endings)
         weights.append((layer, kind, parts, features))
     read_out = model.get_layer("logits")
@@ -125,15 +126,19 @@ def _shapes(kind, features, units):
     }
 
 
-def _take(left, shape, endings=None):
-    """Take the one variable of a shape, and with one of the endings, out of `left`, or `None`."""
+def _take(left, shape, endings=("",)):
+    """Take the one variable with a shape and one of the endings out of `left`, or give `None`."""
     names = [
         name
         for name, value in left.items()
-        if value.shape == shape
-        and (endings is None or any(f"/{name}".endswith(f"/{ending}") for ending in endings))
+        if value.shape == shape and _since_1_2(name).endswith(tuple(endings))
     ]
     return left.pop(names[0]) if len(names) == 1 else None
+
+
+def _since_1_2(name):
+    """A variable's name as TensorFlow gives it since version 1.2, behind a slash."""
+    return f"/{name}".replace("/weights", "/kernel").replace("/biases", "/bias")
 
 
 def _keras_weights(kind, parts, features, forget_bias):

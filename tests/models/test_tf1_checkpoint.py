@@ -64,20 +64,39 @@ def test_the_folder_of_a_checkpoint_means_its_latest(graph):
     np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
 
-def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weights(graph, tmp_path):
+def rewrite(path, new_path, change):
+    """Write a checkpoint again, `(name, value)` of each variable changed; gives its path."""
     import tensorflow as tf
 
+    reader = tf.train.load_checkpoint(str(path))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name in reader.get_variable_to_shape_map():
+            new_name, value = change(name, reader.get_tensor(name))
+            tf.compat.v1.Variable(value, name=new_name)
+        session.run(tf.compat.v1.global_variables_initializer())
+        return tf.compat.v1.train.Saver().save(session, str(new_path / "model.ckpt"))
+
+
+def test_names_from_before_tensorflow_1_2_and_an_outer_scope_are_understood(graph, tmp_path):
+    path, images, logits = graph("gru")
+
+    def age(name, value):
+        name = name.replace("gates/kernel", "gates/weights").replace("gates/bias", "gates/biases")
+        return name.replace("rnn/", "my_scope/RNN/"), value
+
+    model = a_model(model="gru")
+    load_tf1_checkpoint(model, rewrite(path, tmp_path, age))
+    np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
+
+
+def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weights(graph, tmp_path):
     path, images, _ = graph("bidirectional_basic_lstm")
     both = a_model(model="bidirectional_lstm")
     load_tf1_checkpoint(both, path)
     # The same graph, read out from its backward direction alone.
-    reader = tf.train.load_checkpoint(str(path))
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
-            tf.compat.v1.Variable(value[6:] if value.shape == (12, 10) else value, name=name)
-        session.run(tf.compat.v1.global_variables_initializer())
-        backward_path = tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    backward_path = rewrite(
+        path, tmp_path, lambda name, value: (name, value[6:] if value.shape == (12, 10) else value)
+    )
     model = a_model(model="bidirectional_lstm", read_out="backward")
     load_tf1_checkpoint(model, backward_path)
     kernel, bias = both.layers[-1].get_weights()
