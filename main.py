@@ -23,25 +23,25 @@ define_flags()
 def main():
     """Do what `--mode` says."""
     needed = {"import": "tf1_checkpoint", "evaluate": "run", "export": "run"}.get(FLAGS.mode)
-    if needed and not FLAGS[needed].value:
-        raise UserError(f"--mode={FLAGS.mode}: expected --{needed}=PATH, what to {FLAGS.mode}")
+    for name in ("run", "tf1_checkpoint"):
+        no = "" if name == needed else "no "
+        if bool(FLAGS[name].value) == bool(no):
+            raise UserError(f"--mode={FLAGS.mode}: expected {no}--{name}=PATH")
     {"evaluate": evaluate, "export": export}.get(FLAGS.mode, train)()
 
 
 def train():
     """Train a model as the flags say, or import its weights, and export it."""
     config = config_from_flags()
-    # Before TensorFlow is imported, which takes seconds: a mistake should be told at once.
-    data = datasets.load(config)
+    data = datasets.load(config)  # A mistake is told before TensorFlow takes its seconds.
     import training
 
     folder = f"{FLAGS.runs_dir}/{FLAGS.name or time.strftime(f'{config.model}-%Y%m%d-%H%M%S')}"
-    if FLAGS.mode == "import":
-        run = training.import_tf1(config, folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
-    else:
+    if FLAGS.mode == "train":
         run = training.train(config, folder, data)
-    version = _export(run)
-    print(f"SavedModel: {version}")
+    else:
+        run = training.import_tf1(config, folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+    print(f"SavedModel: {_export(run)}")
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
 
 

@@ -60,14 +60,15 @@ class Config:
     recurrent_dropout: float = option(
         0.0,
         "Fraction of the hidden state dropped in training on its way to the next step, the same "
-        "units at all steps of a sequence.",
+        "units at all steps of a sequence (and for all gates, but in Keras's own lstm).",
         minimum=0,
         below=1,
     )
     read_out: str = option(
         "both",
-        "The final states a bidirectional model classifies from.",
-        choices=("both", "backward"),
+        "What a bidirectional model classifies from: both final states, the backward one alone, or "
+        "as some tutorials did the outputs at the last row, of which backward has read no other.",
+        choices=("both", "backward", "last"),
     )
     read_out_init: str = option(
         "glorot",
@@ -166,9 +167,9 @@ class Config:
                 f"--block_size={self.block_size}: --units={self.units} is no whole number of "
                 "blocks; expected a multiple"
             )
-        if self.read_out == "backward" and not self.model.startswith("bidirectional"):
+        if self.read_out != "both" and not self.model.startswith("bidirectional"):
             raise UserError(
-                f"--read_out=backward: --model={self.model} has no backward direction; expected a "
+                f"--read_out={self.read_out}: --model={self.model} has one direction; expected a "
                 "bidirectional model, such as --model=bidirectional_lstm"
             )
 

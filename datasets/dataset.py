@@ -45,6 +45,13 @@ class Dataset:
     validation: Split
     test: Split
 
+    def summary(self):
+        """What it is and how large, in words."""
+        return (
+            f"{self.name} ({self.source}): {len(self.train):,} training, "
+            f"{len(self.validation):,} validation and {len(self.test):,} test images"
+        )
+
     def checksum(self):
         """SHA-256 of all images and labels, however many of them are held out for validation."""
         digest = hashlib.sha256()

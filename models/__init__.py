@@ -65,8 +65,8 @@ def create_model(config, classes=10):
     Returns:
         A `keras.Model` with one input `rows`, pixel values 0 to 255 of any integer or float dtype,
         `(batch, 28, 28)`, and one output `logits`, `float32 (batch, classes)`. It classifies from
-        the last hidden state, and a bidirectional model from the final states of both directions:
-        the one after the last row and the one after the first.
+        the last hidden state, and a bidirectional model from the states its read-out names; by
+        default the final ones of both directions, after the last row and after the first.
     """
     bidirectional = config.model.startswith("bidirectional_")
 
@@ -79,7 +79,7 @@ def create_model(config, classes=10):
         backward_only = last and config.read_out == "backward"
         layer = _create_recurrent(
             config,
-            return_sequences=not last,
+            return_sequences=not last or config.read_out == "last",
             go_backwards=backward_only,
             name=f"recurrent_{number}",
         )
@@ -88,6 +88,8 @@ def create_model(config, classes=10):
         x = layer(x)
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
+    if config.read_out == "last":
+        x = x[:, -1]  # (batch, 2 * units)
     # Made here, not once for all: Keras gives an initializer its seed when it is made.
     tutorial = config.read_out_init == "tutorial"
     logits = keras.layers.Dense(

@@ -1,5 +1,7 @@
 """What all cells share: size, variant, dropout, state."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -9,7 +11,7 @@ from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 
 def tanh(x):
-    """`ops.tanh`, and exact in float64 too, which Keras 3.15 rounds to float32 on JAX."""
+    """`ops.tanh`; in float64, which Keras 3.15 rounds to float32 on JAX, right to within 1e-15."""
     if keras.backend.standardize_dtype(x.dtype) == "float64":
         return 2 * ops.sigmoid(2 * x) - 1
     return ops.tanh(x)
@@ -49,23 +51,23 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
     def __init__(
         self, units, variant=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs
     ):
-        if type(units) is not int or units < 1:
+        if not isinstance(units, numbers.Integral) or isinstance(units, bool) or units < 1:
             raise ValueError(f"{self._received('units', units)} a positive integer.")
         if variant not in (None, *self.variants):
             expected = ", ".join(["None", *self.variants])
             raise ValueError(f"{self._received('variant', variant)} one of {expected}.")
         for name, rate in [("dropout", dropout), ("recurrent_dropout", recurrent_dropout)]:
-            if not 0 <= rate < 1:
+            if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
                 raise ValueError(f"{self._received(name, rate)} a fraction, at least 0, below 1.")
         super().__init__(**kwargs)
-        self.units = units
+        self.units = int(units)
         self.variant = variant
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.state_size = units
-        self.output_size = units
+        self.state_size = self.units
+        self.output_size = self.units
 
     def get_initial_state(self, batch_size=None):
         """Zeros, one tensor `(batch_size, size)` for each size in `state_size`."""

@@ -8,7 +8,7 @@ from models.cell import Cell, orthogonal, tanh
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
 class LSTM1997Cell(Cell):
-    """One step of the LSTM as it was first published: no forget gate, cells in blocks.
+    """One step of the LSTM of 1997: no forget gate, cells in blocks.
 
     With input x(t), hidden state h and cell state c, `*` element by element:
 
@@ -19,8 +19,10 @@ class LSTM1997Cell(Cell):
         h(t) = o * tanh(c(t))
 
     The `block_size` cells of a block lie side by side and share one input and one output gate. With
-    blocks of 1 this is `LSTMCell(units, variant="nfg")`. The paper's squashing functions are tanh
-    up to scale: 2 tanh(x / 2) for the candidate, tanh(x / 2) for the cell.
+    blocks of 1 this is `LSTMCell(units, variant="nfg")`. What else the paper did is left out, so
+    that the cells of this folder differ in one thing at a time: its squashing functions were tanh
+    up to scale, 2 tanh(x / 2) for the candidate and tanh(x / 2) for the cell; its gates could see
+    each other; and its gradient was truncated, flowing back through the cells alone.
 
     Weights, packed in the order i, c, o, with `blocks = units / block_size`:
     `kernel (features, 2 * blocks + units)`, `recurrent_kernel (units, 2 * blocks + units)`,
@@ -47,13 +49,13 @@ class LSTM1997Cell(Cell):
 
     def __init__(self, units, block_size=1, **kwargs):
         super().__init__(units, **kwargs)
-        if type(block_size) is not int or block_size < 1 or units % block_size:
+        if type(block_size) is not int or block_size < 1 or self.units % block_size:
             raise ValueError(
                 f"{self._received('block_size', block_size)} a positive integer that divides "
                 f"units={units}."
             )
         self.block_size = block_size
-        self.state_size = [units, units]  # h, c
+        self.state_size = [self.units, self.units]  # h, c
 
     def build(self, input_shape):
         packed = 2 * (self.units // self.block_size) + self.units

@@ -30,7 +30,7 @@ class LSTMCell(Cell):
 
         cifg    f = 1 - i       coupled gates: forget and add at the same time; b_i starts at -1
         nig     i = 1           no input gate
-        nfg     f = 1           no forget gate; without peepholes the cell of 1997
+        nfg     f = 1           no forget gate; without peepholes `LSTM1997Cell` with blocks of 1
         nog     o = 1           no output gate
         niaf    g = W_c x(t) + U_c h(t-1) + b_c      no input activation
         noaf    h(t) = o * c(t)                      no output activation
@@ -65,15 +65,17 @@ class LSTMCell(Cell):
     variants = ("cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr")
 
     def __init__(self, units, use_peephole=False, variant=None, **kwargs):
+        if not isinstance(use_peephole, bool):
+            raise ValueError(f"{self._received('use_peephole', use_peephole)} True or False.")
         super().__init__(units, variant, **kwargs)
         self.use_peephole = use_peephole
-        self.sums = _WITHOUT_A_GATE.get(variant, "ifco")
-        self.state_size = [units, units]  # h, c
+        self._sums = _WITHOUT_A_GATE.get(variant, "ifco")
+        self.state_size = [self.units, self.units]  # h, c
         if variant == "fgr":
-            self.state_size.append(3 * units)  # i, f, o
+            self.state_size.append(3 * self.units)  # i, f, o
 
     def build(self, input_shape):
-        packed = len(self.sums) * self.units
+        packed = len(self._sums) * self.units
         self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
         self.recurrent_kernel = self.add_weight(
             (self.units, packed), orthogonal, name="recurrent_kernel"
@@ -81,7 +83,7 @@ class LSTMCell(Cell):
         self.bias = self.add_weight((packed,), self._initial_bias, name="bias")
         self.peepholes = {
             gate: self.add_weight((self.units,), "zeros", name=f"peephole_{gate}")
-            for gate in self.sums
+            for gate in self._sums
             if self.use_peephole and gate != "c"
         }
         if self.variant == "fgr":
@@ -104,7 +106,7 @@ class LSTMCell(Cell):
         h, c, *gates = states
         x, h = self._drop(inputs, h, training)
         z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
-        z = dict(zip(self.sums, ops.split(z, len(self.sums), axis=-1), strict=True))
+        z = dict(zip(self._sums, ops.split(z, len(self._sums), axis=-1), strict=True))
         if self.variant == "fgr":
             recurrence = ops.matmul(gates[0], self.gate_recurrent_kernel)
             for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
@@ -132,5 +134,5 @@ class LSTMCell(Cell):
     def _initial_bias(self, shape, dtype=None):
         """Zeros, but such that the forget gate starts at sigmoid(1)."""
         biases = {"f": 1, "i": -1 if self.variant == "cifg" else 0}
-        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self.sums]
+        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self._sums]
         return ops.concatenate(parts)

@@ -1,5 +1,8 @@
 """The weights of a TensorFlow 1 tutorial, brought into our models."""
 
+import math
+import re
+
 import numpy as np
 
 # What TensorFlow 1 calls the cell of a model.
@@ -10,7 +13,6 @@ _CELLS = {
     "peephole_lstm": ("lstm_cell",),
     "gru": ("gru_cell",),
 }
-_READ_OUT = ("the read-out's weights, of any name", "the read-out's bias, of any name")
 
 
 def load_tf1_checkpoint(model, path, forget_bias=1.0):
@@ -18,11 +20,14 @@ def load_tf1_checkpoint(model, path, forget_bias=1.0):
 
     Such a graph has one or more layers of `BasicRNNCell`, `BasicLSTMCell`, `LSTMCell` (with
     `use_peepholes=True` for a peephole model) or `GRUCell`, in one direction or two, read out by
-    one matrix and one bias. The cells are found by TensorFlow 1's own names, in any outer scope:
-    `basic_lstm_cell/kernel`, `multi_rnn_cell/cell_0/gru_cell/gates/kernel`,
-    `fw/lstm_cell/w_i_diag`, `cell_0/bidirectional_rnn/bw/basic_rnn_cell/bias`, or `weights` and
-    `biases` as before TensorFlow 1.2; the read-out by its shapes. What optimizers keep is passed
-    over.
+    one matrix and one bias. No checkpoint tells two things, and the model must be right about them:
+    what a bidirectional graph reads out (its `Config.read_out`), and that it was fed pixels from 0
+    to 1 in the model's scan order.
+
+    The cells are found by TensorFlow 1's own names, in any outer scope: `basic_lstm_cell/kernel`,
+    `multi_rnn_cell/cell_0/gru_cell/gates/kernel`, `fw/lstm_cell/w_i_diag`,
+    `cell_0/bidirectional_rnn/bw/basic_rnn_cell/bias`, or `weights` and `biases` as in TensorFlow
+    1.0 and 1.1; the read-out by its shapes. What optimizers keep is passed over.
 
     TensorFlow 1 stacks the kernels of x and h on top of each other, packs an LSTM's gates in the
     order i, j (the candidate), f, o and a GRU's in the order r, u (the update gate), and adds the
@@ -35,61 +40,83 @@ def load_tf1_checkpoint(model, path, forget_bias=1.0):
         forget_bias: The `forget_bias` the graph's LSTM cells were made with.
 
     Raises:
-        ValueError: If the model has no counterpart, or the checkpoint cannot be read or does not
-            fit; the message then lists the names and shapes found and expected.
+        ValueError: If the model has no counterpart, the checkpoint cannot be read, holds values
+            that are not finite, or does not fit; the message then lists the names and shapes found
+            and expected.
     """
     kind = model.name.removeprefix("bidirectional_")
     if kind not in _CELLS:
         raise ValueError(
-            f"--model={model.name} has no counterpart in TensorFlow 1; expected one of "
+            f"{model.name} has no counterpart in TensorFlow 1; expected one of "
             f"{', '.join(_CELLS)}, or bidirectional_ before one of them"
         )
+    if not math.isfinite(forget_bias):
+        raise ValueError(f"received forget_bias={forget_bias}; expected a finite number")
     found = _read(path)
     left = dict(found)
-    expected, weights = {}, []
+    expected, missing, cells = {}, [], []
+
+    def take(description, shape, endings=("",)):
+        expected[description] = shape
+        value = _take(left, shape, endings)
+        if value is None:
+            missing.append(description)
+        return value
+
     for scope, layer in _recurrent_layers(model):
         features, units = layer.cell.kernel.shape[0], layer.cell.units
         parts = {}
         for name, shape in _shapes(kind, features, units).items():
             endings = [f"/{scope}{cell}/{name}" for cell in _CELLS[kind]]
-            expected[" or ".join(ending[1:] for ending in endings)] = shape
-            parts[name] = _take(left, shape, endings)
-        weights.append((layer, kind, parts, features))
+            parts[name] = take(" or ".join(end[1:] for end in endings), shape, endings)
+        cells.append((layer, parts, features))
     read_out = model.get_layer("logits")
-    for name, weight in zip(_READ_OUT, read_out.weights, strict=True):
-        expected[name] = tuple(weight.shape)
-    read_out_parts = [_take(left, tuple(weight.shape)) for weight in read_out.weights]
-
-    taken = [part for _, _, parts, _ in weights for part in parts.values()] + read_out_parts
-    if left or any(part is None for part in taken):
+    read_out_weights = [
+        take(f"the read-out's {what}, of any name", tuple(weight.shape))
+        for what, weight in zip(("weights", "bias"), read_out.weights, strict=True)
+    ]
+    if missing or left:
         raise ValueError(
-            f"{path} does not fit --model={model.name}: found "
-            f"{_listed({name: value.shape for name, value in found.items()})}; expected "
-            f"{_listed(expected)}, and nothing else"
+            f"{path} does not fit {model.name}: found {_listed(found)}; expected "
+            f"{_listed(expected)}; missing or not the only one of its name and shape: "
+            f"{', '.join(missing) or 'nothing'}; of no use: {_listed(left)}"
         )
-    for layer, *rest in weights:
-        layer.set_weights(_keras_weights(*rest, forget_bias))
-    read_out.set_weights(read_out_parts)
+    packed = [(layer, _pack(kind, *rest, forget_bias)) for layer, *rest in cells]
+    for layer, weights in [*packed, (read_out, read_out_weights)]:
+        layer.set_weights(weights)
 
 
 def _read(path):
-    """The variables of a checkpoint by name, without scalars and what optimizers keep."""
+    """The float variables of a checkpoint by name, without scalars and what optimizers keep."""
     import tensorflow as tf
 
+    path = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path))
     try:
         reader = tf.train.load_checkpoint(path)
         shapes = reader.get_variable_to_shape_map()
-        return {
+        dtypes = reader.get_variable_to_dtype_map()
+        found = {
             name: reader.get_tensor(name)
-            for name, shape in shapes.items()
-            # A slot lies below its variable, such as rnn/basic_lstm_cell/kernel/Adam.
-            if shape and not any(name.startswith(f"{other}/") for other in shapes)
+            for name in sorted(shapes)
+            if shapes[name] and dtypes[name].is_floating and not _is_slot(name, shapes)
         }
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path}: no checkpoint can be read there ({error}); expected the part its files' "
             "names share, such as model.ckpt-1000, or a folder with a file named checkpoint"
         ) from error
+    for name, value in found.items():
+        if not np.all(np.isfinite(value)):
+            raise ValueError(f"{path}: {name} has values that are not finite; expected numbers")
+    return found
+
+
+def _is_slot(name, shapes):
+    """Whether an optimizer keeps this for another variable: rnn/basic_lstm_cell/kernel/Adam_1."""
+    variable, _, _ = name.rpartition("/")
+    return any(
+        shapes[other] == shapes[name] and f"/{variable}".endswith(f"/{other}") for other in shapes
+    )
 
 
 def _recurrent_layers(model):
@@ -98,7 +125,9 @@ def _recurrent_layers(model):
     Where only the backward direction is read out ours has no forward layer: there the backward
     layer comes with both scopes, and the last one, its own, stays.
     """
-    layers = [layer for layer in model.layers if layer.name.startswith(("recur", "bidir"))]
+    layers = [
+        layer for layer in model.layers if layer.name.startswith(("recurrent_", "bidirectional_"))
+    ]
     for number, layer in enumerate(layers):
         stack = f"cell_{number}/" if len(layers) > 1 else ""
         if model.name.startswith("bidirectional_"):
@@ -138,10 +167,10 @@ def _take(left, shape, endings=("",)):
 
 def _since_1_2(name):
     """A variable's name as TensorFlow gives it since version 1.2, behind a slash."""
-    return f"/{name}".replace("/weights", "/kernel").replace("/biases", "/bias")
+    return re.sub("/biases$", "/bias", re.sub("/weights$", "/kernel", f"/{name}"))
 
 
-def _keras_weights(kind, parts, features, forget_bias):
+def _pack(kind, parts, features, forget_bias):
     """A cell's weights as Keras has them: kernel, recurrent kernel, bias, peepholes."""
     if kind == "basic_rnn":
         kernel, bias = parts["kernel"], parts["bias"]
@@ -165,5 +194,7 @@ def _pack_lstm(packed):
     return np.concatenate([i, f, j, o], axis=-1)
 
 
-def _listed(shapes):
+def _listed(variables):
+    """Names and shapes, of arrays or of shapes by name."""
+    shapes = {name: getattr(value, "shape", value) for name, value in variables.items()}
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"

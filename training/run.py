@@ -35,9 +35,10 @@ class Run:
     Attributes:
         folder: `runs/<name>/`.
 
-    Files: `flags.txt` repeats the run; `model.keras` holds the weights as of the last whole epoch,
-    and in the end the result; `history.csv` one line an epoch; `metrics.json` the result;
-    `curves.png`, `confusion.png` and `mistakes.png` show it; `evaluations/` holds later ones.
+    Files: `flags.txt` repeats the run by the command it begins with; `model.keras` holds the
+    weights as of the last whole epoch, and in the end the result; `history.csv` one line an epoch;
+    `metrics.json` the result; `curves.png`, `confusion.png` and `mistakes.png` show it;
+    `evaluations/` holds later ones. A run that was imported has no history and no curves.
     """
 
     folder: pathlib.Path
@@ -106,6 +107,7 @@ class Run:
         return {
             "run": self.folder.name,
             "config": dataclasses.asdict(self.config()),
+            "imported": metrics.get("imported"),
             "metrics": metrics.get("test"),
             "dataset": metrics.get("dataset"),
             "versions": metrics.get("versions"),

@@ -1,6 +1,8 @@
 """From a TensorFlow 1 checkpoint to a finished run."""
 
 import dataclasses
+import os
+import shlex
 import time
 
 from configs import Config, UserError
@@ -38,10 +40,12 @@ def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
     run.save_config(
         config,
-        f"python main.py --mode=import --tf1_checkpoint={checkpoint} "
+        "python main.py --mode=import "
+        f"--tf1_checkpoint={shlex.quote(os.path.abspath(checkpoint))} "
         f"--tf1_forget_bias={forget_bias}",
     )
     run.save_model(model)
+    print(f"dataset: {data.summary()}", flush=True)
     print(
         f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}", flush=True
     )

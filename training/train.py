@@ -38,18 +38,14 @@ def train(config: Config, folder, data=None) -> Run:
     run = Run.create(folder)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
     run.save_config(config)
-    print(
-        f"dataset: {data.name} ({data.source}): {len(data.train):,} training, "
-        f"{len(data.validation):,} validation and {len(data.test):,} test images",
-        flush=True,
-    )
+    print(f"dataset: {data.summary()}", flush=True)
 
     steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
     steps = config.steps or config.epochs * steps_per_epoch
     keras.utils.set_random_seed(config.seed)
     model = create_model(config, data.classes)
     model.compile(
-        optimizer=_create_optimizer(config, steps),
+        optimizer=create_optimizer(config, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=config.jit_compile or "auto",
@@ -70,7 +66,8 @@ def train(config: Config, folder, data=None) -> Run:
     return run
 
 
-def _create_optimizer(config, steps):
+def create_optimizer(config, steps):
+    """The optimizer a `Config` describes, for a run of so many steps."""
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)

@@ -124,6 +124,7 @@ def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name,
         {"block_size": 2, "model": "lstm"},
         {"block_size": 3, "model": "lstm_1997", "units": 8},
         {"model": "lstm", "read_out": "backward"},
+        {"model": "lstm", "read_out": "last"},
     ],
 )
 def test_values_that_contradict_each_other_are_refused(values):

@@ -18,6 +18,7 @@ GRAPHS = {
     "gru": {"model": "gru"},
     "bidirectional_basic_rnn": {"model": "bidirectional_basic_rnn"},
     "bidirectional_basic_lstm": {"model": "bidirectional_lstm"},
+    "last_output_bidirectional_basic_lstm": {"model": "bidirectional_lstm", "read_out": "last"},
     "bidirectional_gru": {"model": "bidirectional_gru"},
     "stacked_basic_lstm": {"model": "lstm", "layers": 2},
     "stacked_bidirectional_peephole_lstm": {"model": "bidirectional_peephole_lstm", "layers": 2},
@@ -111,8 +112,8 @@ def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weigh
         ("basic_lstm", {"model": "basic_rnn"}, "basic_rnn_cell/kernel (34, 6)"),
         ("basic_lstm", {"model": "lstm", "units": 5}, "lstm_cell/kernel (33, 20)"),
         ("lstm", {"model": "peephole_lstm"}, "lstm_cell/w_i_diag (6,)"),
-        ("peephole_lstm", {"model": "lstm"}, "nothing else"),
-        ("stacked_basic_lstm", {"model": "lstm"}, "nothing else"),
+        ("peephole_lstm", {"model": "lstm"}, "of no use: rnn/lstm_cell/w_f_diag (6,)"),
+        ("stacked_basic_lstm", {"model": "lstm"}, "cell_1/basic_lstm_cell/kernel (12, 24)"),
         ("bidirectional_basic_lstm", {"model": "lstm"}, "lstm_cell/kernel (34, 24)"),
         ("basic_lstm", {"model": "bidirectional_lstm"}, "fw/lstm_cell/kernel (34, 24)"),
         ("gru", {"model": "gru", "scan": "pixels"}, "gru_cell/gates/kernel (7, 12)"),
@@ -137,6 +138,45 @@ def test_a_checkpoint_that_does_not_fit_is_refused_whole_with_what_was_found_and
 def test_a_model_without_counterpart_is_refused(graph):
     with pytest.raises(ValueError, match=r"cifg_lstm has no counterpart .* expected one of basic"):
         load_tf1_checkpoint(a_model(model="cifg_lstm"), "anywhere")
+
+
+def test_what_is_missing_and_what_is_of_no_use_is_named(graph):
+    path, _, _ = graph("basic_lstm")
+
+    with pytest.raises(ValueError, match="does not fit") as error:
+        load_tf1_checkpoint(a_model(model="gru"), path)
+    assert "missing or not the only one of its name and shape: gru_cell/gates/k" in str(error.value)
+    assert "of no use: rnn/basic_lstm_cell/bias (24,), rnn/basic_lstm_cell/k" in str(error.value)
+
+
+def test_what_optimizers_keep_in_a_scope_of_their_own_and_integers_are_passed_over(graph, tmp_path):
+    path, images, logits = graph("basic_lstm")
+
+    def move(name, value):
+        if "Adam" in name:
+            return f"train/{name}", value
+        return (name, np.array([3, 4])) if name == "global_step" else (name, value)
+
+    model = a_model(model="lstm")
+    load_tf1_checkpoint(model, rewrite(path, tmp_path, move))
+    np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
+
+
+def test_values_that_are_not_finite_are_refused(graph, tmp_path):
+    path, _, _ = graph("basic_lstm")
+    nan = rewrite(path, tmp_path, lambda name, value: (name, value * np.float32("nan")))
+    with pytest.raises(ValueError, match="Variable has values that are not finite"):
+        load_tf1_checkpoint(a_model(model="lstm"), nan)
+    with pytest.raises(ValueError, match="received forget_bias=nan; expected a finite number"):
+        load_tf1_checkpoint(a_model(model="lstm"), path, forget_bias=float("nan"))
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+def test_one_of_a_checkpoints_files_means_the_checkpoint(suffix, graph):
+    path, images, logits = graph("basic_lstm")
+    model = a_model(model="lstm")
+    load_tf1_checkpoint(model, f"{path}{suffix}")
+    np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("damage", ["absent", "an empty folder", "truncated"])
@@ -169,6 +209,9 @@ def test_the_program_imports_a_checkpoint_evaluates_and_exports_it(graph, run_ma
     signatures = tf.saved_model.load(str(tmp_path / "saved_models/bidirectional_gru/1")).signatures
     answer = signatures["serving_default"](rows=tf.constant(images, tf.float32))
     np.testing.assert_allclose(answer["probabilities"], tf.nn.softmax(logits), rtol=0, atol=1e-6)
+    card = json.loads((tmp_path / "saved_models/bidirectional_gru/1/model_card.json").read_text())
+    assert card["imported"] == metrics["imported"]
+    assert "dataset: digits (scikit-learn)" in result.stdout
     again = run_main("--mode=evaluate", "--run=runs/old")
     assert f"done: {metrics['summary']}" in again.stdout
 
@@ -190,6 +233,9 @@ def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
         (["--model=cifg_lstm"], "expected one of basic_rnn"),
         (["--tf1_checkpoint=nowhere"], "nowhere: no checkpoint"),
         (["--tf1_checkpoint="], "--tf1_checkpoint=PATH"),
+        (["--run=runs/none"], "--mode=import: expected no --run=PATH"),
+        (["--mode=train"], "--mode=train: expected no --tf1_checkpoint=PATH"),
+        (["--tf1_forget_bias=nan"], "received forget_bias=nan; expected a finite number"),
     ],
 )
 def test_a_mistaken_import_is_told_in_one_line_and_leaves_nothing(

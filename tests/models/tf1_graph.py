@@ -18,6 +18,7 @@ rnn_cell = v1.nn.rnn_cell
 FEATURES, UNITS, CLASSES = 28, 6, 10
 GRAPHS = (
     *("basic_rnn", "basic_lstm", "basic_lstm_forget_bias_0", "lstm", "peephole_lstm", "gru"),
+    "last_output_bidirectional_basic_lstm",
     *("bidirectional_basic_rnn", "bidirectional_basic_lstm", "bidirectional_gru"),
     *("stacked_basic_lstm", "stacked_bidirectional_peephole_lstm"),
 )
@@ -31,8 +32,8 @@ CELLS = {
 }
 
 
-def final_state(name, rows):
-    """The last hidden state of the graph, `(batch, units)` or, of two directions, twice that."""
+def read_out(name, rows):
+    """What the graph reads out, `(batch, units)` or, of two directions, twice that."""
     if name.startswith("stacked_bidirectional_"):
         cell = CELLS[name.removeprefix("stacked_bidirectional_")]
         for number in range(2):
@@ -42,6 +43,13 @@ def final_state(name, rows):
                 )
             rows = tf.concat(outputs, axis=-1)
         return tf.concat([hidden(state) for state in states], axis=-1)
+    if name.startswith("last_output_bidirectional_"):
+        cell = CELLS[name.removeprefix("last_output_bidirectional_")]
+        # As a well-known tutorial: at the last row the backward direction has read that row alone.
+        outputs, _, _ = v1.nn.static_bidirectional_rnn(
+            cell(), cell(), tf.unstack(rows, 28, 1), dtype=tf.float32
+        )
+        return outputs[-1]
     if name.startswith("bidirectional_"):
         cell = CELLS[name.removeprefix("bidirectional_")]
         _, states = v1.nn.bidirectional_dynamic_rnn(cell(), cell(), rows, dtype=tf.float32)
@@ -66,7 +74,7 @@ def write(name, folder):
     images = random.integers(0, 256, (5, 28, 28), dtype=np.uint8)
     with tf.Graph().as_default(), v1.Session() as session:
         rows = v1.placeholder(tf.float32, (None, 28, FEATURES))
-        state = final_state(name, rows)
+        state = read_out(name, rows)
         weights = tf.Variable(tf.zeros((state.shape[-1], CLASSES)))  # Unnamed, as tutorials do.
         biases = tf.Variable(tf.zeros((CLASSES,)))
         logits = tf.matmul(state, weights) + biases
