@@ -113,8 +113,10 @@ def test_keras_runs_on_the_backend_that_was_asked_for():
     ],
 )
 def test_along_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options, xs, random):
-    ours = an_rnn(name, return_sequences=True, go_backwards=True)
-    theirs = layer(UNITS, return_sequences=True, go_backwards=True, dtype="float64", **options)
+    # On JAX Keras's own layers do not stay in float64.
+    dtype = "float64" if keras.backend.backend() == "tensorflow" else "float32"
+    ours = an_rnn(name, dtype, return_sequences=True, go_backwards=True)
+    theirs = layer(UNITS, return_sequences=True, go_backwards=True, dtype=dtype, **options)
     mask = np.array([[True, False, True], [False, True, True]])
     ours(xs)
     theirs(xs)
