@@ -82,17 +82,17 @@ def _rows_table(runs):
 def _pixels_table(runs):
     """The accuracy on single pixels, in the end and on the way there."""
     lines = [
-        "| cell | parameters | test accuracy | validation after each epoch (seed 0) | hours |\n"
+        "| cell | parameters | test accuracy | validation after each epoch (seed 0) | minutes |\n"
         "| --- | ---: | ---: | --- | ---: |\n"
     ]
     for flag_file, folders in runs.items():
         metrics = metrics_of(folders)
         with (folders[0] / "history.csv").open() as file:
             epochs = [100 * float(epoch["val_accuracy"]) for epoch in csv.DictReader(file)]
-        hours = statistics.mean(m["wall_seconds"] for m in metrics) / 3600
+        minutes = statistics.mean(m["wall_seconds"] for m in metrics) / 60
         lines.append(
             f"| {_link(flag_file)} | {metrics[0]['parameters']:,} | {accuracy_of(metrics)[0]} "
-            f"| {', '.join(f'{epoch:.1f}' for epoch in epochs)} | {hours:.1f} |\n"
+            f"| {', '.join(f'{epoch:.1f}' for epoch in epochs)} | {minutes:.0f} |\n"
         )
     return "".join(lines)
 
