@@ -17,7 +17,6 @@ from absl import flags
 
 from benchmarks.runs import accuracy_of, finished_runs, machine, metrics_of
 from configs import UserError, define_flags, given_flags, read_flags, run_script
-from tests.models.oracles import table as oracles_table
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("folder", "configs/cells", "The flag files.")
@@ -35,7 +34,9 @@ def main():
     text = page.read_text()
     for name in ("rows", "pixels", "oracles"):
         _replace(text, name, "", page)  # Now, and not after hours of training.
-    oracles = oracles_table()
+    from tests.models.oracles import table
+
+    oracles = table()
     rows = finished_runs(_flag_files(folder), FLAGS.seeds)
     pixels = finished_runs(_flag_files(folder / "pixels"), FLAGS.pixels_seeds)
     text = _replace(text, "rows", _rows_table(rows), page)

@@ -98,6 +98,18 @@ def call_main(tmp_path):
     return call
 
 
+@pytest.fixture
+def run_benchmark():
+    """Run a benchmark on the embedded digits; gives what it prints. Speed is no test's business."""
+
+    def run(name, *arguments):
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--dataset=digits", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def mnist_dir():
     """The folder with MNIST's four original files, where there is one."""

@@ -1,0 +1,28 @@
+import json
+import subprocess
+
+import pytest
+
+
+def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(
+    run_benchmark, tmp_path
+):
+    (tmp_path / "tiny.flags").write_text("--model=basic_rnn\n--units=3\n--epochs=1\n")
+    flags = [f"--flag_files={tmp_path}/tiny.flags", "--seeds=2", f"--results_dir={tmp_path}/runs"]
+    table = run_benchmark("accuracy", *flags)
+    paths = sorted((tmp_path / "runs").glob("*/metrics.json"))
+    first, second = (100 * json.loads(p.read_text())["test"]["accuracy"] for p in paths)
+    assert f"| {(first + second) / 2:.2f} ± {abs(first - second) / 2**0.5:.2f} % " in table
+    assert f"| {first:.2f}, {second:.2f} |" in table
+    times = [path.stat().st_mtime_ns for path in paths]
+    assert run_benchmark("accuracy", *flags) == table
+    assert [path.stat().st_mtime_ns for path in paths] == times
+    assert run_benchmark("accuracy", *flags, "--dataset=auto", "--data_dir=moved") == table
+    for flag, message in [
+        ("--units=4", "had other flags"),
+        ("--dataset=kmnist", "had other flags"),
+        ("--seed=5", "expected --seeds"),
+    ]:
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            run_benchmark("accuracy", *flags, flag)
+        assert message in error.value.stderr
