@@ -34,8 +34,8 @@ RICHEST = (
 )
 every_cell = pytest.mark.parametrize("name", CASES)
 every_kind = pytest.mark.parametrize("name", RICHEST)
-# JAX compiles the loop of each layer anew, a second each time: there a few stand for all.
-every_layer = pytest.mark.parametrize(
+# Of what costs JAX a second each a few cells stand for all there.
+every_cell_on_tensorflow = pytest.mark.parametrize(
     "name", CASES if keras.backend.backend() == "tensorflow" else RICHEST
 )
 
@@ -131,7 +131,7 @@ def test_along_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options
     np.testing.assert_allclose(ours(xs, mask=mask), theirs(xs, mask=mask), rtol=0, atol=atol)
 
 
-@every_cell
+@every_cell_on_tensorflow
 def test_every_weight_changes_every_unit(name):
     case = Case(name)
     *_, before = case.history()
@@ -144,7 +144,7 @@ def test_every_weight_changes_every_unit(name):
         assert np.all(change[alive] > 1e-6), weight.name
 
 
-@every_layer
+@every_cell_on_tensorflow
 def test_along_a_sequence_the_hidden_state_of_each_step_comes_out(name, xs, random):
     layer = an_rnn(name, return_sequences=True)
     layer(xs)
@@ -153,7 +153,7 @@ def test_along_a_sequence_the_hidden_state_of_each_step_comes_out(name, xs, rand
     np.testing.assert_allclose(layer(xs), expected, rtol=0, atol=1e-12)
 
 
-@every_layer
+@every_cell_on_tensorflow
 def test_values_survive_bidirectional_which_rebuilds_the_cell_from_its_config(name, xs, random):
     layer = keras.layers.Bidirectional(an_rnn(name), dtype="float64")
     layer(xs)
@@ -164,7 +164,7 @@ def test_values_survive_bidirectional_which_rebuilds_the_cell_from_its_config(na
     np.testing.assert_allclose(layer(xs), np.concatenate([up, down], -1), rtol=0, atol=1e-12)
 
 
-@every_layer
+@every_cell_on_tensorflow
 def test_masked_steps_are_passed_over(name, xs, random):
     layer = an_rnn(name)
     mask = np.array([[True, False, True], [False, True, True]])
@@ -208,7 +208,7 @@ def test_cells_stack_in_one_layer_and_layers_on_each_other(name, xs, random):
     np.testing.assert_allclose(layers(xs), expected, rtol=0, atol=1e-12)
 
 
-@every_cell
+@every_cell_on_tensorflow
 def test_dropout_masks_inputs_and_hidden_state_but_not_what_is_carried_over(name, random):
     case = Case(name, dropout=0.4, recurrent_dropout=0.6)
     x_mask = keras.ops.convert_to_numpy(case.cell.get_dropout_mask(case.xs[0]))
@@ -244,7 +244,7 @@ def test_one_mask_serves_a_whole_sequence_and_the_next_sequence_has_another(whic
     assert not np.array_equal(first[0], first[1])
 
 
-@every_layer
+@every_cell_on_tensorflow
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("bfloat16", 0.02)])
 def test_lower_precision_gives_the_same_but_for_rounding(name, dtype, atol, xs, random):
     layer, exact = an_rnn(name, dtype), an_rnn(name)
@@ -285,7 +285,7 @@ def test_compiled_by_xla_a_model_answers_the_same_and_learns(name, xs, random):
         assert not np.array_equal(weight, value), weight.name
 
 
-@every_layer
+@every_kind
 def test_a_cell_survives_its_keras_file(name, xs, random, tmp_path):
     inputs = keras.Input((STEPS, FEATURES))
     layer = an_rnn(name, "float32", dropout=0.1, recurrent_dropout=0.3)
