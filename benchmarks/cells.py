@@ -63,21 +63,20 @@ def _flag_files(folder):
 def _rows_table(runs):
     """Every cell's size, accuracy and speed, the most accurate first."""
     speeds = _speeds(runs)
-    lines = {}
+    lines = []
     for flag_file, folders in runs.items():
-        metrics = metrics_of(folders)
+        metrics, speed = metrics_of(folders), speeds[flag_file]
         accuracy, each = accuracy_of(metrics)
-        speed = speeds[flag_file]
-        lines[flag_file] = (
+        line = (
             f"| {_link(flag_file)} | {metrics[0]['parameters']:,} | {accuracy} | {each} "
             f"| {statistics.median(speed):,.0f} ({min(speed):,.0f} to {max(speed):,.0f}) |\n"
         )
-    means = {f: statistics.mean(m["test"]["accuracy"] for m in metrics_of(runs[f])) for f in runs}
+        lines.append((statistics.mean(m["test"]["accuracy"] for m in metrics), line))
     return (
         f"{machine()}; images/s: median of {REPETITIONS} (min to max), all processors.\n\n"
         "| cell | parameters | test accuracy | each seed | images/s |\n"
         "| --- | ---: | ---: | --- | ---: |\n"
-    ) + "".join(lines[flag_file] for flag_file in sorted(runs, key=means.get, reverse=True))
+    ) + "".join(line for _, line in sorted(lines, reverse=True))
 
 
 def _pixels_table(runs):

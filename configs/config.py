@@ -7,8 +7,7 @@ import typing
 
 from configs.errors import UserError
 
-# The odd ones out of the LSTM family first, then the plain LSTM (Keras's own), its twin and their
-# variants; with `peephole_` before them the gates see the cell.
+# `lstm` is Keras's own layer; all others are our cells, of which `custom_lstm` computes the same.
 _LSTMS = ("lstm", *(f"{v}_lstm" for v in ["cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr"]))
 _CELLS = (
     *("basic_rnn", "irnn", "lstm_1997", "custom_lstm"),
