@@ -50,18 +50,7 @@ class BasicRNNCell(Cell):
         )
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
-    def call(self, inputs, states, training=False):
-        """Advance one timestep.
-
-        Args:
-            inputs: `(batch, features)`.
-            states: `[h]`, `(batch, units)`.
-            training: Whether to drop inputs and hidden states.
-
-        Returns:
-            `h (batch, units)` and the new states `[h]`.
-        """
-        x, h = self._drop(inputs, states[0], training)
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
-        h = ops.relu(z) if self.variant == "irnn" else tanh(z)
-        return h, [h]
+    def step(self, sums, states):
+        """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
+        z = sums(states[0])
+        return [ops.relu(z) if self.variant == "irnn" else tanh(z)]

@@ -26,7 +26,10 @@ def orthogonal(shape, dtype=None):
 class Cell(DropoutRNNCell, keras.layers.Layer):
     """One step of a recurrent network, for `keras.layers.RNN`.
 
-    A subclass names its `variants`, creates its weights in `build` and takes one step in `call`.
+    A subclass names its `variants`, creates its weights in `build`, names those of its sums in
+    `parts` and has its equations in `step`. What a step computes of inputs and hidden state it
+    gets from `sums`, so that the same equations serve one step here and whole sequences in
+    `FastRNN`, which computes the sums in its own way.
 
     Dropout is variational: a mask of the inputs and one of the hidden state are drawn once for a
     sequence, and are the same at all timesteps and for all gates. The cell state, and what a GRU
@@ -69,6 +72,63 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         self.state_size = self.units
         self.output_size = self.units
 
+    def parts(self):
+        """The weights of each of a step's sums: `(kernel, recurrent_kernel, bias)`, one of each."""
+        return [(self.kernel, self.recurrent_kernel, self.bias)]
+
+    def extras(self):
+        """The weights `step` takes besides, by the names of its arguments."""
+        return {}
+
+    def step(self, sums, states, **extras):
+        """The cell's equations.
+
+        Args:
+            sums: A function: `sums(h, n)` is `W x(t) + U h + b`, `(batch, width)`, with the weights
+                of part n, the first if it is left out. It is to be called once for each part, in
+                their order, and first of all with the hidden state.
+            states: The states, a list of `(batch, size)`; first the hidden state.
+            **extras: The weights of `extras()`.
+
+        Returns:
+            The new states.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs, states, training=False):
+        """Advance one timestep.
+
+        Args:
+            inputs: `(batch, features)`.
+            states: A list of `(batch, size)`, one for each size in `state_size`.
+            training: Whether to drop inputs and hidden states.
+
+        Returns:
+            The hidden state, `(batch, units)`, and the new states.
+        """
+        x, parts = self.drop_inputs(inputs, training), self.parts()
+
+        def sums(h, n=0):
+            kernel, recurrent_kernel, bias = parts[n]
+            h = h if mask is None else h * mask
+            return ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
+
+        mask = self.hidden_mask(states[0], training)
+        states = self.step(sums, list(states), **self.extras())
+        return states[0], states
+
+    def drop_inputs(self, inputs, training):
+        """The inputs the weights see: `(batch, features)`, or sequences of them."""
+        if not (training and self.dropout):
+            return inputs
+        if len(inputs.shape) == 3:
+            return inputs * ops.expand_dims(self.get_dropout_mask(inputs[:, 0]), 1)
+        return inputs * self.get_dropout_mask(inputs)
+
+    def hidden_mask(self, h, training):
+        """What the hidden state `(batch, units)` is multiplied by on its way to the weights."""
+        return self.get_recurrent_dropout_mask(h) if training and self.recurrent_dropout else None
+
     def get_initial_state(self, batch_size=None):
         """Zeros, one tensor `(batch_size, size)` for each size in `state_size`."""
         sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
@@ -83,14 +143,6 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
             "recurrent_dropout": self.recurrent_dropout,
             "seed": self.seed,
         }
-
-    def _drop(self, inputs, h, training):
-        """The inputs `(batch, features)` and hidden state `(batch, units)` the weights see."""
-        if training and self.dropout:
-            inputs = inputs * self.get_dropout_mask(inputs)
-        if training and self.recurrent_dropout:
-            h = h * self.get_recurrent_dropout_mask(h)
-        return inputs, h
 
     def _received(self, name, value):
         return f"{type(self).__name__}: received {name}={value!r}; expected"

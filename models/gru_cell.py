@@ -59,29 +59,21 @@ class GRUCell(Cell):
         )
         self.bias = self.add_weight((packed("b"),), "zeros", name="bias")
 
-    def call(self, inputs, states, training=False):
-        """Advance one timestep.
+    def parts(self):
+        """The weights of the gates' sum and of the candidate's; what is not seen weighs zero."""
 
-        Args:
-            inputs: `(batch, features)`.
-            states: `[h]`, `(batch, units)`.
-            training: Whether to drop inputs and hidden states.
+        def split(packed):
+            gates, candidate = packed[..., : -self.units], packed[..., -self.units :]
+            if not gates.shape[-1]:
+                gates = ops.zeros((*packed.shape[:-1], 2 * self.units), candidate.dtype)
+            return gates, candidate
 
-        Returns:
-            `h (batch, units)` and the new states `[h]`.
-        """
-        (carried,) = states
-        x, h = self._drop(inputs, carried, training)
-        x_gates, x_h = self._split(ops.matmul(x, self.kernel))
-        U_gates, U_h = self._split(self.recurrent_kernel)
-        b_gates, b_h = self._split(self.bias)
-        parts = (x_gates, ops.matmul(h, U_gates), b_gates)
-        gates = sum(part for part in parts if part.shape[-1])  # What is not seen has width 0.
-        z, r = ops.split(ops.sigmoid(gates), 2, axis=-1)
-        g = tanh(x_h + ops.matmul(r * h, U_h) + b_h)
-        h = z * carried + (1 - z) * g
-        return h, [h]
+        packed = (self.kernel, self.recurrent_kernel, self.bias)
+        return list(zip(*map(split, packed), strict=True))
 
-    def _split(self, packed):
-        """The part of the gates z and r, `(..., 2 * units or 0)`, and of the candidate."""
-        return packed[..., : -self.units], packed[..., -self.units :]
+    def step(self, sums, states):
+        """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
+        (h,) = states
+        z, r = ops.split(ops.sigmoid(sums(h)), 2, axis=-1)
+        g = tanh(sums(r * h, 1))
+        return [z * h + (1 - z) * g]

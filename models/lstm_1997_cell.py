@@ -65,25 +65,14 @@ class LSTM1997Cell(Cell):
         )
         self.bias = self.add_weight((packed,), "zeros", name="bias")
 
-    def call(self, inputs, states, training=False):
-        """Advance one timestep.
-
-        Args:
-            inputs: `(batch, features)`.
-            states: `[h, c]`, each `(batch, units)`.
-            training: Whether to drop inputs and hidden states.
-
-        Returns:
-            `h (batch, units)` and the new states `[h, c]`.
-        """
+    def step(self, sums, states):
+        """`[h, c]` to the next, each `(batch, units)`; see `Cell.step`."""
         h, c = states
-        x, h = self._drop(inputs, h, training)
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
         blocks = self.units // self.block_size
-        z_i, z_c, z_o = ops.split(z, [blocks, blocks + self.units], axis=-1)
+        z_i, z_c, z_o = ops.split(sums(h), [blocks, blocks + self.units], axis=-1)
         c = c + self._of_cells(ops.sigmoid(z_i)) * tanh(z_c)
         h = self._of_cells(ops.sigmoid(z_o)) * tanh(c)
-        return h, [h, c]
+        return [h, c]
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}

@@ -91,45 +91,39 @@ class LSTMCell(Cell):
                 (3 * self.units, 3 * self.units), orthogonal, name="gate_recurrent_kernel"
             )
 
-    def call(self, inputs, states, training=False):
-        """Advance one timestep.
-
-        Args:
-            inputs: `(batch, features)`.
-            states: `[h, c]`, each `(batch, units)`; for `"fgr"` also the gates i, f, o side by
-                side, `(batch, 3 * units)`.
-            training: Whether to drop inputs and hidden states.
-
-        Returns:
-            `h (batch, units)` and the new states.
-        """
-        h, c, *gates = states
-        x, h = self._drop(inputs, h, training)
-        z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
-        z = dict(zip(self._sums, ops.split(z, len(self._sums), axis=-1), strict=True))
+    def extras(self):
+        """The peepholes, and what carries the gates over."""
+        extras = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
         if self.variant == "fgr":
-            recurrence = ops.matmul(gates[0], self.gate_recurrent_kernel)
+            extras["gate_recurrent_kernel"] = self.gate_recurrent_kernel
+        return extras
+
+    def step(self, sums, states, gate_recurrent_kernel=None, **peepholes):
+        """`[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
+        h, c, *gates = states
+        z = dict(zip(self._sums, ops.split(sums(h), len(self._sums), axis=-1), strict=True))
+        if self.variant == "fgr":
+            recurrence = ops.matmul(gates[0], gate_recurrent_kernel)
             for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
                 z[gate] += part
 
-        i = self._gate("i", z, c)
-        f = 1 - i if self.variant == "cifg" else self._gate("f", z, c)
+        def opening(gate, c):
+            if gate not in z:
+                return 1  # A gate the variant lacks is always open.
+            peephole = peepholes.get(f"peephole_{gate}")
+            return ops.sigmoid(z[gate] if peephole is None else z[gate] + peephole * c)
+
+        i = opening("i", c)
+        f = 1 - i if self.variant == "cifg" else opening("f", c)
         g = z["c"] if self.variant == "niaf" else tanh(z["c"])
         c = f * c + i * g
-        o = self._gate("o", z, c)
+        o = opening("o", c)
         h = o * (c if self.variant == "noaf" else tanh(c))
         gates = [ops.concatenate([i, f, o], axis=-1)] if self.variant == "fgr" else []
-        return h, [h, c, *gates]
+        return [h, c, *gates]
 
     def get_config(self):
         return {**super().get_config(), "use_peephole": self.use_peephole}
-
-    def _gate(self, gate, z, c):
-        """A gate's opening, `(batch, units)`; a gate the variant lacks is always open."""
-        if gate not in z:
-            return 1
-        peephole = self.peepholes[gate] * c if self.use_peephole else 0
-        return ops.sigmoid(z[gate] + peephole)
 
     def _initial_bias(self, shape, dtype=None):
         """Zeros, but such that the forget gate starts at sigmoid(1)."""
