@@ -38,4 +38,8 @@ def ordered_batches(split, batch_size):
 def _gather(split, indices):
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     batches = indices.map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # There is nothing to tune, and the tuning thread sleeps ever longer: whoever ends an iterator,
+    # as every call of `fit` and `evaluate` does, would wait for it to wake.
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)

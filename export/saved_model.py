@@ -24,7 +24,7 @@ def export(model, folder, card):
       grey and resized to 28x28 in the graph.
 
     Args:
-        model: A model made by `create_model`; it is left without NVIDIA's cuDNN kernels.
+        model: A model made by `create_model`; it is left as prepared for serving.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
         card: What is known of the model, as JSON-ready values; written as `model_card.json`.
 
@@ -63,7 +63,7 @@ def _write(model, path):
         image_spec = tf.TensorSpec((28, 28), tf.float32)
         return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
 
-    _without_cudnn(model)
+    _prepare(model)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
@@ -71,12 +71,16 @@ def _write(model, path):
     archive.write_out(path, verbose=False)
 
 
-def _without_cudnn(layer):
-    """Have a layer and all within it traced without NVIDIA's kernels, which no CPU can run."""
-    if hasattr(layer, "use_cudnn"):
-        layer.use_cudnn = False
+def _prepare(layer):
+    """Have a layer and all within it traced for a server.
+
+    That is without NVIDIA's kernels, which no CPU can run, and for serving, if it knows a way.
+    """
+    for name, value in [("use_cudnn", False), ("for_serving", True)]:
+        if hasattr(layer, name):
+            setattr(layer, name, value)
     for inner in layer._layers:
-        _without_cudnn(inner)
+        _prepare(inner)
 
 
 def _decode(image_bytes):

@@ -5,6 +5,7 @@ import functools
 import keras
 
 from models.basic_rnn_cell import BasicRNNCell
+from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
@@ -14,6 +15,8 @@ from models.tf1_checkpoint import load_tf1_checkpoint
 __all__ = [
     "CELLS",
     "BasicRNNCell",
+    "FastLSTM",
+    "FastRNN",
     "GRUCell",
     "LSTM1997Cell",
     "LSTMCell",
@@ -44,12 +47,10 @@ def _create_recurrent(config, **options):
     """One recurrent layer, in one direction."""
     name = config.model.removeprefix("bidirectional_")
     if name == "lstm":
-        return keras.layers.LSTM(
-            config.units, recurrent_dropout=config.recurrent_dropout, **options
-        )
+        return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
     blocks = {"block_size": config.block_size} if name == "lstm_1997" else {}
     cell = CELLS[name](config.units, recurrent_dropout=config.recurrent_dropout, **blocks)
-    return keras.layers.RNN(cell, **options)
+    return FastRNN(cell, **options)
 
 
 def create_model(config, classes=10):

@@ -50,7 +50,10 @@ class BasicRNNCell(Cell):
         )
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
+    def widths(self):
+        return [[self.units]]
+
     def step(self, sums, states):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
-        z = sums(states[0])
+        (z,) = sums(states[0])
         return [ops.relu(z) if self.variant == "irnn" else tanh(z)]

@@ -1,5 +1,6 @@
 """What all cells share: size, variant, dropout, state."""
 
+import itertools
 import numbers
 
 import keras
@@ -23,13 +24,18 @@ def orthogonal(shape, dtype=None):
     return ops.cast(keras.initializers.Orthogonal()(shape, "float32" if half else dtype), dtype)
 
 
+def split(packed, widths):
+    """The terms packed side by side in a tensor `(..., sum of widths)`."""
+    places = list(itertools.accumulate(widths))[:-1]
+    return ops.split(packed, places, axis=-1) if places else [packed]
+
+
 class Cell(DropoutRNNCell, keras.layers.Layer):
     """One step of a recurrent network, for `keras.layers.RNN`.
 
-    A subclass names its `variants`, creates its weights in `build`, names those of its sums in
-    `parts` and has its equations in `step`. What a step computes of inputs and hidden state it
-    gets from `sums`, so that the same equations serve one step here and whole sequences in
-    `FastRNN`, which computes the sums in its own way.
+    A subclass names its `variants`, creates its weights in `build`, says what sums a step takes of
+    inputs and hidden state in `widths` and `parts`, and has its equations in `step`. They are given
+    the sums, and so serve a single step here and, summed in another way, sequences in `FastRNN`.
 
     Dropout is variational: a mask of the inputs and one of the hidden state are drawn once for a
     sequence, and are the same at all timesteps and for all gates. The cell state, and what a GRU
@@ -72,8 +78,12 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         self.state_size = self.units
         self.output_size = self.units
 
+    def widths(self):
+        """Of each of a step's sums the widths of its terms, which are packed side by side."""
+        raise NotImplementedError
+
     def parts(self):
-        """The weights of each of a step's sums: `(kernel, recurrent_kernel, bias)`, one of each."""
+        """The weights of each of a step's sums: `(kernel, recurrent_kernel, bias)`."""
         return [(self.kernel, self.recurrent_kernel, self.bias)]
 
     def extras(self):
@@ -84,9 +94,9 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         """The cell's equations.
 
         Args:
-            sums: A function: `sums(h, n)` is `W x(t) + U h + b`, `(batch, width)`, with the weights
-                of part n, the first if it is left out. It is to be called once for each part, in
-                their order, and first of all with the hidden state.
+            sums: A function: `sums(h, n)` lists the terms `W x(t) + U h + b`, `(batch, width)`, of
+                part n, the first if it is left out. It is called once for each part, in their
+                order.
             states: The states, a list of `(batch, size)`; first the hidden state.
             **extras: The weights of `extras()`.
 
@@ -106,12 +116,13 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         Returns:
             The hidden state, `(batch, units)`, and the new states.
         """
-        x, parts = self.drop_inputs(inputs, training), self.parts()
+        x, parts, widths = self.drop_inputs(inputs, training), self.parts(), self.widths()
 
         def sums(h, n=0):
             kernel, recurrent_kernel, bias = parts[n]
             h = h if mask is None else h * mask
-            return ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
+            packed = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
+            return split(packed, widths[n])
 
         mask = self.hidden_mask(states[0], training)
         states = self.step(sums, list(states), **self.extras())

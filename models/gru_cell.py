@@ -59,6 +59,9 @@ class GRUCell(Cell):
         )
         self.bias = self.add_weight((packed("b"),), "zeros", name="bias")
 
+    def widths(self):
+        return [[self.units, self.units], [self.units]]
+
     def parts(self):
         """The weights of the gates' sum and of the candidate's; what is not seen weighs zero."""
 
@@ -74,6 +77,6 @@ class GRUCell(Cell):
     def step(self, sums, states):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
         (h,) = states
-        z, r = ops.split(ops.sigmoid(sums(h)), 2, axis=-1)
-        g = tanh(sums(r * h, 1))
+        z, r = map(ops.sigmoid, sums(h))
+        g = tanh(sums(r * h, 1)[0])
         return [z * h + (1 - z) * g]

@@ -65,11 +65,14 @@ class LSTM1997Cell(Cell):
         )
         self.bias = self.add_weight((packed,), "zeros", name="bias")
 
+    def widths(self):
+        blocks = self.units // self.block_size
+        return [[blocks, self.units, blocks]]
+
     def step(self, sums, states):
         """`[h, c]` to the next, each `(batch, units)`; see `Cell.step`."""
         h, c = states
-        blocks = self.units // self.block_size
-        z_i, z_c, z_o = ops.split(sums(h), [blocks, blocks + self.units], axis=-1)
+        z_i, z_c, z_o = sums(h)
         c = c + self._of_cells(ops.sigmoid(z_i)) * tanh(z_c)
         h = self._of_cells(ops.sigmoid(z_o)) * tanh(c)
         return [h, c]

@@ -91,6 +91,9 @@ class LSTMCell(Cell):
                 (3 * self.units, 3 * self.units), orthogonal, name="gate_recurrent_kernel"
             )
 
+    def widths(self):
+        return [[self.units] * len(self._sums)]
+
     def extras(self):
         """The peepholes, and what carries the gates over."""
         extras = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
@@ -101,7 +104,7 @@ class LSTMCell(Cell):
     def step(self, sums, states, gate_recurrent_kernel=None, **peepholes):
         """`[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
         h, c, *gates = states
-        z = dict(zip(self._sums, ops.split(sums(h), len(self._sums), axis=-1), strict=True))
+        z = dict(zip(self._sums, sums(h), strict=True))
         if self.variant == "fgr":
             recurrence = ops.matmul(gates[0], gate_recurrent_kernel)
             for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):

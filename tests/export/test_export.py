@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from export import export, saved_model
+from models import fast_rnn
 from tests.conftest import PROJECT, random_model
 
 # Every class of cell and whatever gives one a state or a weight of its own, and both directions.
@@ -174,10 +175,12 @@ def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypat
     rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
     model = random_model(model="bidirectional_lstm", layers=2)
-    monkeypatch.setattr(saved_model, "_without_cudnn", lambda model: None)
+    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
+    monkeypatch.setattr(saved_model, "_prepare", lambda model: None)
     assert any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
     monkeypatch.undo()
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
+    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
     assert not any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
 
 

@@ -1,0 +1,293 @@
+"""The fast way along a sequence beside the plain one: values, gradients, and when it is taken."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import models.sweep
+from models import FastLSTM, FastRNN, LSTMCell
+from tests.models.oracles import CASES
+
+BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
+EVERY_LAYER = ("lstm", *CASES)
+# One of each class, with all it can have.
+EVERY_KIND = ("lstm", "irnn", "peephole_fgr_lstm", "lstm_1997 (blocks of 2)", "gru")
+# All at once, as each has its own place in the code.
+OPTIONS = {"return_sequences": True, "return_state": True, "go_backwards": True}
+
+
+@pytest.fixture(autouse=True)
+def two_shards(monkeypatch):
+    """Two whatever the machine, so that shards of one size are compiled once."""
+    monkeypatch.setattr(models.sweep, "_shards", lambda: 2)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(3)
+
+
+def fast_and_plain(name, random, dtype="float64", dropout=0.0, **options):
+    """A layer of ours and Keras's own with the same random weights."""
+
+    def layer(ours):
+        if name == "lstm":
+            kind = FastLSTM if ours else keras.layers.LSTM
+            return kind(UNITS, dtype=dtype, **options)
+        masks = {"dropout": dropout, "recurrent_dropout": dropout, "seed": 1}
+        cell = CASES[name](UNITS, dtype=dtype, **masks)
+        return (FastRNN if ours else keras.layers.RNN)(cell, dtype=dtype, **options)
+
+    pair = layer(True), layer(False)
+    for each in pair:
+        each.build((BATCH, STEPS, FEATURES))
+    for fast, plain in zip(*(each.trainable_weights for each in pair), strict=True):
+        value = random.normal(scale=0.7, size=fast.shape)
+        fast.assign(value)
+        plain.assign(value)
+    return pair
+
+
+def inputs_of(layer, random, batch=BATCH):
+    """Random sequences and first states, none of them zero."""
+    arrays = [random.normal(size=(batch, STEPS, FEATURES))]
+    arrays += [random.normal(size=(batch, size)) for size in layer.state_size]
+    return [tf.constant(array, layer.compute_dtype) for array in arrays]
+
+
+def results(layer, sequences, *states):
+    """What a layer gives, and the gradients of a function of it by inputs, states and weights."""
+    sources = [sequences, *states, *(weight.value for weight in layer.trainable_weights)]
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        outputs = tf.nest.flatten(layer(sequences, initial_state=list(states), training=True))
+        loss = sum(tf.reduce_sum(tf.sin(tf.cast(y, "float64") + k)) for k, y in enumerate(outputs))
+    return outputs, tape.gradient(loss, sources, unconnected_gradients="zero")
+
+
+def in_a_graph(layer):
+    """`results`, as `fit` would have them: of a batch whose size is not known in advance."""
+    shapes = [(None, STEPS, FEATURES), *((None, size) for size in layer.state_size)]
+    signature = [tf.TensorSpec(shape, layer.compute_dtype) for shape in shapes]
+
+    run = functools.partial(results, layer)
+    return tf.function(run, input_signature=signature, autograph=False)
+
+
+def largest_difference(ones, others):
+    pairs = zip(tf.nest.flatten(ones), tf.nest.flatten(others), strict=True)
+    return max(
+        float(np.abs(np.asarray(one, "float64") - np.asarray(other, "float64")).max())
+        for one, other in pairs
+    )
+
+
+@pytest.fixture
+def sweeps(monkeypatch):
+    """How many batches took the fast way."""
+    taken = []
+    sweep = models.sweep.Sweep.__call__
+
+    def counted(self, *args, **kwargs):
+        taken.append(self)
+        return sweep(self, *args, **kwargs)
+
+    monkeypatch.setattr(models.sweep.Sweep, "__call__", counted)
+    return taken
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, sweeps):
+    dropout = 0.0 if name == "lstm" else 0.4
+    fast, plain = fast_and_plain(name, random, dropout=dropout, **OPTIONS)
+    inputs = inputs_of(fast, random)
+    assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
+    assert sweeps
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name, random, sweeps):
+    fast, plain = fast_and_plain(name, random)
+    inputs = inputs_of(fast, random)
+    assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
+    assert sweeps
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, sweeps):
+    fast, plain = fast_and_plain(name, random, dtype, **OPTIONS)
+    _, exact = fast_and_plain(name, random, **OPTIONS)
+    for weight, value in zip(exact.trainable_weights, fast.trainable_weights, strict=True):
+        weight.assign(value)
+    inputs = inputs_of(fast, random)
+    expected = results(exact, *(tf.cast(each, "float64") for each in inputs))
+    ours, theirs = in_a_graph(fast)(*inputs), results(plain, *inputs)
+    assert [each.dtype for each in ours[0]] == [each.dtype for each in theirs[0]]
+    error, allowed = largest_difference(ours, expected), largest_difference(theirs, expected)
+    assert error < max(2 * allowed, 1e-5)
+    assert sweeps
+    if dtype == "float32":
+        assert largest_difference(ours, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_gradients_are_the_slopes_of_the_function(name, random):
+    layer, _ = fast_and_plain(name, random, **OPTIONS)
+    inputs = inputs_of(layer, random)
+    weights = [weight.numpy() for weight in layer.trainable_weights]
+    step = in_a_graph(layer)
+
+    def loss(arrays):
+        for weight, value in zip(layer.trainable_weights, arrays[len(inputs) :], strict=True):
+            weight.assign(value)
+        outputs, _ = step(*arrays[: len(inputs)])
+        return sum(np.sum(np.sin(y.numpy() + k)) for k, y in enumerate(outputs))
+
+    arrays = [*(each.numpy() for each in inputs), *weights]
+    _, gradients = step(*inputs)
+    for index, gradient in enumerate(gradients):
+        direction = random.normal(size=gradient.shape)
+        slopes = []
+        for epsilon in (1e-6, -1e-6):
+            moved = [tf.constant(array) for array in arrays]
+            moved[index] = moved[index] + epsilon * direction
+            slopes.append(loss(moved) / 2e-6)
+        slope = slopes[0] - slopes[1]
+        np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_batches_that_no_shards_divide_are_swept_whole(batch, random, sweeps):
+    fast, plain = fast_and_plain("lstm", random, **OPTIONS)
+    inputs = inputs_of(fast, random, batch)
+    assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
+    assert sweeps
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
+    losses = []
+    for layer in (FastLSTM, keras.layers.LSTM):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((STEPS, FEATURES))
+        model = keras.Model(inputs, layer(UNITS)(layer(UNITS, return_sequences=True)(inputs)))
+        model.compile("sgd", "mse", jit_compile=jit_compile and layer is FastLSTM)
+        x = np.random.default_rng(0).normal(size=(10, STEPS, FEATURES))
+        history = model.fit(x, x[:, 0, :1] * np.ones(UNITS), batch_size=5, epochs=3, verbose=0)
+        losses.append(history.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_a_stateful_layer_goes_on_where_it_stopped(random, sweeps):
+    fast, plain = fast_and_plain("peephole_lstm", random, stateful=True)
+    xs = random.normal(size=(BATCH, 2 * STEPS, FEATURES))
+    run = tf.function(fast, autograph=False)
+    for part in (xs[:, :STEPS], xs[:, STEPS:]):
+        np.testing.assert_allclose(run(part), plain(part), rtol=0, atol=1e-13)
+    assert sweeps
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "call"),
+    [
+        ("gru", {}, {"mask": np.array([[True, False, True]] * BATCH)}),
+        ("lstm", {}, {"mask": np.array([[True, False, True]] * BATCH)}),
+        ("gru", {"unroll": True}, {}),
+        ("lstm", {"activation": "relu"}, {}),
+        ("lstm", {"use_bias": False}, {}),
+        ("lstm", {"recurrent_dropout": 0.5, "seed": 1}, {"training": True}),
+    ],
+    ids=str,
+)
+def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, random, sweeps):
+    fast, plain = fast_and_plain(name, random, **options)
+    xs = inputs_of(fast, random)[0]
+    run = tf.function(fast, autograph=False)
+    np.testing.assert_allclose(run(xs, **call), plain(xs, **call), rtol=0, atol=1e-6)
+    assert not sweeps
+
+
+def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, sweeps):
+    for cell in (keras.layers.GRUCell(UNITS), [LSTMCell(UNITS), LSTMCell(UNITS)]):
+        run = tf.function(FastRNN(cell), autograph=False)
+        assert run(random.normal(size=(BATCH, STEPS, FEATURES))).shape == (BATCH, UNITS)
+    assert not sweeps
+
+
+def test_sequences_of_unknown_length_take_the_plain_way(random, sweeps):
+    fast, plain = fast_and_plain("gru", random)
+    xs = inputs_of(fast, random)[0]
+    signature = [tf.TensorSpec((None, None, FEATURES), "float64")]
+    np.testing.assert_allclose(tf.function(fast, signature)(xs), plain(xs), rtol=0, atol=1e-13)
+    assert not sweeps
+
+
+def test_a_cell_of_another_precision_than_its_layer_takes_the_plain_way(random, sweeps):
+    xs = random.normal(size=(BATCH, STEPS, FEATURES))
+    run = tf.function(FastRNN(LSTMCell(UNITS, dtype="float64")), autograph=False)
+    assert run(xs).dtype == "float32"
+    assert not sweeps
+
+
+def test_where_there_is_a_gpu_the_plain_way_is_taken(random, sweeps, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
+    fast, plain = fast_and_plain("gru", random)
+    xs = inputs_of(fast, random)[0]
+    run = tf.function(fast, autograph=False)
+    np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
+    assert not sweeps
+
+
+def test_eagerly_the_plain_way_is_taken(random, sweeps):
+    fast, plain = fast_and_plain("gru", random)
+    xs = inputs_of(fast, random)[0]
+    np.testing.assert_array_equal(fast(xs), plain(xs))
+    assert not sweeps
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_a_served_graph_answers_the_same_without_xla_and_without_variables(name, random):
+    fast, plain = fast_and_plain(name, random, **OPTIONS)
+    inputs = inputs_of(fast, random)
+    fast.for_serving = True
+    signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in inputs]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def serve(sequences, *states):
+        return fast(sequences, initial_state=list(states))
+
+    graph = serve.get_concrete_function()
+    operations = graph.graph.get_operations()
+    assert not any(op.type == "ReadVariableOp" for op in operations)
+    assert not any("_XlaMustCompile" in op.node_def.attr for op in operations)
+    expected = plain(inputs[0], initial_state=inputs[1:])
+    assert largest_difference(serve(*inputs), expected) < 1e-13
+
+
+@pytest.mark.parametrize("steps", [37, 64])
+def test_long_sequences_are_served_in_equal_chunks(steps, random):
+    fast, plain = fast_and_plain("lstm", random, return_sequences=True)
+    fast.for_serving = True
+    xs = random.normal(size=(2, steps, FEATURES))
+    serve = tf.function(fast, autograph=False)
+    np.testing.assert_allclose(serve(xs), plain(xs), rtol=0, atol=1e-13)
+    assert len(serve.get_concrete_function(xs).graph.get_operations()) < 1500
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_a_layer_survives_its_config_and_its_keras_file(name, random, tmp_path):
+    inputs = keras.Input((STEPS, FEATURES))
+    fast, plain = fast_and_plain(name, random, "float32", return_sequences=True)
+    pair = keras.layers.Bidirectional(fast), keras.layers.Bidirectional(plain)
+    models = [keras.Model(inputs, each(inputs)) for each in pair]
+    models[1].set_weights(models[0].get_weights())
+    models[0].save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.layers[1].backward_layer) is type(fast)
+    xs = random.normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
+    outputs = loaded.predict(xs, verbose=0)
+    np.testing.assert_allclose(outputs, models[1](xs), rtol=0, atol=1e-6)
