@@ -124,6 +124,12 @@ class Config:
     clip_norm: float | None = option(
         None, "Clip gradients to this global norm (default: no clipping).", minimum=1e-12
     )
+    compute_dtype: str = option(
+        "float32",
+        "Precision the recurrent layers compute in; their weights stay float32. bfloat16 pays "
+        "where the processor has instructions for it.",
+        choices=("float32", "bfloat16"),
+    )
     jit_compile: bool = option(
         False,
         "Compile the training step with XLA: slower to start, then faster for some models.",

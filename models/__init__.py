@@ -45,11 +45,18 @@ for _variant in GRUCell.variants:
 
 def _create_recurrent(config, **options):
     """One recurrent layer, in one direction."""
+    if config.compute_dtype != "float32":
+        options["dtype"] = f"mixed_{config.compute_dtype}"
     name = config.model.removeprefix("bidirectional_")
     if name == "lstm":
         return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
     blocks = {"block_size": config.block_size} if name == "lstm_1997" else {}
-    cell = CELLS[name](config.units, recurrent_dropout=config.recurrent_dropout, **blocks)
+    cell = CELLS[name](
+        config.units,
+        recurrent_dropout=config.recurrent_dropout,
+        dtype=options.get("dtype"),
+        **blocks,
+    )
     return FastRNN(cell, **options)
 
 

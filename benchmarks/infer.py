@@ -1,0 +1,130 @@
+"""How fast an exported model answers, beside what a user would serve instead.
+
+    python -m benchmarks.infer --dataset=mnist
+
+The contenders, each in a process of its own and with random weights: the SavedModel that
+`export.export` writes; one of Keras's own layer, written by `model.export`; `model.predict` of that
+Keras model; and PyTorch's layer. They take turns; a ratio is that of two neighbouring turns.
+"""
+
+import dataclasses
+import tempfile
+import time
+
+from absl import flags
+
+from benchmarks import contest
+from benchmarks.peers import of_keras, torch_network
+from configs import Config, config_from_flags, define_flags, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("models", ["lstm"], "Which models to measure.")
+flags.DEFINE_list("batch_sizes", ["1", "64", "1000"], "Images per request.")
+flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
+define_flags()
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    torch = contest.installed("torch")
+    found = contest.circumstances()
+    print(f"{found['machine']}; {found['versions']}")
+    print(f"median of {FLAGS.turns} turns (min to max)\n")
+    print("| model | images | ms a request | / predict | / Keras's SavedModel | / PyTorch |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    results = {}
+    for name in FLAGS.models:
+        config = dataclasses.replace(config_from_flags(), model=name)
+        for batch in map(int, FLAGS.batch_sizes):
+            result = _measure(config, batch, torch)
+            results[f"{name}, {batch}"] = result
+            latency = contest.Spread([1e3 / rate for rate in result["ours"]["rates"]])
+            cells = [
+                f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–"
+                for peer in ("predict", "Keras", "PyTorch")
+            ]
+            print(f"| {name} | {batch:,} | {latency:.2f} | {' | '.join(cells)} |", flush=True)
+    contest.write_json("infer", {"requests/s": results})
+
+
+def _measure(config, batch, torch):
+    contenders = [
+        contest.Contender(name, prepare, config, batch, FLAGS.turn_seconds)
+        for name, prepare in [
+            ("ours", prepare_ours),
+            ("Keras", prepare_keras),
+            ("predict", prepare_predict),
+        ]
+    ]
+    if torch and config.model in ("lstm", "basic_rnn", "bidirectional_lstm"):
+        contenders.append(
+            contest.Contender("PyTorch", prepare_torch, config, batch, FLAGS.turn_seconds)
+        )
+    return contest.contest(contenders)
+
+
+def prepare_ours(config: Config, batch, seconds):
+    """Requests to the SavedModel of our model."""
+    import tensorflow as tf
+
+    from export import export
+    from models import create_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer = tf.saved_model.load(export(create_model(config), folder, {})).signatures[
+            "serving_default"
+        ]
+    images = tf.random.uniform((batch, 28, 28), maxval=255.0)
+    return _requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
+
+
+def prepare_keras(config: Config, batch, seconds):
+    """Requests to the SavedModel of Keras's own layer."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        of_keras(config, 10).export(folder, verbose=False)
+        answer = tf.saved_model.load(folder).signatures["serving_default"]
+    images = tf.random.uniform((batch, 28, 28), maxval=255.0)
+    (name,) = answer.structured_input_signature[1]
+    return _requests(lambda: next(iter(answer(**{name: images}).values())).numpy(), seconds)
+
+
+def prepare_predict(config: Config, batch, seconds):
+    """Calls of `model.predict` of Keras's own layer."""
+    import numpy as np
+
+    model = of_keras(config, 10)
+    images = np.random.default_rng(0).uniform(0, 255, (batch, 28, 28)).astype("float32")
+    return _requests(lambda: model.predict(images, batch_size=batch, verbose=0), seconds)
+
+
+def prepare_torch(config: Config, batch, seconds):
+    """Calls of PyTorch's network, without gradients."""
+    import torch
+
+    network = torch_network(config, 10)
+    images = torch.rand(batch, 28, 28) * 255
+
+    def answer():
+        with torch.inference_mode():
+            return torch.softmax(network(images), 1).numpy()
+
+    return _requests(answer, seconds)
+
+
+def _requests(answer, seconds):
+    """Work that repeats a request for a while and says how many there were."""
+
+    def work():
+        requests, end = 0, time.perf_counter() + seconds
+        while requests == 0 or time.perf_counter() < end:
+            answer()
+            requests += 1
+        return requests
+
+    return work
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,142 @@
+"""How fast our models train, beside what a user would take instead.
+
+    python -m benchmarks.train --dataset=mnist
+
+Every contender trains on the same images in a process of its own: ours as `main.py` does, Keras's
+own layers with the same `fit`, PyTorch's with its usual loop. They take turns; a ratio is that of
+two neighbouring turns.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from benchmarks import contest
+from benchmarks.peers import of_keras, torch_network
+from configs import Config, UserError, config_from_flags, define_flags, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn (6 of 784 pixels).", 1)
+flags.DEFINE_list("work", None, "Which rows to measure, by name (default: all).")
+define_flags()
+
+# What is measured, by name: the flags it takes.
+WORK = {
+    "lstm": {},
+    "lstm bfloat16": {"compute_dtype": "bfloat16"},
+    "basic_rnn": {"model": "basic_rnn"},
+    "bidirectional_lstm": {"model": "bidirectional_lstm"},
+    "gru": {"model": "gru"},
+    "peephole_lstm": {"model": "peephole_lstm"},
+    "cifg_lstm": {"model": "cifg_lstm"},
+    "lstm pixels": {"scan": "pixels"},
+}
+
+
+def main():
+    """Measure, print the tables, write the JSON."""
+    config = config_from_flags()
+    unknown = set(FLAGS.work or ()) - set(WORK)
+    if unknown:
+        raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
+    torch = contest.installed("torch")
+    gemm = contest.Contender("GEMM", _prepare_gemm)
+    peak = contest.contest([gemm])["GEMM"]["rates"]
+    found = contest.circumstances()
+    print(f"{found['machine']}; {found['versions']}; GEMM peak {contest.Spread(peak):.0f} GFLOP/s")
+    print(f"median of {FLAGS.turns} turns (min to max); batches of {config.batch_size}\n")
+    print("| work | images/s | / Keras | / PyTorch | memory / Keras | first step, s |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    results = {}
+    for name in FLAGS.work or WORK:
+        results[name] = _measure(name, config, torch)
+        _print_row(name, results[name])
+    contest.write_json("train", {"gemm gigaflops": peak, "training images/s": results})
+
+
+def _measure(name, config, torch):
+    config = dataclasses.replace(config, **WORK[name])
+    steps = max(1, FLAGS.turn_steps // (10 if config.scan == "pixels" else 1))
+    contenders = [
+        contest.Contender("ours", prepare_keras, config, steps, True),
+        contest.Contender("Keras", prepare_keras, config, steps, False),
+    ]
+    # It has no peepholes and no coupled gates, and its GRU resets after the product.
+    if torch and config.model in ("lstm", "basic_rnn", "bidirectional_lstm"):
+        contenders.append(contest.Contender("PyTorch", prepare_torch, config, steps))
+    return contest.contest(contenders)
+
+
+def _print_row(name, result):
+    cells = [f"{contest.Spread(result['ours']['rates']):,.0f}"]
+    for peer in ("Keras", "PyTorch"):
+        cells.append(f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–")
+    memory = result["ours"]["memory"] / result["Keras"]["memory"]
+    start = f"{result['ours']['start']:.1f}, Keras {result['Keras']['start']:.1f}"
+    print(f"| {name} | {' | '.join(cells)} | {memory:.2f} | {start} |", flush=True)
+
+
+def prepare_keras(config: Config, steps, ours):
+    """Training by `fit`: our model of the config, or one of Keras's own layers in its place."""
+    import keras
+
+    from datasets import load
+    from datasets.batches import shuffled_batches
+    from models import create_model
+    from training.train import create_optimizer
+
+    data = load(config)
+    model = create_model(config, data.classes) if ours else of_keras(config, data.classes)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(create_optimizer(config, 10**6), loss, metrics=["accuracy"])
+    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+
+    def work():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return steps * config.batch_size
+
+    return work
+
+
+def prepare_torch(config: Config, steps):
+    """Training by PyTorch's usual loop, under autocast for bfloat16."""
+    import torch
+
+    from datasets import load
+
+    data = load(config)
+    images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
+    network = torch_network(config, data.classes)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+
+    def work():
+        for batch in torch.randint(len(labels), (steps, config.batch_size)):
+            with autocast:
+                logits = network(images[batch])
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return steps * config.batch_size
+
+    return work
+
+
+def _prepare_gemm():
+    """GFLOP of matrix products, 2,048 by 2,048, float32."""
+    import tensorflow as tf
+
+    a = tf.random.normal((2048, 2048))
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)), jit_compile=True)
+
+    def work():
+        for _ in range(4):
+            product().numpy()
+        return 4 * 2 * 2048**3 / 1e9
+
+    return work
+
+
+if __name__ == "__main__":
+    run_script(main)
