@@ -12,7 +12,6 @@ TensorFlow alone: the one file of the cells that is not written with `keras.ops`
 
 import os
 
-import numpy as np
 import tensorflow as tf
 
 # With more, a shard of a common batch of 128 would hold fewer than 16 sequences.
@@ -92,12 +91,18 @@ class Sweep:
         The weights become constants and each term a product of its own, which spares the steps all
         cutting up; up to 32 steps are laid out one after another.
         """
+        # Constants made outside of the graph and captured are a matrix product's fastest weights.
         with tf.init_scope():
-            parts, extras = tf.nest.map_structure(np.array, weights())
-        terms = [
-            [(np.concatenate([W, U]), b) for W, U, b in _terms(part, widths)]
-            for part, widths in zip(parts, self.widths, strict=True)
-        ]
+            parts, extras = tf.nest.map_structure(tf.convert_to_tensor, weights())
+            terms = [
+                [
+                    (tf.concat([W, U], axis=0), b)
+                    for W, U, b in zip(
+                        *(tf.split(packed, widths, axis=-1) for packed in part), strict=True
+                    )
+                ]
+                for part, widths in zip(parts, self.widths, strict=True)
+            ]
         length = sequences.shape[1]
         chunk = next(size for size in range(min(length, 32), 0, -1) if length % size == 0)
 
@@ -218,12 +223,6 @@ class Sweep:
             for operand, d in zip(operands, d_sums, strict=True)
         ]
         return d_states, d_matrices, d_extras, d_sums
-
-
-def _terms(part, widths):
-    """The `(kernel, recurrent_kernel, bias)` of each of the terms packed in those of a part."""
-    places = np.cumsum(widths)[:-1]
-    return zip(*(np.split(packed, places, axis=-1) for packed in part), strict=True)
 
 
 def _history(steps, width, dtype):
