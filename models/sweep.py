@@ -149,7 +149,7 @@ class Sweep:
             return (
                 t + 1,
                 after,
-                _write(before, t, states),
+                _write(before, t, states[len(states) - len(before) :]),
                 _write(operands, t, seen),
                 _write(products, t, got),
                 _write(outputs, t, after[: len(outputs)]),
@@ -158,7 +158,8 @@ class Sweep:
         start = (
             0,
             states,
-            [_history(steps, state.shape[-1], x.dtype) for state in states],
+            # Unmasked, the hidden state is to be had from the first operands.
+            [_history(steps, s.shape[-1], x.dtype) for s in (states if masks else states[1:])],
             [_history(steps, matrix.shape[0], x.dtype) for matrix in matrices],
             [_history(steps, matrix.shape[1], x.dtype) for matrix in matrices],
             [_history(steps, states[0].shape[-1], x.dtype)] if return_sequences else [],
@@ -173,6 +174,8 @@ class Sweep:
         """One shard: the gradients of first states, matrices, extras and sums."""
         before, operands, products = kept
         steps, units = products[0].shape[0], d_last[0].shape[-1]
+        if not masks:
+            before = [operands[0][..., -units:], *before]
         d_outputs = [tf.transpose(d, (1, 0, 2)) for d in d_outputs]
         recurrent_kernels = [tf.transpose(matrix[-units:]) for matrix in matrices]
 
