@@ -45,7 +45,7 @@ def main():
     found = contest.circumstances()
     print(f"{found['machine']}; {found['versions']}; GEMM peak {contest.Spread(peak):.0f} GFLOP/s")
     print(f"median of {FLAGS.turns} turns (min to max); batches of {config.batch_size}\n")
-    print("| work | images/s | / Keras | / PyTorch | memory / Keras | first step, s |")
+    print("| work | images/s | / Keras | / PyTorch | memory / Keras | first turn over after |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.work or WORK:
@@ -72,7 +72,7 @@ def _print_row(name, result):
     for peer in ("Keras", "PyTorch"):
         cells.append(f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–")
     memory = result["ours"]["memory"] / result["Keras"]["memory"]
-    start = f"{result['ours']['start']:.1f}, Keras {result['Keras']['start']:.1f}"
+    start = f"{result['ours']['start']:.1f} s, Keras {result['Keras']['start']:.1f} s"
     print(f"| {name} | {' | '.join(cells)} | {memory:.2f} | {start} |", flush=True)
 
 

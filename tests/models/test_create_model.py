@@ -174,6 +174,16 @@ def test_dropout_acts_in_training_alone(images):
     assert not np.array_equal(model(images, training=True), model(images))
 
 
+@pytest.mark.parametrize("name", ["lstm", "bidirectional_peephole_lstm"])
+def test_in_bfloat16_layers_compute_near_the_same_with_float32_weights(name, images):
+    exact, rounded = random_model(model=name), random_model(model=name, compute_dtype="bfloat16")
+    assert {weight.dtype for weight in rounded.weights} == {"float32"}
+    logits, expected = rounded(images), exact(images)
+    assert logits.dtype == "float32"
+    difference = np.abs(np.subtract(logits, expected)).max()
+    assert 1e-6 < difference < 0.1
+
+
 def test_layers_are_stacked(images):
     assert random_model(layers=3).count_params() == (
         4 * (28 * 6 + 6 * 6 + 6) + 2 * 4 * (6 * 6 + 6 * 6 + 6) + 7 * 7
