@@ -104,23 +104,17 @@ def _link(flag_file):
 
 def _speeds(flag_files):
     """Images per second of training, by flag file: `REPETITIONS` values, measured in turns."""
-    import keras
-
     from datasets import load
     from datasets.batches import shuffled_batches
     from models import create_model
-    from training.train import create_optimizer
+    from training.train import compile_model
 
     def prepare(flag_file):
         config = dataclasses.replace(read_flags(flag_file), **given_flags())
         data = load(config)
         model = create_model(config, data.classes)
         steps = max(1, min(MOST_STEPS, len(data.train) // config.batch_size))
-        model.compile(
-            create_optimizer(config, steps),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=config.jit_compile or "auto",
-        )
+        compile_model(model, config, steps, steps)
         batches = shuffled_batches(data.train, config.batch_size, config.seed)
 
         def learn():

@@ -1,5 +1,6 @@
 """Contenders taking turns, each in a process of its own, so that none can hold up another."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -22,55 +23,36 @@ flags.DEFINE_string("json", None, "Where to write all figures (default: runs/ben
 PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy")
 
 
-class Contender:
-    """A process that is ready to work when it is told to.
+class _Contender:
+    """A process that does a turn of its work when it is told to."""
 
-    Args:
-        name: What the tables call it.
-        prepare: A function, importable by name, that makes everything ready and returns another:
-            `work() -> amount` does one turn, and says how much was done.
-        *arguments: Those of `prepare`.
-
-    Attributes:
-        start: Seconds from the start of the process to the end of its first turn.
-        rates: Amount per second of each turn since.
-        memory: Most bytes the process has held so far.
-    """
-
-    def __init__(self, name, prepare, *arguments):
+    def __init__(self, name, prepare):
         self.name = name
-        self.rates = []
-        self._connection, theirs = multiprocessing.get_context("spawn").Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, prepare, arguments), daemon=True
-        )
-        start = time.perf_counter()
+        spawn = multiprocessing.get_context("spawn")
+        self._connection, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()
-        self._take_turn()
-        self.start = time.perf_counter() - start
 
-    def take_turn(self):
-        """Work once."""
-        self.rates.append(self._take_turn())
+    def begin_turn(self):
+        with contextlib.suppress(BrokenPipeError):  # It has ended then, and `end_turn` tells.
+            self._connection.send("work")
+
+    def end_turn(self):
+        """Wait for the turn's end: the amount per second, and the most bytes held so far."""
+        try:
+            return self._connection.recv()
+        except EOFError as error:
+            raise UserError(f"{self.name} ended; expected a rate: see its message above") from error
 
     def close(self):
-        """End the process."""
         self._connection.close()
         self._process.join()
 
-    def _take_turn(self):
-        try:
-            self._connection.send("work")
-            rate, self.memory = self._connection.recv()
-        except (EOFError, BrokenPipeError) as error:
-            raise UserError(f"{self.name} ended; expected a rate: see its message above") from error
-        return rate
 
-
-def _serve(connection, prepare, arguments):
+def _serve(connection, prepare):
     """The contender's process."""
-    work = prepare(*arguments)
+    work = prepare()
     while True:
         try:
             connection.recv()
@@ -95,17 +77,31 @@ class Spread:
 
 
 def contest(contenders):
-    """Let contenders take turns, one after the other, `--turns` times, and end them.
+    """Let contenders take turns, one after the other, `--turns` times.
+
+    Args:
+        contenders: By name a function, importable by its own, that makes everything ready and
+            returns another: `work() -> amount` does one turn, and says how much was done.
 
     Returns:
-        By contender's name: its `rates`, `start` and `memory`, JSON-ready.
+        By name the `rates`, an amount per second for each turn, and the most bytes of `memory` the
+        process held, JSON-ready.
     """
+    processes = [_Contender(name, prepare) for name, prepare in contenders.items()]
+    # A first turn, not counted, in which much is compiled; all at once, to save time.
+    for process in processes:
+        process.begin_turn()
+    for process in processes:
+        process.end_turn()
+    result = {name: {"rates": [], "memory": 0} for name in contenders}
     for _ in range(FLAGS.turns):
-        for contender in contenders:
-            contender.take_turn()
-    for contender in contenders:
-        contender.close()
-    return {c.name: {"rates": c.rates, "start": c.start, "memory": c.memory} for c in contenders}
+        for process in processes:
+            process.begin_turn()
+            rate, result[process.name]["memory"] = process.end_turn()
+            result[process.name]["rates"].append(rate)
+    for process in processes:
+        process.close()
+    return result
 
 
 def ratios(result, ours, theirs):

@@ -8,6 +8,7 @@ Keras model; and PyTorch's layer. They take turns; a ratio is that of two neighb
 """
 
 import dataclasses
+import functools
 import tempfile
 import time
 
@@ -19,7 +20,7 @@ from configs import Config, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["lstm"], "Which models to measure.")
-flags.DEFINE_list("batch_sizes", ["1", "64", "1000"], "Images per request.")
+flags.DEFINE_multi_integer("images", [1, 64, 1000], "Images per request.", 1)
 flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
 define_flags()
 
@@ -35,7 +36,7 @@ def main():
     results = {}
     for name in FLAGS.models:
         config = dataclasses.replace(config_from_flags(), model=name)
-        for batch in map(int, FLAGS.batch_sizes):
+        for batch in FLAGS.images:
             result = _measure(config, batch, torch)
             results[f"{name}, {batch}"] = result
             latency = contest.Spread([1e3 / rate for rate in result["ours"]["rates"]])
@@ -48,19 +49,15 @@ def main():
 
 
 def _measure(config, batch, torch):
-    contenders = [
-        contest.Contender(name, prepare, config, batch, FLAGS.turn_seconds)
-        for name, prepare in [
-            ("ours", prepare_ours),
-            ("Keras", prepare_keras),
-            ("predict", prepare_predict),
-        ]
-    ]
-    if torch and config.model in ("lstm", "basic_rnn", "bidirectional_lstm"):
-        contenders.append(
-            contest.Contender("PyTorch", prepare_torch, config, batch, FLAGS.turn_seconds)
-        )
-    return contest.contest(contenders)
+    contenders = {"ours": prepare_ours, "Keras": prepare_keras, "predict": prepare_predict}
+    if torch and torch_network(config, 10):
+        contenders["PyTorch"] = prepare_torch
+    return contest.contest(
+        {
+            name: functools.partial(prepare, config, batch, FLAGS.turn_seconds)
+            for name, prepare in contenders.items()
+        }
+    )
 
 
 def prepare_ours(config: Config, batch, seconds):

@@ -2,45 +2,68 @@
 
 
 def of_keras(config, classes):
-    """The same network of Keras's own layers; of a cell it lacks, `keras.layers.RNN` of ours."""
+    """The model of a `Config` with Keras's own layers in place of ours.
+
+    Those are `LSTM`, `SimpleRNN` and `GRU(reset_after=False)`, and for cells that Keras lacks
+    `keras.layers.RNN` of our cell.
+    """
     import keras
 
-    from models import CELLS
+    from models import BasicRNNCell, FastLSTM, FastRNN, GRUCell, create_model
 
-    dtype = {} if config.compute_dtype == "float32" else {"dtype": f"mixed_{config.compute_dtype}"}
-    layer = {
-        "lstm": lambda: keras.layers.LSTM(config.units, **dtype),
-        "bidirectional_lstm": lambda: keras.layers.Bidirectional(
-            keras.layers.LSTM(config.units, **dtype)
-        ),
-        "basic_rnn": lambda: keras.layers.SimpleRNN(config.units, **dtype),
-        "gru": lambda: keras.layers.GRU(config.units, reset_after=False, **dtype),
-    }.get(config.model, lambda: keras.layers.RNN(CELLS[config.model](config.units), **dtype))()
-    rows = keras.Input((28, 28))
-    x = keras.layers.Rescaling(1 / 255)(rows)
-    if config.scan == "pixels":
-        x = keras.layers.Reshape((784, 1))(x)
-    return keras.Model(rows, keras.layers.Dense(classes, dtype="float32")(layer(x)))
+    def its_own(layer):
+        if isinstance(layer, keras.layers.Bidirectional):
+            return keras.layers.Bidirectional(its_own(layer.forward_layer), name=layer.name)
+        if isinstance(layer, FastLSTM):
+            return keras.layers.LSTM.from_config(layer.get_config())
+        if not isinstance(layer, FastRNN):
+            return layer.__class__.from_config(layer.get_config())
+        names = ("return_sequences", "go_backwards", "dtype", "name")
+        options = {name: layer.get_config()[name] for name in names}
+        cell = layer.cell
+        drops = cell.recurrent_dropout  # Whose masks Keras's layers draw for each gate.
+        if type(cell) is BasicRNNCell and cell.variant is None and not drops:
+            return keras.layers.SimpleRNN(cell.units, **options)
+        if type(cell) is GRUCell and cell.variant is None and not drops:
+            return keras.layers.GRU(cell.units, reset_after=False, **options)
+        return keras.layers.RNN(type(cell).from_config(cell.get_config()), **options)
+
+    return keras.models.clone_model(create_model(config, classes), clone_function=its_own)
 
 
 def torch_network(config, classes):
-    """The network of PyTorch's own layer: pixel values 0 to 255 `(batch, 28, 28)` to logits."""
+    """The same network of PyTorch's own layer: pixel values `(batch, 28, 28)` to logits.
+
+    Returns:
+        A `torch.nn.Module`, or `None` where PyTorch has no such layer: it lacks peepholes and all
+        variants, its GRU resets after the product; dropout is not compared either.
+    """
+    cell = config.model.removeprefix("bidirectional_")
+    if cell not in ("lstm", "basic_rnn") or config.dropout or config.recurrent_dropout:
+        return None
+    if config.scan == "columns" or config.permute_seed is not None or config.read_out != "both":
+        return None
     import torch
 
     shape = (784, 1) if config.scan == "pixels" else (28, 28)
-    directions = 2 if config.model.startswith("bidirectional") else 1
-    layer = torch.nn.RNN if config.model == "basic_rnn" else torch.nn.LSTM
+    directions = 2 if config.model.startswith("bidirectional_") else 1
+    kind = torch.nn.RNN if cell == "basic_rnn" else torch.nn.LSTM
 
     class Network(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            two = directions == 2
-            self.rnn = layer(shape[1], config.units, batch_first=True, bidirectional=two)
+            self.rnn = kind(
+                shape[1],
+                config.units,
+                config.layers,
+                batch_first=True,
+                bidirectional=directions == 2,
+            )
             self.head = torch.nn.Linear(directions * config.units, classes)
 
         def forward(self, images):
             _, last = self.rnn(images.reshape(-1, *shape).float() / 255)
-            h = last[0] if isinstance(last, tuple) else last  # (directions, batch, units)
-            return self.head(h.transpose(0, 1).flatten(1))
+            h = last[0] if isinstance(last, tuple) else last  # (layers * directions, batch, units)
+            return self.head(h[-directions:].transpose(0, 1).flatten(1))
 
     return Network()

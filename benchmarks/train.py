@@ -8,6 +8,7 @@ two neighbouring turns.
 """
 
 import dataclasses
+import functools
 
 from absl import flags
 
@@ -40,13 +41,12 @@ def main():
     if unknown:
         raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
     torch = contest.installed("torch")
-    gemm = contest.Contender("GEMM", _prepare_gemm)
-    peak = contest.contest([gemm])["GEMM"]["rates"]
+    peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
     found = contest.circumstances()
     print(f"{found['machine']}; {found['versions']}; GEMM peak {contest.Spread(peak):.0f} GFLOP/s")
     print(f"median of {FLAGS.turns} turns (min to max); batches of {config.batch_size}\n")
-    print("| work | images/s | / Keras | / PyTorch | memory / Keras | first turn over after |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| work | images/s | / Keras | / PyTorch | memory / Keras |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.work or WORK:
         results[name] = _measure(name, config, torch)
@@ -57,13 +57,12 @@ def main():
 def _measure(name, config, torch):
     config = dataclasses.replace(config, **WORK[name])
     steps = max(1, FLAGS.turn_steps // (10 if config.scan == "pixels" else 1))
-    contenders = [
-        contest.Contender("ours", prepare_keras, config, steps, True),
-        contest.Contender("Keras", prepare_keras, config, steps, False),
-    ]
-    # It has no peepholes and no coupled gates, and its GRU resets after the product.
-    if torch and config.model in ("lstm", "basic_rnn", "bidirectional_lstm"):
-        contenders.append(contest.Contender("PyTorch", prepare_torch, config, steps))
+    contenders = {
+        "ours": functools.partial(prepare_keras, config, steps, ours=True),
+        "Keras": functools.partial(prepare_keras, config, steps, ours=False),
+    }
+    if torch and torch_network(config, 10):
+        contenders["PyTorch"] = functools.partial(prepare_torch, config, steps)
     return contest.contest(contenders)
 
 
@@ -72,23 +71,26 @@ def _print_row(name, result):
     for peer in ("Keras", "PyTorch"):
         cells.append(f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–")
     memory = result["ours"]["memory"] / result["Keras"]["memory"]
-    start = f"{result['ours']['start']:.1f} s, Keras {result['Keras']['start']:.1f} s"
-    print(f"| {name} | {' | '.join(cells)} | {memory:.2f} | {start} |", flush=True)
+    print(f"| {name} | {' | '.join(cells)} | {memory:.2f} |", flush=True)
 
 
 def prepare_keras(config: Config, steps, ours):
-    """Training by `fit`: our model of the config, or one of Keras's own layers in its place."""
+    """Training by `fit`: as `main.py` does, or with Keras's own layers and defaults."""
     import keras
 
     from datasets import load
     from datasets.batches import shuffled_batches
     from models import create_model
-    from training.train import create_optimizer
+    from training.train import compile_model
 
     data = load(config)
-    model = create_model(config, data.classes) if ours else of_keras(config, data.classes)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(create_optimizer(config, 10**6), loss, metrics=["accuracy"])
+    if ours:
+        model = create_model(config, data.classes)
+        compile_model(model, config, steps, steps)
+    else:
+        model = of_keras(config, data.classes)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
     batches = shuffled_batches(data.train, config.batch_size, config.seed)
 
     def work():
@@ -123,7 +125,7 @@ def prepare_torch(config: Config, steps):
     return work
 
 
-def _prepare_gemm():
+def prepare_gemm():
     """GFLOP of matrix products, 2,048 by 2,048, float32."""
     import tensorflow as tf
 

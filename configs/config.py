@@ -111,7 +111,9 @@ class Config:
     )
     batch_size: int = option(128, "Images per training step.", minimum=1)
     optimizer: str = option(
-        "adam", "The optimizer.", choices=("adam", "adamw", "nadam", "rmsprop", "sgd")
+        "adam",
+        "The optimizer.",
+        choices=("adam", "adamw", "muon", "nadam", "rmsprop", "sgd"),
     )
     learning_rate: float = option(
         0.002, "Learning rate of the optimizer, at first.", minimum=1e-12, maximum=1e3

@@ -135,6 +135,9 @@ def run_script(main):
 
     # Without most of TensorFlow's notes on drivers and Keras's on export.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow then keeps the memory it has: long sequences take hundreds of megabytes a step,
+    # which the system would hand out and take back each time.
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     app.run(guarded_main, flags_parser=parse_flags)
 
 

@@ -1,5 +1,6 @@
 """Write `<folder>/<version>/`: a SavedModel with two named signatures and a model card."""
 
+import contextlib
 import errno
 import json
 import os
@@ -24,7 +25,7 @@ def export(model, folder, card):
       grey and resized to 28x28 in the graph.
 
     Args:
-        model: A model made by `create_model`; it is left as prepared for serving.
+        model: A model made by `create_model`; it is left as it was.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
         card: What is known of the model, as JSON-ready values; written as `model_card.json`.
 
@@ -53,6 +54,8 @@ def _write(model, path):
     rows_spec = tf.TensorSpec((None, 28, 28), tf.float32, name="rows")
     bytes_spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
 
+    # Traced once, for both signatures.
+    @tf.function(input_signature=[rows_spec], autograph=False)
     def classify(rows):
         # A loaded signature does not enforce its own shape.
         rows = tf.ensure_shape(rows, (None, 28, 28))
@@ -63,24 +66,34 @@ def _write(model, path):
         image_spec = tf.TensorSpec((28, 28), tf.float32)
         return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
 
-    _prepare(model)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
-    archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
-    archive.write_out(path, verbose=False)
+    with _serving(model):
+        archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
+        archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
+        archive.write_out(path, verbose=False)
 
 
-def _prepare(layer):
-    """Have a layer and all within it traced for a server.
+@contextlib.contextmanager
+def _serving(model):
+    """Have a model and all layers within it traced for a server.
 
-    That is without NVIDIA's kernels, which no CPU can run, and for serving, if it knows a way.
+    That is without NVIDIA's kernels, which no CPU can run, and for serving, if a layer knows a way.
     """
-    for name, value in [("use_cudnn", False), ("for_serving", True)]:
-        if hasattr(layer, name):
+    settings = [
+        (layer, name, value)
+        for layer in model._flatten_layers()
+        for name, value in [("use_cudnn", False), ("for_serving", True)]
+        if hasattr(layer, name)
+    ]
+    before = [getattr(layer, name) for layer, name, _ in settings]
+    try:
+        for layer, name, value in settings:
             setattr(layer, name, value)
-    for inner in layer._layers:
-        _prepare(inner)
+        yield
+    finally:
+        for (layer, name, _), value in zip(settings, before, strict=True):
+            setattr(layer, name, value)
 
 
 def _decode(image_bytes):

@@ -6,8 +6,6 @@ import os
 if "MNIST_DIR" in os.environ:  # Renamed, since it would change what the program does by default.
     os.environ["TEST_MNIST_DIR"] = os.environ.pop("MNIST_DIR")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Two tests run side by side; and with one thread there is one shard of a batch to compile.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pathlib
 import subprocess
@@ -51,7 +49,7 @@ def random_model(classes=7, **values):
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data():
     """A `Dataset` of random images: 37 to train on, 11 to validate on, 23 to test on; 7 classes."""
     train, validation, test = (random_split(n, 7, seed=n) for n in (37, 11, 23))

@@ -19,34 +19,33 @@ SMALL = ("--units=5", "--epochs=1")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder in which the program was run once."""
+    """A folder in which the program was run once, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    flags = ["--dataset=digits", "--model=bidirectional_lstm", "--name=first", *SMALL]
-    start_main(folder, *flags).communicate(timeout=120)
-    return folder
+    flags = ["--dataset=digits", "--name=first", "--seed=3", "--dropout=0.2", *SMALL]
+    printed, _ = start_main(folder, *flags).communicate(timeout=120)
+    return folder, printed
 
 
 @pytest.fixture
 def first_run(trained, tmp_path):
     """A copy of a finished run, `runs/first`, and of what it exported."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
     return tmp_path / "runs" / "first"
 
 
-def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(run_main, tmp_path):
-    result = run_main("--model=peephole_lstm", "--name=first", *SMALL)
-    assert result.status == 0
-    metrics = json.loads((tmp_path / "runs/first/metrics.json").read_text())
+def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(trained):
+    folder, printed = trained
+    metrics = json.loads((folder / "runs/first/metrics.json").read_text())
     assert metrics["test"]["images"] == 360
     assert 0 <= metrics["test"]["accuracy"] <= 1
-    last = result.stdout.splitlines()[-1]
+    last = printed.splitlines()[-1]
     assert last.startswith(f"done: {metrics['test']['accuracy']:.2%} of 360 test images right")
-    assert "dataset: digits (scikit-learn): 1,318 training, 119 validation" in result.stdout
-    card = json.loads((tmp_path / "saved_models/peephole_lstm/1/model_card.json").read_text())
+    assert "dataset: digits (scikit-learn): 1,318 training, 119 validation" in printed
+    card = json.loads((folder / "saved_models/lstm/1/model_card.json").read_text())
     assert card["metrics"] == metrics["test"]
     assert card["dataset"] == metrics["dataset"]
     assert card["versions"] == metrics["versions"]
-    assert (card["config"]["model"], card["config"]["units"]) == ("peephole_lstm", 5)
+    assert (card["config"]["model"], card["config"]["units"]) == ("lstm", 5)
     assert card["run"] == "first"
 
 
@@ -58,13 +57,12 @@ def test_a_run_can_be_evaluated_and_exported_again(run_main, first_run):
     assert again == metrics["test"]
     assert f"done: {again['accuracy']:.2%} of 360 test images right" in evaluated.stdout
     exported = run_main("--mode=export", "--run=runs/first")
-    assert exported.stdout.splitlines()[-1] == "done: SavedModel: saved_models/bidirectional_lstm/2"
+    assert exported.stdout.splitlines()[-1] == "done: SavedModel: saved_models/lstm/2"
 
 
-def test_a_runs_flag_file_repeats_it_to_the_same_weights(run_main, tmp_path):
+def test_a_runs_flag_file_repeats_it_to_the_same_weights(run_main, first_run, tmp_path):
     import keras
 
-    run_main("--name=first", "--seed=3", "--dropout=0.2", *SMALL)
     run_main("--flagfile=runs/first/flags.txt", "--name=again")
     first, again = (
         keras.models.load_model(tmp_path / "runs" / name / "model.keras").get_weights()
@@ -249,6 +247,6 @@ def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(first_r
     flags = ["--mode=export", "--run=runs/first"]
     exporting = start_main(tmp_path, *flags, preexec_fn=small_files_only)
     _, stderr = exporting.communicate(timeout=120)
-    folder = tmp_path / "saved_models/bidirectional_lstm"
+    folder = tmp_path / "saved_models/lstm"
     assert_one_line_error(Result(exporting.returncode, "", stderr), "saved_models")
     assert [path.name for path in folder.iterdir()] == ["1"]

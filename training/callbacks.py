@@ -20,11 +20,13 @@ class StopAfter(keras.callbacks.Callback):
 
     def __init__(self, steps):
         super().__init__()
-        self.steps_left = steps
+        self.steps = steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps_before = epoch * self.params["steps"]
 
     def on_train_batch_end(self, batch, logs=None):
-        self.steps_left -= 1
-        if self.steps_left == 0:
+        if self.steps_before + batch + 1 == self.steps:
             self.model.stop_training = True
 
 
@@ -42,18 +44,18 @@ class PrintAccuracy(keras.callbacks.Callback):
         self.every = every
         self.batch_size = batch_size
         self.epoch_size = epoch_size
-        self.steps = 0
         self.now = self.printed = np.zeros(2)  # images seen, images right
 
     def on_epoch_begin(self, epoch, logs=None):
         self.before = self.now
+        self.steps_before = epoch * self.params["steps"]
 
     def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
+        steps = self.steps_before + batch + 1
         # Keras logs the mean since the epoch began; the difference of two sums is the new part.
         images = min((batch + 1) * self.batch_size, self.epoch_size)
         self.now = self.before + np.array([images, images * logs["accuracy"]])
-        if self.steps % self.every == 0:
+        if steps % self.every == 0:
             images, right = self.now - self.printed
             self.printed = self.now
-            print(f"step {self.steps:5d}  training accuracy {right / images:7.2%}", flush=True)
+            print(f"step {steps:5d}  training accuracy {right / images:7.2%}", flush=True)

@@ -44,12 +44,7 @@ def train(config: Config, folder, data=None) -> Run:
     steps = config.steps or config.epochs * steps_per_epoch
     keras.utils.set_random_seed(config.seed)
     model = create_model(config, data.classes)
-    model.compile(
-        optimizer=create_optimizer(config, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=config.jit_compile or "auto",
-    )
+    compile_model(model, config, steps, steps_per_epoch)
     print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
     steps, seconds = _fit(model, config, data, run, steps, steps_per_epoch)
     run.save_model(model)
@@ -66,12 +61,29 @@ def train(config: Config, folder, data=None) -> Run:
     return run
 
 
+def compile_model(model, config, steps, steps_per_epoch):
+    """Compile a model for `fit` as a `Config` says, for a run of so many steps."""
+    # Callbacks are called after every so many steps, which takes less time than after each. They
+    # must divide whatever is counted in steps: else Keras would take some too many.
+    counted = math.gcd(steps, steps_per_epoch, config.log_every or 0)
+    model.compile(
+        optimizer=create_optimizer(config, steps),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=max(n for n in range(1, 11) if counted % n == 0),
+        jit_compile=config.jit_compile or "auto",
+    )
+
+
 def create_optimizer(config, steps):
     """The optimizer a `Config` describes, for a run of so many steps."""
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
     options = {"learning_rate": rate, "global_clipnorm": config.clip_norm}
+    if config.optimizer == "muon":
+        # Made for matrices between hidden states; the read-out learns by Adam, as it advises.
+        options["exclude_layers"] = ["logits"]
     return keras.optimizers.get({"class_name": config.optimizer, "config": options})
 
 

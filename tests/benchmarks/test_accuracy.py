@@ -7,7 +7,7 @@ import pytest
 def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(
     run_benchmark, tmp_path
 ):
-    (tmp_path / "tiny.flags").write_text("--model=basic_rnn\n--units=3\n--epochs=1\n")
+    (tmp_path / "tiny.flags").write_text("--model=basic_rnn\n--units=3\n--steps=2\n")
     flags = [f"--flag_files={tmp_path}/tiny.flags", "--seeds=2", f"--results_dir={tmp_path}/runs"]
     table = run_benchmark("accuracy", *flags)
     paths = sorted((tmp_path / "runs").glob("*/metrics.json"))

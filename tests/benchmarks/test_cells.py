@@ -5,7 +5,7 @@ import pytest
 
 
 def test_the_cells_tables_are_written_into_their_page(run_benchmark, tmp_path):
-    recipe = "--units=4\n--epochs=1\n"
+    recipe = "--units=4\n--steps=2\n"
     (tmp_path / "cells/pixels").mkdir(parents=True)
     (tmp_path / "cells/recipe.flags").write_text(recipe)
     (tmp_path / "cells/irnn.flags").write_text(f"--model=irnn\n{recipe}")

@@ -84,7 +84,7 @@ def prepared(mnist_dir, tmp_path_factory):
     return data_dir
 
 
-def store_letters(data_dir, names=("train", "test"), classes=37):
+def store_letters(data_dir, names=("train", "test"), classes=37, **options):
     """Prepare a small `emnist/letters` as TFDS would, and return its splits."""
     features = tfds.features.FeaturesDict(
         {
@@ -107,6 +107,7 @@ def store_letters(data_dir, names=("train", "test"), classes=37):
             ]
             for name, split in splits.items()
         },
+        **options,
     )
     return splits
 
@@ -168,6 +169,14 @@ def test_any_set_of_28x28_grey_images_works_by_its_name_with_its_own_class_count
     stored = dict(zip([image.tobytes() for image in test.images], test.labels, strict=True))
     for image, label in zip(data.test.images, data.test.labels, strict=True):
         assert stored[image.tobytes()] == label
+
+
+def test_a_set_in_another_file_format_is_refused(tmp_path):
+    store_letters(tmp_path, file_format="array_record")
+    with pytest.raises(
+        UserError, match=r"is stored as array_record; expected tfrecord: .*--data_dir"
+    ):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])

@@ -70,14 +70,23 @@ def test_every_model_takes_rows_and_gives_logits_under_those_names(name, images)
     assert [tensor.name for tensor in model.inputs] == ["rows"]
     assert model.inputs[0].shape == (None, 28, 28)
     assert model.output_names == ["logits"]
-    logits = model(images)
-    assert logits.shape == (5, 7)
-    for dtype in ("int32", "float16", "float32", "float64"):
-        np.testing.assert_array_equal(model(images.astype(dtype)), logits)
+    assert model(images).shape == (5, 7)
 
 
-@every_cell
-def test_every_model_survives_its_keras_file(name, images, tmp_path):
+@pytest.mark.parametrize("dtype", ["int32", "float16", "float32", "float64"])
+def test_pixels_are_the_same_in_any_dtype(dtype, images):
+    model = random_model()
+    np.testing.assert_array_equal(model(images.astype(dtype)), model(images))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lstm", "irnn", "lstm_1997", "peephole_fgr_lstm", "gru1"),
+        *("bidirectional_lstm", "bidirectional_peephole_cifg_lstm"),
+    ],
+)
+def test_a_model_survives_its_keras_file(name, images, tmp_path):
     model = random_model(
         model=name, layers=2, scan="columns", permute_seed=3, dropout=0.3, recurrent_dropout=0.2
     )
@@ -87,14 +96,14 @@ def test_every_model_survives_its_keras_file(name, images, tmp_path):
 
 
 @every_cell
-@pytest.mark.parametrize("row", [0, 27])
-def test_every_row_has_a_say(name, row, images):
+def test_the_first_row_and_the_last_have_a_say(name, images):
     # With its initial weights: with random ones the plain RNN forgets the first row altogether.
     keras.utils.set_random_seed(0)
     model = create_model(Config(model=name, units=16))
-    changed = images.copy()
-    changed[:, row] = 255 - changed[:, row]
-    assert np.all(np.abs(np.subtract(model(changed), model(images))).max(axis=1) > 1e-7)
+    first, last = images.copy(), images.copy()
+    first[:, 0], last[:, 27] = 255 - first[:, 0], 255 - last[:, 27]
+    logits = np.reshape(model(np.concatenate([images, first, last])), (3, 5, 10))
+    assert np.all(np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-7)
 
 
 def test_our_cell_without_peepholes_is_the_built_in_lstm(images):

@@ -116,8 +116,13 @@ def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name
     assert sweeps
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", EVERY_KIND)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, dtype) for name in EVERY_KIND for dtype in ("float32", "mixed_bfloat16")),
+        ("peephole_fgr_lstm", "mixed_float16"),
+    ],
+)
 def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, sweeps):
     fast, plain = fast_and_plain(name, random, dtype, **OPTIONS)
     _, exact = fast_and_plain(name, random, **OPTIONS)

@@ -1,0 +1,133 @@
+"""Where the time of a training step goes.
+
+    python -m benchmarks.step --dataset=mnist
+
+Each stage does all that the one before it does and something more, so that the differences are what
+things cost. The last row is the matrix products of a step alone, of the sizes and in the number of
+shards they have in `models.sweep`: the least a step could take with these products.
+"""
+
+import functools
+import itertools
+import statistics
+
+from absl import flags
+
+from benchmarks import contest
+from configs import Config, config_from_flags, define_flags, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
+define_flags()
+
+STAGES = {
+    "batches": "the data pipeline",
+    "forward": "the way forward",
+    "gradient": "the way back",
+    "single": "loss, metrics, optimizer and callbacks of `fit`",
+    "fit": "less what it saves to take ten steps at once",
+}
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    config = config_from_flags()
+    stages = {
+        stage: functools.partial(prepare_stage, config, FLAGS.turn_steps, stage) for stage in STAGES
+    }
+    products = functools.partial(prepare_products, config, FLAGS.turn_steps)
+    result = contest.contest(stages | {"products": products})
+    found = contest.circumstances()
+    print(f"{found['machine']}; {found['versions']}")
+    print(f"{config.model}, a step of {config.batch_size} images; median of {FLAGS.turns} turns\n")
+    print("| stage | ms | ms more | what for |")
+    print("| --- | ---: | ---: | --- |")
+    ms = {name: 1e3 / statistics.median(one["rates"]) for name, one in result.items()}
+    for before, stage in itertools.pairwise(["", *STAGES]):
+        more = ms[stage] - ms.get(before, 0)
+        print(f"| {stage} | {ms[stage]:.2f} | {more:+.2f} | {STAGES[stage]} |")
+    print(
+        f"| products alone | {ms['products']:.2f} | | {ms['products'] / ms['fit']:.0%} of `fit` |"
+    )
+    contest.write_json("step", {"steps/s": result})
+
+
+def prepare_stage(config: Config, steps, stage):
+    """The steps of a turn as far as a stage."""
+    import keras
+    import tensorflow as tf
+
+    from datasets import load
+    from datasets.batches import shuffled_batches
+    from models import create_model
+    from training.train import compile_model
+
+    data = load(config)
+    model = create_model(config, data.classes)
+    compile_model(model, config, steps, steps if stage == "fit" else 1)
+    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+    endless = iter(batches)
+
+    def forward(images, labels):
+        return keras.ops.sum(model(images, training=True))
+
+    def gradient(images, labels):
+        with tf.GradientTape() as tape:
+            logits = forward(images, labels)
+        return tape.gradient(logits, model.trainable_weights)
+
+    on_batch = {
+        "batches": lambda images, labels: None,
+        "forward": tf.function(forward),
+        "gradient": tf.function(gradient),
+    }
+
+    def work():
+        if stage in ("single", "fit"):
+            model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        else:
+            for images, labels in itertools.islice(endless, steps):
+                on_batch[stage](images, labels)
+        return steps
+
+    return work
+
+
+def prepare_products(config: Config, steps):
+    """A step's matrix products: forward, back, and of all timesteps for the weights' gradients."""
+    import tensorflow as tf
+
+    from models import create_model
+    from models.sweep import _shards
+
+    model = create_model(config)
+    length, features = model.get_layer("scan").output.shape[1:]
+    rows, units = config.batch_size // _shards(), config.units
+
+    @tf.function(jit_compile=True)
+    def shard(operands, d_sums, matrix):
+        def both_ways(t, sums, d_states):
+            sums += tf.matmul(operands[t], matrix)
+            return t + 1, sums, d_states + tf.matmul(d_sums[t], matrix[-units:], transpose_b=True)
+
+        start = 0, tf.zeros_like(d_sums[0]), tf.zeros((rows, units))
+        _, sums, d_states = tf.while_loop(lambda t, *_: t < length, both_ways, start)
+        return sums, d_states, tf.einsum("tnf,tnz->fz", operands, d_sums)
+
+    shapes = [(features + 1 + units, sum(w)) for w in model.get_layer("recurrent_1")._sweep.widths]
+    shards = [
+        (tf.ones((length, rows, shape[0])), tf.ones((length, rows, shape[1])), tf.ones(shape))
+        for shape in shapes * _shards()
+    ]
+    step = tf.function(lambda: [shard(*operands) for operands in shards])
+
+    def work():
+        for _ in range(steps):
+            step()
+        return steps
+
+    return work
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,143 @@
+"""How soon a test accuracy is reached, beside the tutorials' recipe.
+
+    python -m benchmarks.time_to_accuracy --dataset=mnist --turns=3
+
+Ours is the program itself, `python main.py --flagfile=configs/fast.flags`, from its start to its
+end: it loads the images, trains, evaluates, draws and exports. The other is `keras.layers.LSTM` in
+`fit`, with Adam at 0.001 and batches of 128, from the start of its process to the end of the first
+epoch after which it is right about so many of all test images. Turn t has the seed t.
+"""
+
+import multiprocessing
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags
+
+from benchmarks import contest
+from benchmarks.peers import of_keras
+from configs import Config, UserError, config_from_flags, define_flags, given_flags, run_script
+from training.run import Run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_float("target", [98.5, 99.0], "Test accuracies to reach, in percent.", 0, 100)
+flags.DEFINE_integer("most_epochs", 50, "Epochs after which the tutorials' recipe gives up.", 1)
+define_flags()
+
+_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
+_FLAG_FILE = "configs/fast.flags"
+# What a lower target takes of the flag file's three epochs.
+_SHORTER = {98.5: ("--steps=600",)}
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    config = config_from_flags()
+    print(f"{contest.circumstances()['machine']}; {contest.circumstances()['versions']}")
+    print(f"median of {FLAGS.turns} turns (min to max)\n", flush=True)
+    turns = []
+    for seed in range(FLAGS.turns):
+        ours = _run_ours(seed, FLAGS.target)
+        keras = _run_keras(config, seed, FLAGS.target)
+        turns.append({target: {"ours": ours[target], "Keras": keras[target]} for target in ours})
+        print(f"turn {seed + 1}: {turns[-1]}", file=sys.stderr, flush=True)
+    print("| test accuracy | ours, seconds | reached | Keras, seconds | epochs | ratio |")
+    print("| ---: | ---: | --- | ---: | ---: | ---: |")
+    for target in FLAGS.target:
+        _print_row(target, [turn[target] for turn in turns])
+    contest.write_json("time_to_accuracy", {"turns": turns})
+
+
+def _print_row(target, turns):
+    ours, theirs = ([turn[side] for turn in turns] for side in ("ours", "Keras"))
+    reached = ", ".join(f"{one['accuracy']:.2f}" for one in ours)
+    ratios = [other["seconds"] / one["seconds"] for one, other in zip(ours, theirs, strict=True)]
+    never = sum(other["accuracy"] < target for other in theirs)
+    note = f" (given up in {never} turns)" if never else ""
+    print(
+        f"| {target} % | {contest.Spread([one['seconds'] for one in ours]):.1f} | {reached} "
+        f"| {contest.Spread([other['seconds'] for other in theirs]):.0f}{note} "
+        f"| {contest.Spread([other['epochs'] for other in theirs]):.0f} "
+        f"| {contest.Spread(ratios):.1f} |"
+    )
+
+
+def _run_ours(seed, targets):
+    """By target the program's `seconds` in all, and the test `accuracy` it came to, in percent."""
+    given = [FLAGS[flag].serialize() for flag in given_flags()]
+    runs = {}
+    for shorter in {_SHORTER.get(target, ()) for target in targets}:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *(sys.executable, str(_MAIN), f"--flagfile={_MAIN.parent / _FLAG_FILE}"),
+                *(*shorter, *given, f"--seed={seed}", "--name=fast"),
+                *(f"--runs_dir={folder}", f"--saved_models_dir={folder}/exported"),
+            ]
+            start = time.perf_counter()
+            done = subprocess.run(command, stdout=sys.stderr)
+            seconds = time.perf_counter() - start
+            if done.returncode:
+                raise UserError(f"{' '.join(command)} failed; expected a run: see its message")
+            accuracy = 100 * Run(pathlib.Path(folder) / "fast").metrics()["test"]["accuracy"]
+        runs[shorter] = {"seconds": seconds, "accuracy": accuracy}
+    return {target: runs[_SHORTER.get(target, ())] for target in targets}
+
+
+def _run_keras(config, seed, targets):
+    """By target the `seconds`, `epochs` and test `accuracy` when the tutorials got there."""
+    epochs, found = FLAGS.most_epochs, {}
+    spawn = multiprocessing.get_context("spawn")
+    connection, theirs = spawn.Pipe(duplex=False)
+    start = time.perf_counter()
+    arguments = (theirs, config, seed, epochs)
+    process = spawn.Process(target=send_accuracies, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+    for epoch in range(1, epochs + 1):
+        try:
+            now = {"accuracy": connection.recv(), "epochs": epoch}
+        except EOFError as error:
+            raise UserError("Keras ended; expected an accuracy: see its message above") from error
+        now["seconds"] = time.perf_counter() - start
+        reached = [target for target in targets if now["accuracy"] >= target]
+        found |= {target: now for target in reached if target not in found}
+        if len(found) == len(set(targets)):
+            break
+    process.terminate()
+    process.join()
+    return {target: found.get(target, now) for target in targets}
+
+
+def send_accuracies(connection, config: Config, seed, epochs):
+    """Train as the tutorials did; send the test accuracy in percent after every epoch."""
+    import keras
+
+    from datasets import load
+    from datasets.batches import ordered_batches, shuffled_batches
+
+    data = load(config)
+    keras.utils.set_random_seed(seed)
+    model = of_keras(Config(model="lstm", units=config.units), data.classes)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
+    test = ordered_batches(data.test, 1000)
+    steps = -(-len(data.train) // 128)
+
+    def send(epoch, logs):
+        connection.send(100 * model.evaluate(test, verbose=0)[1])
+
+    model.fit(
+        shuffled_batches(data.train, 128, seed),
+        epochs=epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=send)],
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)
