@@ -11,21 +11,20 @@ import csv
 import dataclasses
 import pathlib
 import statistics
-import time
 
 from absl import flags
 
+from benchmarks import contest
+from benchmarks.peers import train_ours
 from benchmarks.runs import accuracy_of, finished_runs, machine, metrics_of
 from configs import UserError, define_flags, given_flags, read_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("folder", "configs/cells", "The flag files.")
 flags.DEFINE_string("page", "docs/cells.md", "The page whose tables are replaced.")
+flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
 flags.DEFINE_integer("pixels_seeds", 1, "Runs of each flag file on single pixels.", 1)
 define_flags()
-
-REPETITIONS = 5
-MOST_STEPS = 60  # of training in one repetition
 
 
 def main():
@@ -73,7 +72,7 @@ def _rows_table(runs):
         )
         lines.append((statistics.mean(m["test"]["accuracy"] for m in metrics), line))
     return (
-        f"{machine()}; images/s: median of {REPETITIONS} (min to max), all processors.\n\n"
+        f"{machine()}; images/s: median of {FLAGS.turns} turns (min to max), all processors.\n\n"
         "| cell | parameters | test accuracy | each seed | images/s |\n"
         "| --- | ---: | ---: | --- | ---: |\n"
     ) + "".join(line for _, line in sorted(lines, reverse=True))
@@ -103,35 +102,12 @@ def _link(flag_file):
 
 
 def _speeds(flag_files):
-    """Images per second of training, by flag file: `REPETITIONS` values, measured in turns."""
-    from datasets import load
-    from datasets.batches import shuffled_batches
-    from models import create_model
-    from training.train import compile_model
-
-    def prepare(flag_file):
+    """Images per second of training, by flag file, of each turn."""
+    work = {}
+    for flag_file in flag_files:
         config = dataclasses.replace(read_flags(flag_file), **given_flags())
-        data = load(config)
-        model = create_model(config, data.classes)
-        steps = max(1, min(MOST_STEPS, len(data.train) // config.batch_size))
-        compile_model(model, config, steps, steps)
-        batches = shuffled_batches(data.train, config.batch_size, config.seed)
-
-        def learn():
-            model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-            return steps * config.batch_size
-
-        learn()  # Compiles the training step.
-        return learn
-
-    work = {flag_file: prepare(flag_file) for flag_file in flag_files}
-    speeds = {flag_file: [] for flag_file in flag_files}
-    for _ in range(REPETITIONS):
-        for flag_file, learn in work.items():
-            start = time.perf_counter()
-            images = learn()
-            speeds[flag_file].append(images / (time.perf_counter() - start))
-    return speeds
+        work[flag_file] = train_ours(config, FLAGS.turn_steps)
+    return contest.take_turns(work)
 
 
 if __name__ == "__main__":

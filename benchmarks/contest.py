@@ -58,11 +58,15 @@ def _serve(connection, prepare):
             connection.recv()
         except EOFError:
             return
-        start = time.perf_counter()
-        amount = work()
-        rate = amount / (time.perf_counter() - start)
+        rate = _rate(work)
         kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         connection.send((rate, kibibytes * 1024))
+
+
+def _rate(work):
+    start = time.perf_counter()
+    amount = work()
+    return amount / (time.perf_counter() - start)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +106,22 @@ def contest(contenders):
     for process in processes:
         process.close()
     return result
+
+
+def take_turns(work):
+    """As `contest`, of works that can share this process.
+
+    Args:
+        work: By name a function that does one turn, and says how much was done.
+
+    Returns:
+        By name the rates, an amount per second for each turn; a first turn is not counted.
+    """
+    rates = {name: [] for name in work}
+    for _ in range(1 + FLAGS.turns):
+        for name, turn in work.items():
+            rates[name].append(_rate(turn))
+    return {name: counted for name, (_, *counted) in rates.items()}
 
 
 def ratios(result, ours, theirs):

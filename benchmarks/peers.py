@@ -1,4 +1,4 @@
-"""What a user would take instead: the networks of `create_model` from other hands."""
+"""What a user would take instead: the networks of `create_model` from other hands, and training."""
 
 
 def of_keras(config, classes):
@@ -67,3 +67,65 @@ def torch_network(config, classes):
             return self.head(h[-directions:].transpose(0, 1).flatten(1))
 
     return Network()
+
+
+def train_ours(config, steps):
+    """Work of so many training steps, as `main.py` does them."""
+    from datasets import load
+    from models import create_model
+    from training.train import compile_model
+
+    data = load(config)
+    model = create_model(config, data.classes)
+    compile_model(model, config, steps, steps)
+    return _fit(model, data, config, steps)
+
+
+def train_keras(config, steps):
+    """The same with Keras's own layers and defaults; the batches are ours."""
+    import keras
+
+    from datasets import load
+
+    data = load(config)
+    model = of_keras(config, data.classes)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
+    return _fit(model, data, config, steps)
+
+
+def _fit(model, data, config, steps):
+    from datasets.batches import shuffled_batches
+
+    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+
+    def work():
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return steps * config.batch_size
+
+    return work
+
+
+def train_torch(config, steps):
+    """The same by PyTorch's usual loop, under autocast for bfloat16."""
+    import torch
+
+    from datasets import load
+
+    data = load(config)
+    images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
+    network = torch_network(config, data.classes)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+
+    def work():
+        for batch in torch.randint(len(labels), (steps, config.batch_size)):
+            with autocast:
+                logits = network(images[batch])
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return steps * config.batch_size
+
+    return work

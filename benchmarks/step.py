@@ -7,7 +7,6 @@ things cost. The last row is the matrix products of a step alone, of the sizes a
 shards they have in `models.sweep`: the least a step could take with these products.
 """
 
-import functools
 import itertools
 import statistics
 
@@ -32,27 +31,24 @@ STAGES = {
 def main():
     """Measure, print the table, write the JSON."""
     config = config_from_flags()
-    stages = {
-        stage: functools.partial(prepare_stage, config, FLAGS.turn_steps, stage) for stage in STAGES
-    }
-    products = functools.partial(prepare_products, config, FLAGS.turn_steps)
-    result = contest.contest(stages | {"products": products})
+    work = {stage: _stage(config, FLAGS.turn_steps, stage) for stage in STAGES}
+    rates = contest.take_turns(work | {"products": _products(config, FLAGS.turn_steps)})
     found = contest.circumstances()
     print(f"{found['machine']}; {found['versions']}")
     print(f"{config.model}, a step of {config.batch_size} images; median of {FLAGS.turns} turns\n")
     print("| stage | ms | ms more | what for |")
     print("| --- | ---: | ---: | --- |")
-    ms = {name: 1e3 / statistics.median(one["rates"]) for name, one in result.items()}
+    ms = {name: 1e3 / statistics.median(values) for name, values in rates.items()}
     for before, stage in itertools.pairwise(["", *STAGES]):
         more = ms[stage] - ms.get(before, 0)
         print(f"| {stage} | {ms[stage]:.2f} | {more:+.2f} | {STAGES[stage]} |")
     print(
         f"| products alone | {ms['products']:.2f} | | {ms['products'] / ms['fit']:.0%} of `fit` |"
     )
-    contest.write_json("step", {"steps/s": result})
+    contest.write_json("step", {"steps/s": rates})
 
 
-def prepare_stage(config: Config, steps, stage):
+def _stage(config: Config, steps, stage):
     """The steps of a turn as far as a stage."""
     import keras
     import tensorflow as tf
@@ -93,7 +89,7 @@ def prepare_stage(config: Config, steps, stage):
     return work
 
 
-def prepare_products(config: Config, steps):
+def _products(config: Config, steps):
     """A step's matrix products: forward, back, and of all timesteps for the weights' gradients."""
     import tensorflow as tf
 

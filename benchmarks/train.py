@@ -13,8 +13,8 @@ import functools
 from absl import flags
 
 from benchmarks import contest
-from benchmarks.peers import of_keras, torch_network
-from configs import Config, UserError, config_from_flags, define_flags, run_script
+from benchmarks.peers import torch_network, train_keras, train_ours, train_torch
+from configs import UserError, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn (6 of 784 pixels).", 1)
@@ -58,11 +58,11 @@ def _measure(name, config, torch):
     config = dataclasses.replace(config, **WORK[name])
     steps = max(1, FLAGS.turn_steps // (10 if config.scan == "pixels" else 1))
     contenders = {
-        "ours": functools.partial(prepare_keras, config, steps, ours=True),
-        "Keras": functools.partial(prepare_keras, config, steps, ours=False),
+        "ours": functools.partial(train_ours, config, steps),
+        "Keras": functools.partial(train_keras, config, steps),
     }
     if torch and torch_network(config, 10):
-        contenders["PyTorch"] = functools.partial(prepare_torch, config, steps)
+        contenders["PyTorch"] = functools.partial(train_torch, config, steps)
     return contest.contest(contenders)
 
 
@@ -72,57 +72,6 @@ def _print_row(name, result):
         cells.append(f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–")
     memory = result["ours"]["memory"] / result["Keras"]["memory"]
     print(f"| {name} | {' | '.join(cells)} | {memory:.2f} |", flush=True)
-
-
-def prepare_keras(config: Config, steps, ours):
-    """Training by `fit`: as `main.py` does, or with Keras's own layers and defaults."""
-    import keras
-
-    from datasets import load
-    from datasets.batches import shuffled_batches
-    from models import create_model
-    from training.train import compile_model
-
-    data = load(config)
-    if ours:
-        model = create_model(config, data.classes)
-        compile_model(model, config, steps, steps)
-    else:
-        model = of_keras(config, data.classes)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
-    batches = shuffled_batches(data.train, config.batch_size, config.seed)
-
-    def work():
-        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return steps * config.batch_size
-
-    return work
-
-
-def prepare_torch(config: Config, steps):
-    """Training by PyTorch's usual loop, under autocast for bfloat16."""
-    import torch
-
-    from datasets import load
-
-    data = load(config)
-    images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
-    network = torch_network(config, data.classes)
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
-
-    def work():
-        for batch in torch.randint(len(labels), (steps, config.batch_size)):
-            with autocast:
-                logits = network(images[batch])
-            loss = torch.nn.functional.cross_entropy(logits.float(), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return steps * config.batch_size
-
-    return work
 
 
 def prepare_gemm():

@@ -16,7 +16,7 @@ def test_the_cells_tables_are_written_into_their_page(run_benchmark, tmp_path):
     ]
     page.write_text("Before.\n" + "\nBetween.\n".join(tables) + "\nAfter.\n")
     flags = [f"--folder={tmp_path}/cells", f"--page={page}", f"--results_dir={tmp_path}/runs"]
-    run_benchmark("cells", *flags, "--seeds=1", "--jobs=2")
+    run_benchmark("cells", *flags, "--seeds=1", "--jobs=2", "--turns=2", "--turn_steps=3")
     text = page.read_text()
     assert "old" not in text
     assert text.startswith("Before.\n<!-- table: rows -->\n")

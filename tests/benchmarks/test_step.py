@@ -8,4 +8,4 @@ def test_every_stage_of_a_step_is_measured(run_benchmark, tmp_path):
         assert f"| {stage} | " in output
     assert "| products alone | " in output
     figures = json.loads((tmp_path / "f.json").read_text())["results"]["steps/s"]
-    assert {len(one["rates"]) for one in figures.values()} == {2}
+    assert {len(rates) for rates in figures.values()} == {2}
