@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import multiprocessing
@@ -141,6 +142,7 @@ def circumstances():
     return {"machine": machine(), "versions": versions}
 
 
+@functools.cache
 def installed(package):
     """Whether an optional package is there; says so if it is not."""
     if circumstances()["versions"][package] is None:

@@ -1,5 +1,10 @@
 """What a user would take instead: the networks of `create_model` from other hands, and training."""
 
+import functools
+import os
+
+from benchmarks import contest
+
 
 def of_keras(config, classes):
     """The model of a `Config` with Keras's own layers in place of ours.
@@ -69,6 +74,21 @@ def torch_network(config, classes):
     return Network()
 
 
+def trainers(config, steps):
+    """By name all that can train the network of a `Config`: ours, Keras, PyTorch and JAX.
+
+    Returns:
+        What `contest.contest` takes: functions without arguments. What is not installed, or has no
+        such network, is left out.
+    """
+    known = {"ours": train_ours, "Keras": train_keras}
+    if contest.installed("torch") and torch_network(config, 10):
+        known["PyTorch"] = train_torch
+    if contest.installed("jax"):
+        known["JAX"] = train_jax
+    return {name: functools.partial(train, config, steps) for name, train in known.items()}
+
+
 def train_ours(config, steps):
     """Work of so many training steps, as `main.py` does them."""
     from datasets import load
@@ -92,6 +112,12 @@ def train_keras(config, steps):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
     return _fit(model, data, config, steps)
+
+
+def train_jax(config, steps):
+    """The same as `train_keras` on Keras's JAX backend; needs a process without Keras as yet."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    return train_keras(config, steps)
 
 
 def _fit(model, data, config, steps):

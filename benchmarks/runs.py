@@ -20,7 +20,7 @@ flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, 2
 flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the processors.", 1)
 flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
 
-_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
+MAIN = pathlib.Path(__file__).parent.parent / "main.py"
 
 
 def finished_runs(flag_files, seeds):
@@ -86,7 +86,7 @@ def _folder(flag_file, seed):
         return folder
     shutil.rmtree(folder, ignore_errors=True)  # What a killed run has left.
     command = [
-        *(sys.executable, str(_MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
+        *(sys.executable, str(MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
         *(FLAGS[flag].serialize() for flag in given_flags()),
         *(f"--name={name}", f"--runs_dir={results}", f"--saved_models_dir={results}/exported"),
     ]

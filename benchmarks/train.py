@@ -3,17 +3,16 @@
     python -m benchmarks.train --dataset=mnist
 
 Every contender trains on the same images in a process of its own: ours as `main.py` does, Keras's
-own layers with the same `fit`, PyTorch's with its usual loop. They take turns; a ratio is that of
-two neighbouring turns.
+own layers in `fit` on TensorFlow and on JAX, PyTorch's in its usual loop. They take turns; a ratio
+is that of two neighbouring turns.
 """
 
 import dataclasses
-import functools
 
 from absl import flags
 
 from benchmarks import contest
-from benchmarks.peers import torch_network, train_keras, train_ours, train_torch
+from benchmarks.peers import trainers
 from configs import UserError, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
@@ -40,35 +39,28 @@ def main():
     unknown = set(FLAGS.work or ()) - set(WORK)
     if unknown:
         raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
-    torch = contest.installed("torch")
     peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
     found = contest.circumstances()
     print(f"{found['machine']}; {found['versions']}; GEMM peak {contest.Spread(peak):.0f} GFLOP/s")
     print(f"median of {FLAGS.turns} turns (min to max); batches of {config.batch_size}\n")
-    print("| work | images/s | / Keras | / PyTorch | memory / Keras |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| work | images/s | / Keras | / PyTorch | / JAX | memory / Keras |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.work or WORK:
-        results[name] = _measure(name, config, torch)
+        results[name] = _measure(name, config)
         _print_row(name, results[name])
     contest.write_json("train", {"gemm gigaflops": peak, "training images/s": results})
 
 
-def _measure(name, config, torch):
+def _measure(name, config):
     config = dataclasses.replace(config, **WORK[name])
     steps = max(1, FLAGS.turn_steps // (10 if config.scan == "pixels" else 1))
-    contenders = {
-        "ours": functools.partial(train_ours, config, steps),
-        "Keras": functools.partial(train_keras, config, steps),
-    }
-    if torch and torch_network(config, 10):
-        contenders["PyTorch"] = functools.partial(train_torch, config, steps)
-    return contest.contest(contenders)
+    return contest.contest(trainers(config, steps))
 
 
 def _print_row(name, result):
     cells = [f"{contest.Spread(result['ours']['rates']):,.0f}"]
-    for peer in ("Keras", "PyTorch"):
+    for peer in ("Keras", "PyTorch", "JAX"):
         cells.append(f"{contest.ratios(result, 'ours', peer):.2f}" if peer in result else "–")
     memory = result["ours"]["memory"] / result["Keras"]["memory"]
     print(f"| {name} | {' | '.join(cells)} | {memory:.2f} |", flush=True)

@@ -16,7 +16,7 @@ def test_training_is_compared_turn_by_turn(run_benchmark, json_path):
     assert "| peephole_lstm | " in output
     figures = json.loads(json_path.read_text())
     contenders = figures["results"]["training images/s"]["peephole_lstm"]
-    assert set(contenders) == {"ours", "Keras"}
+    assert {"ours", "Keras"} <= set(contenders) <= {"ours", "Keras", "JAX"}
     for contender in contenders.values():
         assert len(contender["rates"]) == 2
         assert min(*contender["rates"], contender["memory"]) > 0

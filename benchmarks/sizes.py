@@ -1,0 +1,72 @@
+"""Training speed over sizes of the hidden state and of the batch, as a picture.
+
+    python -m benchmarks.sizes --dataset=mnist
+
+Ours as `main.py` trains, Keras's own layers in `fit` and PyTorch's in its usual loop, in turns.
+"""
+
+import dataclasses
+import pathlib
+import statistics
+
+from absl import flags
+
+from benchmarks import contest
+from benchmarks.peers import trainers
+from configs import config_from_flags, define_flags, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_integer("over_units", [32, 64, 128, 256, 512, 1024], "Sizes of the state.", 1)
+flags.DEFINE_multi_integer("over_batches", [32, 64, 128, 256, 512, 1024, 2048], "Batches.", 1)
+flags.DEFINE_integer("turn_steps", 60, "Steps of a turn, of 128 images of 128 units each.", 1)
+flags.DEFINE_string("picture", "docs/sizes.png", "Where the picture goes.")
+define_flags()
+
+
+def main():
+    """Measure, draw the picture, write the JSON."""
+    config = config_from_flags()
+    results = {}
+    for field, sizes in [("units", FLAGS.over_units), ("batch_size", FLAGS.over_batches)]:
+        results[field] = {}
+        for size in sizes:
+            sized = dataclasses.replace(config, **{field: size})
+            # As many as take about the same time; an image's work grows with the units' square.
+            work = sized.batch_size / 128 * max(sized.units / 128, (sized.units / 128) ** 2)
+            steps = max(1, round(FLAGS.turn_steps / work))
+            results[field][size] = contest.contest(trainers(sized, steps))
+            print(f"{field} {size:5}", end="")
+            for name, result in results[field][size].items():
+                print(f"  {name} {contest.Spread(result['rates']):,.0f}", end="")
+            print(flush=True)
+    _draw(results).savefig(FLAGS.picture, dpi=150)
+    print(f"picture: {pathlib.Path(FLAGS.picture)}")
+    contest.write_json("sizes", results)
+
+
+def _draw(results):
+    """Images per second, a panel for each of the fields; a band from the least to the greatest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, (field, sizes) in zip(figure.subplots(1, 2), results.items(), strict=True):
+        for name in next(iter(sizes.values())):
+            rates = [result[name]["rates"] for result in sizes.values()]
+            (line,) = axes.plot([*sizes], [statistics.median(r) for r in rates], "o-", label=name)
+            low, high = map(min, rates), map(max, rates)
+            axes.fill_between([*sizes], [*low], [*high], alpha=0.2, color=line.get_color())
+        axes.set(
+            xscale="log",
+            yscale="log",
+            xlabel={"units": "units, in batches of 128", "batch_size": "batch, 128 units"}[field],
+            ylabel="images/s in training",
+        )
+        axes.set_xticks([*sizes], [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,59 @@
+"""How soon the program is there: its help, and its first training step.
+
+    python -m benchmarks.start --dataset=mnist
+
+Seconds from the start of `python main.py` in a new process, with a dataset that is prepared.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags
+
+from benchmarks import contest
+from benchmarks.runs import MAIN
+from configs import UserError, define_flags, given_flags, run_script
+
+FLAGS = flags.FLAGS
+define_flags()
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    given = [FLAGS[flag].serialize() for flag in given_flags()]
+    seconds = {"help": [], "first training step": []}
+    for _ in range(FLAGS.turns):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, str(MAIN), "--help"], stdout=subprocess.DEVNULL, check=True)
+        seconds["help"].append(time.perf_counter() - start)
+        seconds["first training step"].append(_seconds_to_first_step(given))
+    found = contest.circumstances()
+    print(f"{found['machine']}; {found['versions']}")
+    print(f"median of {FLAGS.turns} turns (min to max)\n")
+    print("| `python main.py` | seconds |")
+    print("| --- | ---: |")
+    for name, values in seconds.items():
+        print(f"| {name} | {contest.Spread(values):.2f} |")
+    contest.write_json("start", {"seconds": seconds})
+
+
+def _seconds_to_first_step(given):
+    """Seconds until the program tells the accuracy of its first step."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = [f"--runs_dir={folder}", f"--saved_models_dir={folder}/exported"]
+        command = [sys.executable, "-u", str(MAIN), *given, *places, "--steps=1", "--log_every=1"]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        found = any(line.startswith("step     1 ") for line in process.stdout)
+        seconds = time.perf_counter() - start
+        process.kill()
+        process.wait()
+    if not found:
+        raise UserError(f"{' '.join(command)} ended; expected a training step: see its message")
+    return seconds
+
+
+if __name__ == "__main__":
+    run_script(main)
