@@ -10,7 +10,8 @@ import statistics
 
 from absl import flags
 
-from benchmarks.runs import accuracy_of, finished_runs, machine, metrics_of
+from benchmarks import machine
+from benchmarks.runs import accuracy_of, finished_runs, metrics_of
 from configs import define_flags, run_script
 
 FLAGS = flags.FLAGS

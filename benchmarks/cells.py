@@ -14,12 +14,13 @@ import statistics
 
 from absl import flags
 
-from benchmarks import contest
+from benchmarks import contest, machine
 from benchmarks.peers import train_ours
-from benchmarks.runs import accuracy_of, finished_runs, machine, metrics_of
+from benchmarks.runs import accuracy_of, finished_runs, metrics_of
 from configs import UserError, define_flags, given_flags, read_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_string("folder", "configs/cells", "The flag files.")
 flags.DEFINE_string("page", "docs/cells.md", "The page whose tables are replaced.")
 flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
@@ -107,7 +108,9 @@ def _speeds(flag_files):
     for flag_file in flag_files:
         config = dataclasses.replace(read_flags(flag_file), **given_flags())
         work[flag_file] = train_ours(config, FLAGS.turn_steps)
-    return contest.take_turns(work)
+    speeds = contest.take_turns(work)
+    contest.write_json("cells", {"training images/s": speeds})
+    return speeds
 
 
 if __name__ == "__main__":

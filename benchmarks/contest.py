@@ -9,12 +9,13 @@ import multiprocessing
 import pathlib
 import platform
 import resource
+import signal
 import statistics
 import time
 
 from absl import flags
 
-from benchmarks.runs import machine
+from benchmarks import machine
 from configs import UserError
 
 FLAGS = flags.FLAGS
@@ -42,9 +43,12 @@ class _Contender:
     def end_turn(self):
         """Wait for the turn's end: the amount per second, and the most bytes held so far."""
         try:
-            return self._connection.recv()
-        except EOFError as error:
+            answer = self._connection.recv()
+        except (EOFError, ConnectionResetError) as error:
             raise UserError(f"{self.name} ended; expected a rate: see its message above") from error
+        if isinstance(answer, str):
+            raise UserError(answer)
+        return answer
 
     def close(self):
         self._connection.close()
@@ -53,7 +57,12 @@ class _Contender:
 
 def _serve(connection, prepare):
     """The contender's process."""
-    work = prepare()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the benchmark, which ends this.
+    try:
+        work = prepare()
+    except UserError as error:
+        connection.send(str(error))
+        return
     while True:
         try:
             connection.recv()
@@ -92,13 +101,17 @@ def contest(contenders):
         By name the `rates`, an amount per second for each turn, and the most bytes of `memory` the
         process held, JSON-ready.
     """
-    processes = [_Contender(name, prepare) for name, prepare in contenders.items()]
-    # A first turn, not counted, in which much is compiled; all at once, to save time.
-    for process in processes:
-        process.begin_turn()
-    for process in processes:
-        process.end_turn()
-    result = {name: {"rates": [], "memory": 0} for name in contenders}
+    # A first turn, not counted, in which much is compiled. The first contender goes alone: it may
+    # have to prepare the dataset. The others go at once, to save time.
+    contenders, processes = list(contenders.items()), []
+    for group in (contenders[:1], contenders[1:]):
+        started = [_Contender(name, prepare) for name, prepare in group]
+        for process in started:
+            process.begin_turn()
+        for process in started:
+            process.end_turn()
+        processes += started
+    result = {process.name: {"rates": [], "memory": 0} for process in processes}
     for _ in range(FLAGS.turns):
         for process in processes:
             process.begin_turn()
@@ -140,6 +153,13 @@ def circumstances():
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     return {"machine": machine(), "versions": versions}
+
+
+def print_circumstances():
+    """Print the head of every table: machine, versions and what its numbers are."""
+    found = circumstances()
+    print(f"{found['machine']}; {found['versions']}")
+    print(f"median of {FLAGS.turns} turns (min to max)\n", flush=True)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ Keras model; and PyTorch's layer. They take turns; a ratio is that of two neighb
 
 import dataclasses
 import functools
+import os
 import tempfile
 import time
 
@@ -19,6 +20,7 @@ from benchmarks.peers import of_keras, torch_network
 from configs import Config, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_list("models", ["lstm"], "Which models to measure.")
 flags.DEFINE_multi_integer("images", [1, 64, 1000], "Images per request.", 1)
 flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
@@ -28,9 +30,9 @@ define_flags()
 def main():
     """Measure, print the table, write the JSON."""
     torch = contest.installed("torch")
-    found = contest.circumstances()
-    print(f"{found['machine']}; {found['versions']}")
-    print(f"median of {FLAGS.turns} turns (min to max)\n")
+    # Servers have TensorFlow's usual allocator.
+    os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
+    contest.print_circumstances()
     print("| model | images | ms a request | / predict | / Keras's SavedModel | / PyTorch |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}

@@ -1,5 +1,6 @@
 """What a user would take instead: the networks of `create_model` from other hands, and training."""
 
+import dataclasses
 import functools
 import os
 
@@ -74,35 +75,41 @@ def torch_network(config, classes):
     return Network()
 
 
-def trainers(config, steps):
-    """By name all that can train the network of a `Config`: ours, Keras, PyTorch and JAX.
+def trainers(config, steps, peers=("Keras", "PyTorch", "JAX")):
+    """By name what can train the network of a `Config`: ours, and of the peers those there are.
 
     Returns:
         What `contest.contest` takes: functions without arguments. What is not installed, or has no
         such network, is left out.
     """
     known = {"ours": train_ours, "Keras": train_keras}
-    if contest.installed("torch") and torch_network(config, 10):
+    if "PyTorch" in peers and contest.installed("torch") and torch_network(config, 10):
         known["PyTorch"] = train_torch
-    if contest.installed("jax"):
+    if "JAX" in peers and contest.installed("jax"):
         known["JAX"] = train_jax
     return {name: functools.partial(train, config, steps) for name, train in known.items()}
 
 
+def usual_allocator():
+    """Take TensorFlow's allocator of every day, as Keras's users do; before TensorFlow is there."""
+    os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC", None)
+
+
 def train_ours(config, steps):
-    """Work of so many training steps, as `main.py` does them."""
+    """Work of so many training steps, as `main.py` does them, but at a constant learning rate."""
     from datasets import load
     from models import create_model
     from training.train import compile_model
 
     data = load(config)
     model = create_model(config, data.classes)
-    compile_model(model, config, steps, steps)
+    compile_model(model, dataclasses.replace(config, schedule="constant"), steps, steps)
     return _fit(model, data, config, steps)
 
 
 def train_keras(config, steps):
     """The same with Keras's own layers and defaults; the batches are ours."""
+    usual_allocator()
     import keras
 
     from datasets import load
@@ -123,6 +130,7 @@ def train_jax(config, steps):
 def _fit(model, data, config, steps):
     from datasets.batches import shuffled_batches
 
+    steps = min(steps, max(1, len(data.train) // config.batch_size))  # Full batches alone.
     batches = shuffled_batches(data.train, config.batch_size, config.seed)
 
     def work():

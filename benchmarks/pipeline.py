@@ -15,6 +15,7 @@ from benchmarks.peers import train_ours
 from configs import config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_integer("turn_steps", 100, "Training steps of a turn.", 1)
 define_flags()
 
@@ -40,6 +41,7 @@ def main():
         print(f"{name:>16} {contest.Spread(values):,.0f}")
     ratios = [fast / slow for fast, slow in zip(*rates.values(), strict=True)]
     print(f"{'ratio':>16} {contest.Spread(ratios):.0f}")
+    contest.write_json("pipeline", {"images/s": rates})
 
 
 if __name__ == "__main__":

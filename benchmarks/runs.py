@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import shutil
 import statistics
 import subprocess
@@ -13,14 +12,13 @@ import sys
 
 from absl import flags
 
+from benchmarks import MAIN
 from configs import UserError, given_flags, read_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, 2, ...", 1)
 flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the processors.", 1)
 flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
-
-MAIN = pathlib.Path(__file__).parent.parent / "main.py"
 
 
 def finished_runs(flag_files, seeds):
@@ -57,16 +55,6 @@ def accuracy_of(metrics):
     sd = f" ± {statistics.stdev(percentages):.2f}" if len(percentages) > 1 else ""
     each = ", ".join(f"{percentage:.2f}" for percentage in percentages)
     return f"{statistics.mean(percentages):.2f}{sd} %", each
-
-
-def machine():
-    """The processors, where the system tells their name."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{os.cpu_count()} x {name}"
 
 
 def _folder(flag_file, seed):

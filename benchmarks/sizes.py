@@ -6,7 +6,6 @@ Ours as `main.py` trains, Keras's own layers in `fit` and PyTorch's in its usual
 """
 
 import dataclasses
-import pathlib
 import statistics
 
 from absl import flags
@@ -16,6 +15,7 @@ from benchmarks.peers import trainers
 from configs import config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_multi_integer("over_units", [32, 64, 128, 256, 512, 1024], "Sizes of the state.", 1)
 flags.DEFINE_multi_integer("over_batches", [32, 64, 128, 256, 512, 1024, 2048], "Batches.", 1)
 flags.DEFINE_integer("turn_steps", 60, "Steps of a turn, of 128 images of 128 units each.", 1)
@@ -26,6 +26,7 @@ define_flags()
 def main():
     """Measure, draw the picture, write the JSON."""
     config = config_from_flags()
+    contest.print_circumstances()
     results = {}
     for field, sizes in [("units", FLAGS.over_units), ("batch_size", FLAGS.over_batches)]:
         results[field] = {}
@@ -34,17 +35,21 @@ def main():
             # As many as take about the same time; an image's work grows with the units' square.
             work = sized.batch_size / 128 * max(sized.units / 128, (sized.units / 128) ** 2)
             steps = max(1, round(FLAGS.turn_steps / work))
-            results[field][size] = contest.contest(trainers(sized, steps))
+            results[field][size] = contest.contest(trainers(sized, steps, ["Keras", "PyTorch"]))
             print(f"{field} {size:5}", end="")
             for name, result in results[field][size].items():
                 print(f"  {name} {contest.Spread(result['rates']):,.0f}", end="")
             print(flush=True)
-    _draw(results).savefig(FLAGS.picture, dpi=150)
-    print(f"picture: {pathlib.Path(FLAGS.picture)}")
     contest.write_json("sizes", results)
+    labels = {
+        "units": f"units, in batches of {config.batch_size}",
+        "batch_size": f"batch, of {config.units} units",
+    }
+    _draw(results, labels).savefig(FLAGS.picture, dpi=150)
+    print(f"picture: {FLAGS.picture}")
 
 
-def _draw(results):
+def _draw(results, labels):
     """Images per second, a panel for each of the fields; a band from the least to the greatest."""
     from matplotlib.figure import Figure
 
@@ -58,7 +63,7 @@ def _draw(results):
         axes.set(
             xscale="log",
             yscale="log",
-            xlabel={"units": "units, in batches of 128", "batch_size": "batch, 128 units"}[field],
+            xlabel=labels[field],
             ylabel="images/s in training",
         )
         axes.set_xticks([*sizes], [f"{size:,}" for size in sizes])

@@ -16,6 +16,7 @@ from benchmarks import contest
 from configs import Config, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
 define_flags()
 
@@ -33,9 +34,7 @@ def main():
     config = config_from_flags()
     work = {stage: _stage(config, FLAGS.turn_steps, stage) for stage in STAGES}
     rates = contest.take_turns(work | {"products": _products(config, FLAGS.turn_steps)})
-    found = contest.circumstances()
-    print(f"{found['machine']}; {found['versions']}")
-    print(f"{config.model}, a step of {config.batch_size} images; median of {FLAGS.turns} turns\n")
+    contest.print_circumstances()
     print("| stage | ms | ms more | what for |")
     print("| --- | ---: | ---: | --- |")
     ms = {name: 1e3 / statistics.median(values) for name, values in rates.items()}
@@ -62,7 +61,6 @@ def _stage(config: Config, steps, stage):
     model = create_model(config, data.classes)
     compile_model(model, config, steps, steps if stage == "fit" else 1)
     batches = shuffled_batches(data.train, config.batch_size, config.seed)
-    endless = iter(batches)
 
     def forward(images, labels):
         return keras.ops.sum(model(images, training=True))
@@ -82,7 +80,7 @@ def _stage(config: Config, steps, stage):
         if stage in ("single", "fit"):
             model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
         else:
-            for images, labels in itertools.islice(endless, steps):
+            for images, labels in itertools.islice(batches, steps):
                 on_batch[stage](images, labels)
         return steps
 
@@ -93,28 +91,29 @@ def _products(config: Config, steps):
     """A step's matrix products: forward, back, and of all timesteps for the weights' gradients."""
     import tensorflow as tf
 
-    from models import create_model
+    from models import FastRNN, create_model
     from models.sweep import _shards
 
     model = create_model(config)
-    length, features = model.get_layer("scan").output.shape[1:]
-    rows, units = config.batch_size // _shards(), config.units
+    length = model.get_layer("scan").output.shape[1]
+    rows = config.batch_size // _shards()
 
     @tf.function(jit_compile=True)
-    def shard(operands, d_sums, matrix):
+    def shard(operands, d_sums, matrix, recurrent_kernel):
         def both_ways(t, sums, d_states):
             sums += tf.matmul(operands[t], matrix)
-            return t + 1, sums, d_states + tf.matmul(d_sums[t], matrix[-units:], transpose_b=True)
+            return t + 1, sums, d_states + tf.matmul(d_sums[t], recurrent_kernel)
 
-        start = 0, tf.zeros_like(d_sums[0]), tf.zeros((rows, units))
+        start = 0, tf.zeros_like(d_sums[0]), tf.zeros_like(d_sums[0] @ recurrent_kernel)
         _, sums, d_states = tf.while_loop(lambda t, *_: t < length, both_ways, start)
         return sums, d_states, tf.einsum("tnf,tnz->fz", operands, d_sums)
 
-    shapes = [(features + 1 + units, sum(w)) for w in model.get_layer("recurrent_1")._sweep.widths]
-    shards = [
-        (tf.ones((length, rows, shape[0])), tf.ones((length, rows, shape[1])), tf.ones(shape))
-        for shape in shapes * _shards()
-    ]
+    shards = []
+    for layer in model._flatten_layers():
+        for W, U, _ in layer._weights()[0] if isinstance(layer, FastRNN) else []:
+            width, terms = W.shape[0] + 1 + U.shape[0], W.shape[1]
+            shapes = (length, rows, width), (length, rows, terms), (width, terms), U.shape[::-1]
+            shards += [[tf.ones(s, layer.compute_dtype) for s in shapes] for _ in range(_shards())]
     step = tf.function(lambda: [shard(*operands) for operands in shards])
 
     def work():

@@ -16,11 +16,13 @@ from benchmarks.peers import trainers
 from configs import UserError, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(contest)
 flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn (6 of 784 pixels).", 1)
 flags.DEFINE_list("work", None, "Which rows to measure, by name (default: all).")
 define_flags()
 
-# What is measured, by name: the flags it takes.
+# What is measured, by name: the flags it takes, besides the flags of all.
+_ALL = {"model": "lstm", "scan": "rows", "compute_dtype": "float32"}
 WORK = {
     "lstm": {},
     "lstm bfloat16": {"compute_dtype": "bfloat16"},
@@ -40,9 +42,8 @@ def main():
     if unknown:
         raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
     peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
-    found = contest.circumstances()
-    print(f"{found['machine']}; {found['versions']}; GEMM peak {contest.Spread(peak):.0f} GFLOP/s")
-    print(f"median of {FLAGS.turns} turns (min to max); batches of {config.batch_size}\n")
+    print(f"a product of two 2,048x2,048 matrices: {contest.Spread(peak):.0f} GFLOP/s")
+    contest.print_circumstances()
     print("| work | images/s | / Keras | / PyTorch | / JAX | memory / Keras |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
@@ -53,7 +54,7 @@ def main():
 
 
 def _measure(name, config):
-    config = dataclasses.replace(config, **WORK[name])
+    config = dataclasses.replace(config, **_ALL | WORK[name])
     steps = max(1, FLAGS.turn_steps // (10 if config.scan == "pixels" else 1))
     return contest.contest(trainers(config, steps))
 

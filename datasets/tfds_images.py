@@ -1,6 +1,7 @@
 """28x28 grey image sets from TensorFlow Datasets: MNIST and its family, online or from disk."""
 
 import errno
+import functools
 import hashlib
 import pathlib
 import re
@@ -109,8 +110,9 @@ def _class_count(builder, name):
     features = builder.info.features
     if not {"image", "label"} <= set(features):
         raise _unfit(name, f"it has {', '.join(features)} and not image and label")
-    shape, label = features["image"].shape, features["label"]
-    if shape != (28, 28, 1) or not isinstance(label, tfds.features.ClassLabel):
+    image, shape, label = features["image"], features["image"].shape, features["label"]
+    grey = isinstance(image, tfds.features.Image) and image.dtype == "uint8"
+    if not grey or shape != (28, 28, 1) or not isinstance(label, tfds.features.ClassLabel):
         raise _unfit(name, f"its images have the shape {shape} and its labels are {label}")
     return label.num_classes
 
@@ -238,7 +240,8 @@ def _read_records(split):
 
     def parse(records):
         examples = tf.io.parse_example(records, features)
-        images = tf.map_fn(tf.io.decode_png, examples["image"], fn_output_signature=image_spec)
+        decode = functools.partial(tf.io.decode_png, channels=1)
+        images = tf.map_fn(decode, examples["image"], fn_output_signature=image_spec)
         return examples | {"image": images}
 
     records = tf.data.TFRecordDataset([str(path) for path in split.filepaths]).batch(1000)

@@ -13,7 +13,7 @@ class FastRNN(keras.layers.RNN):
 
     It takes the way of `models.sweep` in TensorFlow's graphs (`fit`, `predict`, `tf.function`, not
     eagerly) on CPUs, with a cell of this project's, along sequences of a known length without a
-    mask; otherwise that of `keras.layers.RNN`.
+    mask; otherwise that of `keras.layers.RNN`. Its gradient can itself not be differentiated.
 
     Attributes:
         for_serving: Whether to be traced for a server: with the weights as constants and without

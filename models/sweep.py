@@ -244,7 +244,10 @@ def _stack(histories):
 def _shards():
     """How many shards a batch is cut into: the processors TensorFlow may use."""
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count()
+    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    if not threads and hasattr(os, "sched_getaffinity"):
+        threads = len(os.sched_getaffinity(0))
+    threads = threads or os.cpu_count()
     return min(threads, _MOST_SHARDS)
 
 

@@ -66,7 +66,8 @@ class Evaluation:
 
 def evaluate(model, split):
     """Evaluate a model on every image of a `Split`, each once, as an `Evaluation`."""
-    logits = model.predict(ordered_batches(split, _BATCH_SIZE), verbose=0)
+    batches = ordered_batches(split, _BATCH_SIZE)
+    logits = np.concatenate([model.predict_on_batch(images) for images, _ in batches])
     losses = keras.losses.sparse_categorical_crossentropy(split.labels, logits, from_logits=True)
     return Evaluation(
         labels=split.labels,

@@ -63,14 +63,16 @@ def train(config: Config, folder, data=None) -> Run:
 
 def compile_model(model, config, steps, steps_per_epoch):
     """Compile a model for `fit` as a `Config` says, for a run of so many steps."""
-    # Callbacks are called after every so many steps, which takes less time than after each. They
-    # must divide whatever is counted in steps: else Keras would take some too many.
+    # Callbacks, and Ctrl-C, have their turn after every ten steps, which takes less time than after
+    # each. They must divide whatever is counted in steps: else Keras would take some too many. On
+    # single pixels a step takes so long that nothing is gained.
+    most = 1 if config.scan == "pixels" else 10
     counted = math.gcd(steps, steps_per_epoch, config.log_every or 0)
     model.compile(
         optimizer=create_optimizer(config, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=max(n for n in range(1, 11) if counted % n == 0),
+        steps_per_execution=max(n for n in range(1, most + 1) if counted % n == 0),
         jit_compile=config.jit_compile or "auto",
     )
 

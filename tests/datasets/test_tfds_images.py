@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from configs import Config, UserError
@@ -179,7 +180,7 @@ def test_a_set_in_another_file_format_is_refused(tmp_path):
         load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove", "cut"])
 def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
     store_letters(tmp_path)
     (path,) = tmp_path.rglob("*train.tfrecord*")
@@ -190,7 +191,13 @@ def test_a_damaged_prepared_file_is_named_and_left_alone(tmp_path, damage):
         content[len(content) // 2] ^= 1
     elif damage == "empty":
         content.clear()
-    if damage == "remove":
+    if damage == "cut":  # Between two records.
+        records = [*tf.data.TFRecordDataset([str(path)]).take(40).as_numpy_iterator()]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record)
+        content = path.read_bytes()
+    elif damage == "remove":
         path.unlink()
     else:
         path.write_bytes(content)

@@ -12,7 +12,7 @@ import pytest
 from configs import Config, UserError, read_flags
 from models import create_model
 from training import Run, evaluate, evaluate_run, train
-from training.train import create_optimizer
+from training.train import compile_model, create_optimizer
 
 # 37 training images in batches of 10: 4 steps an epoch.
 TINY = Config(model="basic_rnn", units=5, epochs=3, batch_size=10, learning_rate=0.01)
@@ -110,6 +110,22 @@ def test_steps_replace_epochs_even_in_the_middle_of_one(data, tmp_path):
     assert run.metrics()["training"]["steps"] == 6
     assert run.metrics()["training"]["images"] == 37 + 20
     assert int(run.load_model().optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "at_once"),
+    [
+        ({}, 860, 10),
+        ({}, 424, 2),
+        ({}, 7, 1),
+        ({"log_every": 15}, 860, 5),
+        ({"scan": "pixels"}, 860, 1),
+    ],
+)
+def test_steps_are_taken_together_as_long_as_they_come_out_even(values, steps, at_once):
+    model = create_model(TINY)
+    compile_model(model, replace(**values), steps, 430)
+    assert model.steps_per_execution == at_once
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "nadam", "rmsprop", "sgd"])
