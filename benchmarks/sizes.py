@@ -27,7 +27,7 @@ def main():
     """Measure, draw the picture, write the JSON."""
     config = config_from_flags()
     contest.print_circumstances()
-    results = {}
+    results, measured = {}, {}
     for field, sizes in [("units", FLAGS.over_units), ("batch_size", FLAGS.over_batches)]:
         results[field] = {}
         for size in sizes:
@@ -35,7 +35,10 @@ def main():
             # As many as take about the same time; an image's work grows with the units' square.
             work = sized.batch_size / 128 * max(sized.units / 128, (sized.units / 128) ** 2)
             steps = max(1, round(FLAGS.turn_steps / work))
-            results[field][size] = contest.contest(trainers(sized, steps, ["Keras", "PyTorch"]))
+            if sized not in measured:  # One point lies in both panels.
+                contenders = trainers(sized, steps, ["Keras", "PyTorch"])
+                measured[sized] = contest.contest(contenders)
+            results[field][size] = measured[sized]
             print(f"{field} {size:5}", end="")
             for name, result in results[field][size].items():
                 print(f"  {name} {contest.Spread(result['rates']):,.0f}", end="")
