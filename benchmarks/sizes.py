@@ -55,6 +55,7 @@ def main():
 def _draw(results, labels):
     """Images per second, a panel for each of the fields; a band from the least to the greatest."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, (field, sizes) in zip(figure.subplots(1, 2), results.items(), strict=True):
@@ -70,6 +71,8 @@ def _draw(results, labels):
             ylabel="images/s in training",
         )
         axes.set_xticks([*sizes], [f"{size:,}" for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()
