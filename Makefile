@@ -1,10 +1,11 @@
 # Two commands do all set-up: `make train` and `make test`. The others assume nothing either.
 #
-#   make train    train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
-#   make test     lint and test, the cells on JAX too
-#   make lint     lint alone
-#   make format   format the code
-#   make lock     compile the pinned requirements anew
+#   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
+#   make test       lint and test, the cells on JAX too
+#   make test-slow  test the benchmarks
+#   make lint       lint alone
+#   make format     format the code
+#   make lock       compile the pinned requirements anew
 #
 # PYTHON=python3.12 chooses the interpreter of the virtual environment; ARGS='--units=64' adds flags.
 
@@ -13,7 +14,7 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test lint format lock
+.PHONY: train test test-slow lint format lock
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -24,6 +25,9 @@ test: lint
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load tests/models/test_cells.py
 	@echo "make test: all checks passed"
+
+test-slow: $(VENV)/installed-dev
+	$(RUN) -m pytest -m slow tests/benchmarks $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
