@@ -1,8 +1,8 @@
 # Two commands do all set-up: `make train` and `make test`. The others assume nothing either.
 #
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
-#   make test       lint and test, the cells on JAX too
-#   make test-slow  test the benchmarks
+#   make test       lint and test
+#   make test-slow  test the cells on JAX, and the benchmarks
 #   make lint       lint alone
 #   make format     format the code
 #   make lock       compile the pinned requirements anew
@@ -22,11 +22,11 @@ train: $(VENV)/installed
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
-	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
-		$(RUN) -m pytest --dist=load tests/models/test_cells.py
 	@echo "make test: all checks passed"
 
 test-slow: $(VENV)/installed-dev
+	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
+		$(RUN) -m pytest --dist=load tests/models/test_cells.py
 	$(RUN) -m pytest -m slow tests/benchmarks $(ARGS)
 
 lint: $(VENV)/installed-dev
