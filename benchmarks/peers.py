@@ -150,7 +150,10 @@ def train_torch(config, steps):
     images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
     network = torch_network(config, data.classes)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+    half = config.compute_dtype == "bfloat16"
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
+    if half and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        torch.backends.mkldnn.enabled = False  # Its LSTM fails on such a processor.
 
     def work():
         for batch in torch.randint(len(labels), (steps, config.batch_size)):
