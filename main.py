@@ -8,58 +8,74 @@ from absl import flags
 
 import datasets
 from configs import UserError, config_from_flags, define_flags, override, run_script
+from training import runs
+from training.run import Run
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("mode", "train", ["train", "import", "evaluate", "export"], "What to do.")
+MODES = ["train", "import", "evaluate", "export", "list", "compare"]
+flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
-flags.DEFINE_string("run", None, "Folder of the run to evaluate or export.")
+flags.DEFINE_bool("resume", False, "Go on with --run, or with --name if there is such a run.")
+flags.DEFINE_string("run", None, "Folder of the run to resume, evaluate or export.")
+flags.DEFINE_list("runs", None, "Folders of the runs to compare, separated by commas.")
 flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
 flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
 flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
+flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 define_flags()
 
 
 def main():
     """Do what `--mode` says."""
-    needed = {"import": "tf1_checkpoint", "evaluate": "run", "export": "run"}.get(FLAGS.mode)
-    for name in ("run", "tf1_checkpoint"):
+    resumes = "run" if FLAGS.resume and not FLAGS.name else None
+    do, needed = {
+        "train": (train, resumes),
+        "import": (train, "tf1_checkpoint"),
+        "evaluate": (evaluate, "run"),
+        "export": (export, "run"),
+        "list": (lambda: print(runs.table(FLAGS.runs_dir)), None),
+        "compare": (lambda: print(f"done: see {runs.compare(FLAGS.runs, FLAGS.runs_dir)}"), "runs"),
+    }[FLAGS.mode]
+    for name in ("run", "runs", "tf1_checkpoint"):
         no = "" if name == needed else "no "
         if bool(FLAGS[name].value) == bool(no):
             raise UserError(f"--mode={FLAGS.mode}: expected {no}--{name}=PATH")
-    {"evaluate": evaluate, "export": export}.get(FLAGS.mode, train)()
+    do()
 
 
 def train():
     """Train a model as the flags say, or import its weights, and export it."""
-    config = config_from_flags()
-    data = datasets.load(config)  # A mistake is told before TensorFlow takes its seconds.
-    import training
-
-    folder = f"{FLAGS.runs_dir}/{FLAGS.name or time.strftime(f'{config.model}-%Y%m%d-%H%M%S')}"
-    if FLAGS.mode == "train":
-        run = training.train(config, folder, data)
+    name = FLAGS.name or time.strftime(f"{FLAGS.model}-%Y%m%d-%H%M%S")
+    run = Run(FLAGS.run or f"{FLAGS.runs_dir}/{name}")
+    if FLAGS.run or (FLAGS.resume and run.exists()):
+        config = override(Run.open(run.folder).config(), ("data_dir", "mnist_dir"))
     else:
-        run = training.import_tf1(config, folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+        config = config_from_flags()
+    data = datasets.load(config)  # A mistake is told before TensorFlow takes its seconds.
+    from training import tf1, train
+
+    if FLAGS.mode == "import":
+        tf1.import_tf1(config, run.folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+    else:
+        train.train(config, run.folder, data, FLAGS.resume)
     print(f"SavedModel: {_export(run)}")
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
 
 
 def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
-    import training
-
-    run = training.Run.open(FLAGS.run)
+    run = Run.open(FLAGS.run)
     config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
-    evaluation, path = training.evaluate_run(run, config)
+    from training.evaluate import evaluate_run
+
+    evaluation, path = evaluate_run(run, config, views=FLAGS.views)
     print(f"done: {evaluation.summary()}, see {path}")
 
 
 def export():
     """Export a run again, as the next version."""
-    import training
-
-    run = training.Run.open(FLAGS.run)
+    run = Run.open(FLAGS.run)
     override(run.config(), ())
     print(f"done: SavedModel: {_export(run)}")
 
@@ -69,7 +85,8 @@ def _export(run):
 
     folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
     try:
-        return export.export(run.load_model(), folder, run.card())
+        done = FLAGS.resume and export.find(folder, run.folder.name)
+        return done or export.export(run.load_model(), folder, run.card())
     except OSError as error:
         again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
         raise UserError(f"{error}; the run is kept; expected {again}") from error

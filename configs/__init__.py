@@ -1,7 +1,7 @@
 """The choices a run is made of, and how they are written on the command line."""
 
 from configs.config import Config
-from configs.errors import UserError
+from configs.errors import Interrupted, UserError
 from configs.flags import (
     config_from_flags,
     define_flags,
@@ -14,6 +14,7 @@ from configs.flags import (
 
 __all__ = [
     "Config",
+    "Interrupted",
     "UserError",
     "config_from_flags",
     "define_flags",

@@ -2,10 +2,9 @@
 
 import dataclasses
 import os
-import types
-import typing
 
 from configs.errors import UserError
+from configs.option import option, problem
 
 # `lstm` is Keras's own layer; all others are our cells, of which `custom_lstm` computes the same.
 _LSTMS = ("lstm", *(f"{v}_lstm" for v in ["cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr"]))
@@ -15,21 +14,6 @@ _CELLS = (
     *(f"peephole_{lstm}" for lstm in _LSTMS),
     *("gru", "gru1", "gru2", "gru3"),
 )
-
-
-def option(default, help, *, choices=None, minimum=None, maximum=None, below=None):
-    """Declare one field of `Config`.
-
-    Args:
-        default: The value used when nothing else is said.
-        help: One line for `--help`.
-        choices: The allowed values, if they can be listed.
-        minimum: The smallest allowed number.
-        maximum: The largest allowed number.
-        below: A number the value must stay strictly below.
-    """
-    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, **bounds})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,14 +79,40 @@ class Config:
     )
     scan: str = option(
         "rows",
-        "Order of reading: 28 rows, 28 columns, or 784 single pixels.",
-        choices=("rows", "columns", "pixels"),
+        "Order of reading: 28 rows, 28 columns, row and column of the same number together, or 784 "
+        "single pixels.",
+        choices=("rows", "columns", "rows_and_columns", "pixels"),
     )
     permute_seed: int | None = option(
         None,
         "Shuffle the 784 pixels by a fixed permutation with this seed (default: no permutation).",
         minimum=0,
         maximum=2**32 - 1,
+    )
+
+    rotation: float = option(
+        0.0, "Training images are rotated by up to so many degrees.", minimum=0, maximum=180
+    )
+    shift: float = option(
+        0.0, "Training images are shifted by up to so many pixels each way.", minimum=0, maximum=28
+    )
+    zoom: float = option(
+        0.0, "Training images change either side by up to this fraction.", minimum=0, below=1
+    )
+    shear: float = option(
+        0.0, "Training images are sheared by up to so many pixels a row.", minimum=0, maximum=1
+    )
+    elastic: float = option(
+        0.0,
+        "Training images are deformed like rubber, by so many pixels (standard deviation).",
+        minimum=0,
+        maximum=28,
+    )
+    pixel_dropout: float = option(
+        0.0, "Fraction of each training image's pixels left out.", minimum=0, below=1
+    )
+    row_dropout: float = option(
+        0.0, "Fraction of each training image's rows left out.", minimum=0, below=1
     )
 
     epochs: int = option(10, "Passes over the training images.", minimum=1)
@@ -123,8 +133,31 @@ class Config:
         "The learning rate over the run: constant, or a half cosine down to 0.",
         choices=("constant", "cosine"),
     )
+    warmup: float = option(
+        0.0,
+        "Fraction of the run in which the learning rate first rises from 0, before its schedule.",
+        minimum=0,
+        below=1,
+    )
+    weight_decay: float | None = option(
+        None,
+        "Fraction of each matrix taken off it per step, times the learning rate (default: the "
+        "optimizer's own).",
+        minimum=0,
+        maximum=1e3,
+    )
     clip_norm: float | None = option(
         None, "Clip gradients to this global norm (default: no clipping).", minimum=1e-12
+    )
+    label_smoothing: float = option(
+        0.0, "Fraction of each label given to all classes alike.", minimum=0, below=1
+    )
+    ema: float | None = option(
+        None,
+        "Momentum of an exponential moving average of the weights, which takes their place when "
+        "the model is measured and saved (default: no average).",
+        minimum=0,
+        below=1,
     )
     compute_dtype: str = option(
         "float32",
@@ -132,15 +165,21 @@ class Config:
         "where the processor has instructions for it.",
         choices=("float32", "bfloat16"),
     )
-    jit_compile: bool = option(
-        False,
-        "Compile the training step with XLA: slower to start, then faster for some models.",
-    )
     early_stopping_patience: int | None = option(
         None,
         "Stop after this many epochs without a better validation loss and keep the best weights "
         "(default: train to the end).",
         minimum=1,
+    )
+    deterministic: bool | None = option(
+        None,
+        "Take only operations that give the same bits each time (default: unless there is a GPU).",
+    )
+    checkpoint_every: int | None = option(
+        None, "Steps between checkpoints, besides one an epoch (default: none besides).", minimum=1
+    )
+    detect_anomaly: bool = option(
+        False, "If the loss becomes infinite, find out in which layer it began."
     )
     seed: int = option(
         0, "Seed of the weights, the data order and dropout.", minimum=0, maximum=2**32 - 1
@@ -155,14 +194,19 @@ class Config:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            problem = _problem(field, getattr(self, field.name))
-            if problem:
-                raise UserError(f"--{field.name}={getattr(self, field.name)}: {problem}")
+            wrong = problem(field, getattr(self, field.name))
+            if wrong:
+                raise UserError(f"--{field.name}={getattr(self, field.name)}: {wrong}")
         if self.early_stopping_patience and self.validation_size == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
                 "the validation loss, but --validation_size=0 leaves no validation images; "
                 "expected one or the other"
+            )
+        if self.warmup and self.schedule == "constant":
+            raise UserError(
+                f"--warmup={self.warmup}: --schedule=constant starts with its full rate; expected "
+                "--schedule=cosine"
             )
         if self.block_size > 1 and not self.model.endswith("lstm_1997"):
             raise UserError(
@@ -179,46 +223,3 @@ class Config:
                 f"--read_out={self.read_out}: --model={self.model} has one direction; expected a "
                 "bidirectional model, such as --model=bidirectional_lstm"
             )
-
-
-def value_type(field):
-    """The plain type of a `Config` field: `int` for both `int` and `int | None`."""
-    if isinstance(field.type, types.UnionType):
-        return next(t for t in typing.get_args(field.type) if t is not types.NoneType)
-    return field.type
-
-
-def expectation(field):
-    """What a `Config` field accepts, in words: `an integer, at least 1`."""
-    bounds = field.metadata
-    if bounds["choices"]:
-        return "one of " + ", ".join(bounds["choices"])
-    words = [
-        {int: "an integer", float: "a number", str: "a text", bool: "true or false"}[
-            value_type(field)
-        ]
-    ]
-    if bounds["minimum"] is not None:
-        words.append(f"at least {bounds['minimum']}")
-    if bounds["maximum"] is not None:
-        words.append(f"at most {bounds['maximum']}")
-    if bounds["below"] is not None:
-        words.append(f"below {bounds['below']}")
-    return ", ".join(words)
-
-
-def _problem(field, value):
-    """What is wrong with `value`, or `None`."""
-    if value is None and isinstance(field.type, types.UnionType):
-        return None
-    accepted = (int, float) if value_type(field) is float else value_type(field)
-    bounds = field.metadata
-    valid = (
-        isinstance(value, accepted)
-        and not (isinstance(value, bool) and value_type(field) is not bool)
-        and (bounds["choices"] is None or value in bounds["choices"])
-        and (bounds["minimum"] is None or value >= bounds["minimum"])
-        and (bounds["maximum"] is None or value <= bounds["maximum"])
-        and (bounds["below"] is None or value < bounds["below"])
-    )
-    return None if valid else f"expected {expectation(field)}"

@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake the user can mend."""
+"""The exceptions that are told in one line: a mistake the user can mend, and a signal to stop."""
 
 
 class UserError(Exception):
@@ -6,3 +6,15 @@ class UserError(Exception):
 
     The scripts print the message and exit with status 1.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to stop, and it did so in good order.
+
+    Attributes:
+        signal: The number of the signal, such as `signal.SIGTERM`.
+    """
+
+    def __init__(self, signal, message):
+        super().__init__(message)
+        self.signal = signal

@@ -3,12 +3,14 @@
 import dataclasses
 import errno
 import os
+import signal
 import sys
 
 from absl import app, flags, logging
 
-from configs.config import Config, expectation, value_type
-from configs.errors import UserError
+from configs.config import Config
+from configs.errors import Interrupted, UserError
+from configs.option import expectation, value_type
 
 # The flags belong to the script that calls `define_flags`, so that its --help lists them.
 flags.disclaim_key_flags()
@@ -37,20 +39,26 @@ def config_from_flags(flag_values=flags.FLAGS):
 def override(config, replaceable, flag_values=flags.FLAGS):
     """Replace values of a `Config` by the flags given explicitly.
 
+    A flag that says what the config says already is no replacement; nor is `--dataset=auto`, of
+    which a run's config says what it stood for.
+
     Args:
         config: The `Config` to start from.
         replaceable: Names of the fields that may be replaced.
         flag_values: The parsed flags.
 
     Raises:
-        UserError: If a flag of another field was given.
+        UserError: If a flag of another field was given with another value.
     """
     given = given_flags(flag_values)
-    for name in given:
-        if name not in replaceable:
+    if given.get("dataset") == "auto":
+        del given["dataset"]
+    for name, value in given.items():
+        if name not in replaceable and value != getattr(config, name):
             expected = ", ".join(f"--{name}" for name in replaceable) or "no flag of a model or run"
             raise UserError(
-                f"--{name} is part of the run and cannot be changed; expected {expected}"
+                f"--{name}={value} is not the {getattr(config, name)} of the run, which cannot be "
+                f"changed; expected {expected}"
             )
     return dataclasses.replace(config, **given)
 
@@ -103,7 +111,7 @@ def run_script(main):
     """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
 
     Mistakes are a flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted
-    by Ctrl-C the script exits with status 130, as a shell expects.
+    by a signal the script exits with 128 and its number, 130 for Ctrl-C, as a shell expects.
     """
 
     def parse_flags(argv):
@@ -129,9 +137,12 @@ def run_script(main):
                 f"error: {place}{error.strerror}; expected a place that can be read and written, "
                 "with free space"
             )
-        except KeyboardInterrupt as interrupt:
-            print(str(interrupt) or "interrupted", file=sys.stderr)
-            sys.exit(130)
+        except Interrupted as interrupt:
+            print(interrupt, file=sys.stderr)
+            sys.exit(128 + interrupt.signal)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
     # Without most of TensorFlow's notes on drivers and Keras's on export.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -8,7 +8,7 @@ without replaying the ones before.
 import tensorflow as tf
 
 
-def shuffled_batches(split, batch_size, seed):
+def shuffled_batches(split, batch_size, seed, epoch=0, step=0):
     """Endless training batches: every image once per epoch, in a new order each epoch.
 
     Args:
@@ -16,18 +16,21 @@ def shuffled_batches(split, batch_size, seed):
         batch_size: Images per batch. The last batch of an epoch holds what is left, so that an
             epoch is ceil(N / batch_size) batches.
         seed: Key of all orders.
+        epoch: The epoch to begin in, counted from 0.
+        step: The batch of that epoch to begin with, counted from 0.
 
     Returns:
         A `tf.data.Dataset` of `(images uint8 (batch, 28, 28), labels int64 (batch,))`.
     """
     size = len(split)
 
-    def epoch_of_indices(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    def epoch_of_indices(number):
+        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, number])
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        return batches.skip(tf.where(number == epoch, tf.cast(step, tf.int64), 0))
 
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return _gather(split, tf.data.Dataset.counter().flat_map(epoch_of_indices).apply(endless))
+    return _gather(split, tf.data.Dataset.counter(epoch).flat_map(epoch_of_indices).apply(endless))
 
 
 def ordered_batches(split, batch_size):

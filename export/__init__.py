@@ -1,5 +1,5 @@
 """A trained model as a SavedModel that a server loads without this project."""
 
-from export.saved_model import export
+from export.saved_model import export, find
 
-__all__ = ["export"]
+__all__ = ["export", "find"]

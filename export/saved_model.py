@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +11,8 @@ import uuid
 
 import keras
 import tensorflow as tf
+
+_ASIDE = ".incomplete-"
 
 
 def export(model, folder, card):
@@ -37,8 +40,12 @@ def export(model, folder, card):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".incomplete-{uuid.uuid4().hex}"
+    _remove_leftovers(folder)
+    aside = folder / f"{_ASIDE}{uuid.uuid4().hex}"
+    aside.mkdir()
+    lock = os.open(aside, os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         _write(model, aside)
         (aside / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
         return _rename_to_next_version(aside, folder)
@@ -47,7 +54,31 @@ def export(model, folder, card):
         problem = f"the SavedModel could not be written ({error.message.splitlines()[0]})"
         raise OSError(errno.EIO, problem, str(folder)) from error
     finally:
+        os.close(lock)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def find(folder, run):
+    """The path of the newest version in a folder that was exported from a run of that name.
+
+    `None` if there is none.
+    """
+    cards = pathlib.Path(folder).glob("[0-9]*/model_card.json")
+    paths = [card.parent for card in cards if json.loads(card.read_text())["run"] == run]
+    return max(paths, key=lambda path: int(path.name), default=None)
+
+
+def _remove_leftovers(folder):
+    """Remove what exports that were killed have left; one under way holds a lock."""
+    for path in folder.glob(f"{_ASIDE}*"):
+        lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
 
 
 def _write(model, path):

@@ -5,6 +5,7 @@ import functools
 import keras
 
 from models.basic_rnn_cell import BasicRNNCell
+from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
 from models.lstm_1997_cell import LSTM1997Cell
@@ -15,6 +16,7 @@ from models.tf1_checkpoint import load_tf1_checkpoint
 __all__ = [
     "CELLS",
     "BasicRNNCell",
+    "Distort",
     "FastLSTM",
     "FastRNN",
     "GRUCell",
@@ -60,14 +62,31 @@ def _create_recurrent(config, **options):
     return FastRNN(cell, **options)
 
 
+def _augment(images, config):
+    """Images `(batch, 28, 28)` as the recurrent layers see them in training."""
+    distortions = {
+        name: getattr(config, name) for name in ("rotation", "shift", "zoom", "shear", "elastic")
+    }
+    if any(distortions.values()):
+        images = Distort(**distortions, name="distort")(images)
+    if config.pixel_dropout:
+        images = keras.layers.Dropout(config.pixel_dropout, name="pixel_dropout")(images)
+    if config.row_dropout:
+        whole_rows = (None, 28, 1)
+        images = keras.layers.Dropout(config.row_dropout, whole_rows, name="row_dropout")(images)
+    return images
+
+
 def create_model(config, classes=10):
     """Build the network a `Config` describes.
 
         rows -> scale to 0..1 -> scan -> recurrent layers -> read-out of the final state -> logits
 
+    In training, and then alone, images are distorted and parts of them left out before the scan.
+
     Args:
-        config: A `Config`; its model, units, block size, layers, dropout, scan and read-out
-            fields are used.
+        config: A `Config`; its model, units, block size, layers, distortion, dropout, scan and
+            read-out fields are used.
         classes: Number of classes.
 
     Returns:
@@ -80,6 +99,7 @@ def create_model(config, classes=10):
 
     rows = keras.Input((28, 28), dtype="float32", name="rows")
     x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
+    x = _augment(x, config)
     x = Scan(config.scan, config.permute_seed, name="scan")(x)  # (batch, steps, features)
     for number in range(1, config.layers + 1):
         last = number == config.layers

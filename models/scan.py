@@ -13,18 +13,22 @@ class Scan(keras.layers.Layer):
 
     Args:
         order: `"rows"`, top to bottom, `(batch, 28, 28)`; `"columns"`, left to right,
-            `(batch, 28, 28)`; or `"pixels"`, one after another along the rows, `(batch, 784, 1)`.
+            `(batch, 28, 28)`; `"rows_and_columns"`, at step t row t and column t side by side,
+            `(batch, 28, 56)`; or `"pixels"`, one after another along the rows, `(batch, 784, 1)`.
         permute_seed: Seed of a fixed permutation of the 784 pixels, applied first ("permuted
             MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941); `None`
             for none.
 
     Raises:
-        ValueError: If `order` is none of the three.
+        ValueError: If `order` is none of the four.
     """
 
+    orders = ("rows", "columns", "rows_and_columns", "pixels")
+
     def __init__(self, order="rows", permute_seed=None, **kwargs):
-        if order not in ("rows", "columns", "pixels"):
-            raise ValueError(f"Scan: received order={order!r}; expected rows, columns or pixels.")
+        if order not in self.orders:
+            expected = ", ".join(self.orders)
+            raise ValueError(f"Scan: received order={order!r}; expected one of {expected}.")
         super().__init__(**kwargs)
         self.order = order
         self.permute_seed = permute_seed
@@ -38,6 +42,8 @@ class Scan(keras.layers.Layer):
             images = ops.reshape(pixels, (-1, 28, 28))
         if self.order == "columns":
             return ops.transpose(images, (0, 2, 1))
+        if self.order == "rows_and_columns":
+            return ops.concatenate([images, ops.transpose(images, (0, 2, 1))], axis=-1)
         if self.order == "pixels":
             return ops.reshape(images, (-1, 28 * 28, 1))
         return images

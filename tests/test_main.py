@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 
 from tests.conftest import PROJECT, Result, assert_one_line_error
-from training import Run
 
 SMALL = ("--units=5", "--epochs=1")
 
@@ -81,7 +81,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
             "an integer, at least 1",
             "(default: '128')",
         ),
-        *("--learning_rate: ", "--run: ", "--mode: <train|import|evaluate|export>"),
+        *("--learning_rate: ", "--run: ", "--mode: <train|import|evaluate|export|list|compare>"),
     ):
         assert text in " ".join(result.stdout.split())
     check = (
@@ -101,7 +101,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
         ("--validation_size=-5", ["--validation_size=-5", "at least 0"]),
         ("--learning_rate=nan", ["--learning_rate=nan", "a number"]),
         ("--dropout=1", ["--dropout=1.0", "below 1"]),
-        ("--scan=diagonal", ["--scan=diagonal", "rows, columns, pixels"]),
+        ("--scan=diagonal", ["--scan=diagonal", "rows, columns, rows_and_columns, pixels"]),
         ("--optimizer=adm", ["--optimizer=adm", "adam, adamw"]),
         ("--read_out=backward", ["--read_out=backward", "bidirectional"]),
         ("--mode=evaluate", ["--mode=evaluate", "--run=PATH"]),
@@ -121,7 +121,7 @@ def test_a_mistaken_flag_is_told_in_one_line_at_once(flag, expected, call_main, 
     [
         ("--unit=5", "Unknown command line flag 'unit'. Did you mean: units ?"),
         ("--units=many", "flag --units=many"),
-        ("--mode=trian", "value should be one of <train|import|evaluate|export>"),
+        ("--mode=trian", "value should be one of <train|import|"),
         ("--flagfile=nowhere.flags", "nowhere.flags"),
         (f"--flagfile={sys.executable}", "can't decode"),
     ],
@@ -172,18 +172,18 @@ def test_a_data_folder_nobody_may_write_to_is_named(run_main, mnist_dir):
 
 
 def test_an_existing_run_is_refused_and_kept(run_main, first_run):
-    before = {p: p.read_bytes() for p in first_run.iterdir()}
+    before = {p: p.read_bytes() for p in first_run.rglob("*.*")}
     result = run_main("--name=first", *SMALL)
     assert result.status == 1
     assert_one_line_error(result, "runs/first exists", "--name")
-    assert {p: p.read_bytes() for p in first_run.iterdir()} == before
+    assert {p: p.read_bytes() for p in first_run.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--mode=export", "--units=7"], ["--units is part of the run"]),
-        (["--mode=evaluate", "--scan=columns"], ["--scan is part of the run", "--dataset"]),
+        (["--mode=export", "--units=7"], ["--units=7 is not the 5 of the run"]),
+        (["--mode=evaluate", "--scan=columns"], ["--scan=columns is not the rows", "--dataset"]),
     ],
 )
 def test_a_flag_that_a_finished_run_cannot_change_is_refused(flags, expected, run_main, first_run):
@@ -221,7 +221,7 @@ def start_main(tmp_path, *arguments, **options):
     )
 
 
-def test_ctrl_c_keeps_the_weights_and_says_where(tmp_path, run_main):
+def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     # Batches of 2 make 659 steps an epoch: the first print comes from the second.
     flags = ["--epochs=1000", "--units=5", "--batch_size=2", "--log_every=700"]
     process = start_main(tmp_path, "--dataset=digits", "--name=first", *flags)
@@ -231,12 +231,49 @@ def test_ctrl_c_keeps_the_weights_and_says_where(tmp_path, run_main):
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert "interrupted after " in stderr.splitlines()[-1]
-    assert "python main.py --mode=evaluate --run=runs/first" in stderr.splitlines()[-1]
+    assert stderr.splitlines()[-1].endswith("to go on: python main.py --resume --run=runs/first")
     steps = int(stderr.split("interrupted after ")[1].split()[0].replace(",", ""))
-    assert int(Run.open(tmp_path / "runs/first").load_model().optimizer.iterations) == steps
+    checkpoints = (tmp_path / "runs/first/checkpoints").iterdir()
+    assert max(path.name for path in checkpoints) == f"{steps:09d}.npz"
     assert steps >= 700  # More than the first epoch's, after which it was saved in any case.
     assert run_main("--mode=evaluate", "--run=runs/first").status == 0
     assert run_main("--mode=export", "--run=runs/first").status == 0
+    assert "interrupted: python main.py --resume" in run_main("--mode=list").stdout
+
+
+def test_the_same_command_starts_a_run_resumes_it_and_leaves_it_finished(first_run, run_main):
+    command = ["--name=second", "--resume", "--checkpoint_every=21", *SMALL]
+    started = run_main(*command)
+    assert started.status == 0
+    (first_run.parent / "second/metrics.json").unlink()
+    shutil.rmtree("saved_models")  # As if it had been killed before it was measured and exported.
+    resumed = run_main(*command)
+    assert resumed.stdout.splitlines()[-1] == started.stdout.splitlines()[-1]
+    again = run_main("--run=runs/second", "--resume")
+    assert "runs/second is finished" in again.stdout
+    assert again.stdout.splitlines()[-2:] == resumed.stdout.splitlines()[-2:]
+    assert [path.name for path in pathlib.Path("saved_models/lstm").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--resume"], ["--mode=train", "--run=PATH"]),
+        (["--resume", "--run=runs/none"], ["runs/none", "runs/first"]),
+        (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "the 5 of the run"]),
+        (["--run=runs/first"], ["--mode=train", "no --run=PATH"]),
+        (["--mode=compare"], ["--runs=PATH"]),
+        (["--mode=compare", "--runs=runs/none"], ["runs/none", "runs/first"]),
+        (["--mode=list", "--runs_dir=nowhere"], ["--runs_dir=nowhere", "no run"]),
+        (["--mode=evaluate", "--run=runs/first", "--views=3"], ["--views=3", "--rotation"]),
+    ],
+)
+def test_a_run_that_cannot_be_resumed_or_shown_is_told_in_one_line(
+    flags, expected, first_run, run_main
+):
+    result = run_main(*flags)
+    assert result.status == 1
+    assert_one_line_error(result, *expected)
 
 
 def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(first_run, tmp_path):

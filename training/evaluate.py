@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from configs import UserError
-from datasets import load
+from datasets import Split, load
 from datasets.batches import ordered_batches
+from models import Distort
 
 _BATCH_SIZE = 1000
 
@@ -76,13 +77,52 @@ def evaluate(model, split):
     )
 
 
-def evaluate_run(run, config, data=None):
+def evaluate_views(model, split, views):
+    """Evaluate the average of a model's answers to several distorted views of each image.
+
+    The views are distorted as in training; the first one is the image itself.
+
+    Args:
+        model: A model that was trained on distorted images.
+        split: A `Split`.
+        views: How many views of each image.
+
+    Returns:
+        An `Evaluation` of the mean probabilities.
+
+    Raises:
+        UserError: If the model has no distortion.
+    """
+    distort = next((layer for layer in model.layers if isinstance(layer, Distort)), None)
+    if not distort:
+        raise UserError(
+            f"--views={views}: {model.name} was trained without distortion; expected a run with "
+            "one of --rotation, --shift, --zoom, --shear, --elastic, or --views=1"
+        )
+    distort.seed_generator.state.assign([0, 0])  # The same views each time.
+    evaluation = evaluate(model, split)
+    probabilities = [evaluation.probabilities]
+    for _ in range(views - 1):
+        seen = np.concatenate(
+            [
+                distort(keras.ops.cast(images, "float32"), training=True)
+                for images, _ in ordered_batches(split, _BATCH_SIZE)
+            ]
+        )
+        probabilities.append(evaluate(model, Split(seen, split.labels)).probabilities)
+    mean = np.mean(probabilities, axis=0)
+    losses = keras.losses.sparse_categorical_crossentropy(split.labels, mean)
+    return Evaluation(split.labels, mean, float(keras.ops.mean(losses)))
+
+
+def evaluate_run(run, config, data=None, views=1):
     """Evaluate a finished or interrupted `Run` on the test images of any fitting dataset.
 
     Args:
         run: The `Run`.
         config: A `Config` that names the dataset.
         data: A `Dataset`; `None` loads the one the config names.
+        views: Over how many distorted views of each image to average.
 
     Returns:
         The `Evaluation`, and the path of the file in the run folder that holds its metrics.
@@ -99,5 +139,8 @@ def evaluate_run(run, config, data=None):
             f"--dataset={data.name}: it has {data.classes} classes, and {run.folder} was trained "
             f"on {classes}; expected a dataset with the same classes"
         )
-    evaluation = evaluate(model, data.test)
-    return evaluation, run.save_evaluation(data.name, evaluation.metrics())
+    if views == 1:
+        evaluation, name = evaluate(model, data.test), data.name
+    else:
+        evaluation, name = evaluate_views(model, data.test, views), f"{data.name}-{views}-views"
+    return evaluation, run.save_evaluation(name, evaluation.metrics())

@@ -1,7 +1,5 @@
 """Pictures of a finished run."""
 
-import csv
-
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -10,27 +8,54 @@ from matplotlib.ticker import MaxNLocator
 _MISTAKES_ACROSS, _MISTAKES_DOWN = 8, 4
 
 
-def draw_curves(history_path):
-    """Loss and accuracy against the epoch, from a `history.csv`."""
-    with open(history_path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, (metric, unit) in zip(
-        figure.subplots(1, 2), [("loss", "cross-entropy (nats)"), ("accuracy", "%")], strict=True
-    ):
-        scale = 100 if metric == "accuracy" else 1
-        for column, label, style in [
+def draw_curves(history):
+    """Loss and accuracy against the epoch, from a run's history."""
+    figure, panels = _curve_panels()
+    for axes, metric, scale in panels:
+        epochs = range(1, len(history) + 1)
+        for name, label, style in [
             (metric, "training", "o-"),
             (f"val_{metric}", "validation", "s--"),
         ]:
-            if rows[0][column] != "NA":
-                axes.plot(epochs, [scale * float(row[column]) for row in rows], style, label=label)
+            if name in history[0]:
+                axes.plot(epochs, [scale * logs[name] for logs in history], style, label=label)
+        axes.legend()
+    return figure
+
+
+def draw_comparison(histories):
+    """Loss and accuracy of several runs against the epoch, from their histories by name.
+
+    Drawn is what they reached on the validation images; without any, on the training images.
+    """
+    figure, panels = _curve_panels()
+    markers = "osv^D*PX"
+    validated = all("val_loss" in history[0] for history in histories.values())
+    for axes, metric, scale in panels:
+        name = f"val_{metric}" if validated else metric
+        for number, (run, history) in enumerate(histories.items()):
+            values = [scale * logs[name] for logs in history]
+            marker = markers[number % len(markers)]
+            axes.plot(range(1, len(values) + 1), values, marker=marker, markersize=4, label=run)
+        axes.set_title(f"{'validation' if validated else 'training'} {metric}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _curve_panels():
+    """A figure, and for loss and accuracy its axes, the metric's name and the scale to draw it."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = []
+    for axes, metric, unit, scale in zip(
+        figure.subplots(1, 2),
+        *(("loss", "accuracy"), ("cross-entropy (nats)", "%"), (1, 100)),
+        strict=True,
+    ):
         axes.set(xlabel="epoch", ylabel=unit, title=metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend()
-    return figure
+        panels.append((axes, metric, scale))
+    return figure, panels
 
 
 def draw_confusion(evaluation):

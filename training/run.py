@@ -1,24 +1,34 @@
 """The folder of one run, and the only place that knows what lies where in it."""
 
 import contextlib
+import csv
 import dataclasses
 import errno
+import fcntl
 import json
 import os
 import pathlib
+import shutil
+import uuid
 
 from configs import UserError, format_flags, read_flags
+
+# What the names of unfinished files and folders begin with.
+_ASIDE = ".incomplete-"
 
 
 @contextlib.contextmanager
 def replacing(path):
     """Give a path to write to, and put it in place of `path` when the block ends well.
 
-    A reader, or a process killed half-way, sees the old file or the new one, never half of one.
+    A reader, or a process killed half-way, sees the old file or the new one, never half of one;
+    and so does one after the machine went down.
     """
-    aside = path.with_name(f".incomplete-{os.getpid()}-{path.name}")
+    aside = path.with_name(f"{_ASIDE}{os.getpid()}-{path.name}")
     try:
         yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
         # The libraries that write do not always say where, nor why in the system's words.
@@ -28,6 +38,12 @@ def replacing(path):
         aside.unlink(missing_ok=True)
 
 
+def save_figure(path, figure):
+    """Write a matplotlib figure as a picture."""
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=150)
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One training run on disk.
@@ -35,42 +51,62 @@ class Run:
     Attributes:
         folder: `runs/<name>/`.
 
-    Files: `flags.txt` repeats the run by the command it begins with; `model.keras` holds the
-    weights as of the last whole epoch, and in the end the result; `history.csv` one line an epoch;
-    `metrics.json` the result; `curves.png`, `confusion.png` and `mistakes.png` show it;
-    `evaluations/` holds later ones. A run that was imported has no history and no curves.
+    Files: `flags.txt` repeats the run by the command it begins with; `checkpoints/` holds the state
+    training goes on from; `model.keras` the weights as of the last whole epoch (with early stopping
+    of the best), and in the end the result; `history.csv` one line an epoch; `metrics.json` the
+    result; `curves.png`, `confusion.png` and `mistakes.png` show it; `evaluations/` holds later
+    ones. A run that was imported has no checkpoints, no history and no curves.
     """
 
     folder: pathlib.Path
 
+    def __post_init__(self):
+        object.__setattr__(self, "folder", pathlib.Path(self.folder))
+
     @classmethod
-    def create(cls, folder):
-        """Make a new run folder; `UserError` if there is one of that name."""
-        folder = pathlib.Path(folder)
+    def create(cls, folder, config, command="python main.py"):
+        """Make the folder of a new run, with a `flags.txt` that repeats it.
+
+        Args:
+            folder: The folder.
+            config: The `Config` of the run.
+            command: The command that, with these flags, repeats it.
+
+        Raises:
+            UserError: If there is something of that name.
+        """
+        run = cls(folder)
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made aside, so that a run has its flags from the first.
+        aside = cls(run.folder.parent / f"{_ASIDE}{uuid.uuid4().hex}")
+        aside.folder.mkdir()
         try:
-            folder.mkdir(parents=True)
-        except FileExistsError as error:
+            text = f"# {command} --flagfile={run.flags_path}\n{format_flags(config)}"
+            aside.flags_path.write_text(text)
+            if os.path.lexists(run.folder):
+                raise FileExistsError(errno.EEXIST, "File exists")
+            aside.folder.rename(run.folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
             raise UserError(
-                f"{folder} exists; expected the name of a new run: choose another with --name, or "
-                "remove the folder"
+                f"{folder} exists; expected the name of a new run: choose another with --name, go "
+                "on with this one by --resume, or remove the folder"
             ) from error
-        return cls(folder)
+        finally:
+            shutil.rmtree(aside.folder, ignore_errors=True)
+        return run
 
     @classmethod
     def open(cls, folder):
-        """Open a run that has weights; `UserError` if there are none."""
-        run = cls(pathlib.Path(folder))
-        for path in (run.flags_path, run.model_path):
-            if not path.is_file():
-                known = sorted(p.parent.name for p in run.folder.parent.glob("*/model.keras"))
-                raise UserError(
-                    f"--run={folder}: {path} is not there; expected the folder of a run"
-                    + (
-                        f", such as {run.folder.parent / known[-1]}"
-                        if known
-                        else "; train one first"
-                    )
-                )
+        """Open a run that is there; `UserError` if it is not."""
+        run = cls(folder)
+        if not run.exists():
+            known = sorted(run.folder.parent.glob("[!.]*/flags.txt"))
+            such = f", such as {known[-1].parent}" if known else "; train one first"
+            raise UserError(
+                f"--run={folder}: {run.flags_path} is not there; expected the folder of a run{such}"
+            )
         return run
 
     @property
@@ -82,12 +118,20 @@ class Run:
         return self.folder / "model.keras"
 
     @property
+    def checkpoints_path(self):
+        return self.folder / "checkpoints"
+
+    @property
     def history_path(self):
         return self.folder / "history.csv"
 
     @property
     def tensorboard_path(self):
         return self.folder / "tensorboard"
+
+    def exists(self):
+        """Whether there is such a run."""
+        return self.flags_path.is_file()
 
     def config(self):
         """The `Config` the run used; `UserError` if `flags.txt` is damaged."""
@@ -113,18 +157,67 @@ class Run:
             "versions": metrics.get("versions"),
         }
 
-    def save_config(self, config, command="python main.py"):
-        """Write `flags.txt`, headed by the command that repeats the run."""
-        with replacing(self.flags_path) as path:
-            path.write_text(f"# {command} --flagfile={self.flags_path}\n{format_flags(config)}")
+    @contextlib.contextmanager
+    def locked(self):
+        """Keep other processes from training in this folder, until the block or the process ends.
+
+        Raises:
+            UserError: If another process is training in it.
+        """
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise UserError(
+                f"{self.folder}: another process is training in it; expected a run of its own: "
+                "choose another with --name, or wait"
+            ) from error
+        finally:
+            os.close(folder)
+
+    def is_running(self):
+        """Whether a process is training in this folder."""
+        try:
+            with self.locked():
+                return False
+        except UserError:
+            return True
+
+    def remove_leftovers(self):
+        """Remove what a process that was killed had begun to write."""
+        for path in self.folder.rglob(f"{_ASIDE}*"):
+            path.unlink()
+
+    def history(self):
+        """A dict of each epoch's metrics by name, as `save_history` wrote them."""
+        with open(self.history_path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: float(row[name]) for name in row if name != "epoch"} for row in rows]
+
+    def save_history(self, history):
+        """Write `history.csv` from a list with each epoch's metrics by name."""
+        with replacing(self.history_path) as path, open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, ["epoch", *history[0]], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({"epoch": n, **metrics} for n, metrics in enumerate(history))
 
     def save_model(self, model):
-        """Write `model.keras`."""
+        """Write `model.keras`: the model and its weights, nothing of its training."""
         with replacing(self.model_path) as path:
-            model.save(path)
+            _uncompiled(model).save(path)
+
+    def load_weights(self, model):
+        """Give a model the weights of `model.keras`."""
+        _uncompiled(model).load_weights(self.model_path)
 
     def load_model(self):
-        """Read `model.keras`; `UserError` if it is damaged."""
+        """Read `model.keras`; `UserError` if it is not there or damaged."""
+        if not self.model_path.is_file():
+            raise UserError(
+                f"--run={self.folder}: {self.model_path} is not there; expected a run that has "
+                f"trained for an epoch; go on with python main.py --resume --run={self.folder}"
+            )
         import keras
 
         import models  # noqa: F401  (registers our cells with Keras)
@@ -152,5 +245,11 @@ class Run:
 
     def save_figure(self, name, figure):
         """Write a matplotlib figure as `<name>.png`."""
-        with replacing(self.folder / f"{name}.png") as path:
-            figure.savefig(path, dpi=150)
+        save_figure(self.folder / f"{name}.png", figure)
+
+
+def _uncompiled(model):
+    """The same layers as a model without optimizer and loss."""
+    import keras
+
+    return keras.Model(model.input, model.output, name=model.name)

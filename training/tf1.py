@@ -36,9 +36,9 @@ def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -
         load_tf1_checkpoint(model, checkpoint, forget_bias)
     except ValueError as error:
         raise UserError(str(error)) from error
-    run = Run.create(folder)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
-    run.save_config(
+    run = Run.create(
+        folder,
         config,
         "python main.py --mode=import "
         f"--tf1_checkpoint={shlex.quote(os.path.abspath(checkpoint))} "

@@ -6,59 +6,91 @@ import sys
 import time
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from configs import Config
 from datasets import load
 from datasets.batches import ordered_batches, shuffled_batches
 from models import create_model
 from training import callbacks, figures
+from training.anomaly import Anomaly, explain
+from training.averages import ValidateAverages
+from training.loss import SmoothedCrossentropy
 from training.record import record
 from training.run import Run
+from training.signals import stop_signal
 
 
-def train(config: Config, folder, data=None) -> Run:
+def train(config: Config, folder, data=None, resume=False) -> Run:
     """Train the model a `Config` describes, evaluate it on all test images and record it.
 
-    The same config on the same machine gives the same weights, bit for bit.
+    The same config on the same machine gives the same weights, bit for bit, however often the run
+    is interrupted and resumed.
 
     Args:
         config: What to train, on what and how.
         folder: The run folder to make.
         data: A `Dataset`; `None` loads the one the config names.
+        resume: Whether to go on with the run in the folder, if there is one, from its newest
+            checkpoint. `config` must be its own but for the places of the data.
 
     Returns:
         The finished `Run`.
 
     Raises:
-        UserError: If the folder exists or the dataset cannot be had.
-        KeyboardInterrupt: At Ctrl-C, after the weights so far were saved.
+        UserError: If the folder exists and is not to be resumed, another process is training in
+            it, its checkpoints are damaged, the dataset cannot be had or is another than it was, or
+            the loss explodes.
+        Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
     """
     start = time.perf_counter()
     data = data or load(config)
-    run = Run.create(folder)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
-    run.save_config(config)
-    print(f"dataset: {data.summary()}", flush=True)
+    run = Run(folder)
+    if not (resume and run.exists()):
+        run = Run.create(folder, config)
+    with run.locked():
+        run.remove_leftovers()
+        if run.metrics():
+            print(f"{run.folder} is finished")
+        else:
+            _train(config, run, data, requested, start)
+    return run
 
+
+def _train(config, run, data, requested, start):
+    """Train, evaluate and record a run whose folder is there and locked."""
+    if config.deterministic or (
+        config.deterministic is None and not tf.config.list_physical_devices("GPU")
+    ):
+        tf.config.experimental.enable_op_determinism()
+    print(f"dataset: {data.summary()}", flush=True)
     steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
     steps = config.steps or config.epochs * steps_per_epoch
     keras.utils.set_random_seed(config.seed)
     model = create_model(config, data.classes)
     compile_model(model, config, steps, steps_per_epoch)
     print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
-    steps, seconds = _fit(model, config, data, run, steps, steps_per_epoch)
-    run.save_model(model)
 
-    run.save_figure("curves", figures.draw_curves(run.history_path))
-    images = _images_seen(steps, len(data.train), config.batch_size)
+    with stop_signal() as signal:
+        keep = callbacks.Keep(run, config, data, steps, signal)
+        keep.set_model(model)
+        keep.restore()
+        start -= keep.seconds
+        _fit(model, config, data, run, keep, steps_per_epoch)
+    # With early stopping the best epoch's weights, with --ema their averages.
+    run.load_weights(model)
+
+    run.save_figure("curves", figures.draw_curves(keep.history))
+    images = _images_seen(keep.steps_taken, len(data.train), config.batch_size)
     training = {
-        "steps": steps,
+        "steps": keep.steps_taken,
         "images": images,
-        "seconds": seconds,
-        "images_per_second": images / seconds,
+        "seconds": keep.seconds,
+        "images_per_second": images / keep.seconds,
     }
     record(run, model, data, requested, start, training=training)
-    return run
 
 
 def compile_model(model, config, steps, steps_per_epoch):
@@ -67,70 +99,84 @@ def compile_model(model, config, steps, steps_per_epoch):
     # each. They must divide whatever is counted in steps: else Keras would take some too many. On
     # single pixels a step takes so long that nothing is gained.
     most = 1 if config.scan == "pixels" else 10
-    counted = math.gcd(steps, steps_per_epoch, config.log_every or 0)
+    counted = math.gcd(steps, steps_per_epoch, config.log_every or 0, config.checkpoint_every or 0)
     model.compile(
         optimizer=create_optimizer(config, steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=SmoothedCrossentropy(config.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=max(n for n in range(1, most + 1) if counted % n == 0),
-        jit_compile=config.jit_compile or "auto",
     )
+    # What a checkpoint holds must be there before `fit` makes it.
+    model.optimizer.build(model.trainable_variables)
+    classes = model.output_shape[-1]
+    model.compute_metrics(None, np.zeros(1), np.zeros((1, classes)))
+    model.reset_metrics()
 
 
 def create_optimizer(config, steps):
     """The optimizer a `Config` describes, for a run of so many steps."""
-    rate = config.learning_rate
-    if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    options = {"learning_rate": rate, "global_clipnorm": config.clip_norm}
+    options = {
+        "learning_rate": _create_schedule(config, steps),
+        "global_clipnorm": config.clip_norm,
+        "use_ema": config.ema is not None,
+        "ema_momentum": config.ema or 0,
+    }
+    if config.weight_decay is not None:
+        options["weight_decay"] = config.weight_decay
     if config.optimizer == "muon":
         # Made for matrices between hidden states; the read-out learns by Adam, as it advises.
         options["exclude_layers"] = ["logits"]
-    return keras.optimizers.get({"class_name": config.optimizer, "config": options})
+    optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
+    if config.weight_decay is not None:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "peephole"])
+    return optimizer
 
 
-def _fit(model, config, data, run, steps, steps_per_epoch):
-    """Fit for so many steps; returns the steps taken and the seconds, validation included."""
-    history = keras.callbacks.CSVLogger(run.history_path)
-    watchers = [callbacks.StopAfter(steps), callbacks.SaveModel(run), history]
-    if config.early_stopping_patience:
-        watchers.append(
-            keras.callbacks.EarlyStopping(
-                monitor="val_loss",
-                patience=config.early_stopping_patience,
-                restore_best_weights=True,
-            )
+def _create_schedule(config, steps):
+    """The learning rate, or its schedule, of a run of so many steps."""
+    rate, warmup = float(config.learning_rate), round(config.warmup * steps)
+    if config.schedule == "constant":
+        return rate
+    if warmup:
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, decay_steps=steps - warmup, warmup_target=rate, warmup_steps=warmup
         )
+    return keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
+
+
+def _fit(model, config, data, run, keep, steps_per_epoch):
+    """Fit from where the run is to its end."""
+    watchers = [keep]
+    if config.ema is not None:
+        watchers.insert(0, ValidateAverages())
     if config.log_every:
-        watchers.append(
-            callbacks.PrintAccuracy(config.log_every, config.batch_size, len(data.train))
-        )
+        size = len(data.train)
+        watchers.insert(0, callbacks.PrintAccuracy(config.log_every, config.batch_size, size, keep))
     if config.tensorboard:
         watchers.append(keras.callbacks.TensorBoard(run.tensorboard_path))
 
-    start = time.perf_counter()
-    try:
-        model.fit(
-            shuffled_batches(data.train, config.batch_size, config.seed),
-            epochs=math.ceil(steps / steps_per_epoch),
-            steps_per_epoch=steps_per_epoch,
-            validation_data=ordered_batches(data.validation, 1000)
-            if len(data.validation)
-            else None,
-            callbacks=watchers,
-            shuffle=False,
-            verbose=_verbosity(config),
-        )
-    except KeyboardInterrupt as interrupt:
-        run.save_model(model)
-        raise KeyboardInterrupt(
-            f"interrupted after {int(model.optimizer.iterations):,} steps; the weights so far are "
-            f"in {run.model_path}: python main.py --mode=evaluate --run={run.folder}"
-        ) from interrupt
-    finally:
-        if history.csv_file:  # Which Keras closes only when all goes well.
-            history.csv_file.close()
-    return int(model.optimizer.iterations), time.perf_counter() - start
+    while not keep.finished:
+        epoch, taken = divmod(keep.steps_taken, steps_per_epoch)
+        try:
+            model.fit(
+                shuffled_batches(data.train, config.batch_size, config.seed, epoch, taken),
+                initial_epoch=epoch,
+                # The rest of an interrupted epoch is a `fit` of its own.
+                epochs=epoch + 1 if taken else math.ceil(keep.steps / steps_per_epoch),
+                steps_per_epoch=steps_per_epoch - taken,
+                validation_data=ordered_batches(data.validation, 1000)
+                if len(data.validation)
+                else None,
+                callbacks=watchers,
+                shuffle=False,
+                verbose=_verbosity(config),
+            )
+        except Anomaly as anomaly:
+            keep.restore()
+            epoch, taken = divmod(keep.steps_taken, steps_per_epoch)
+            batches = shuffled_batches(data.train, config.batch_size, config.seed, epoch, taken)
+            raise explain(anomaly, model, config, batches.take(keep.steps)) from anomaly
+        keep.restore()  # `fit` leaves the averages of the weights in their place.
 
 
 def _verbosity(config):

@@ -13,13 +13,14 @@ from configs import (
     override,
     read_flags,
 )
+from configs.option import value_type
 
 
 def a_value_unlike_the_default(field):
     choices = field.metadata["choices"]
     if choices:
         return next(choice for choice in choices if choice != field.default)
-    if isinstance(field.default, bool):
+    if value_type(field) is bool:
         return not field.default
     return {
         "units": 10,
@@ -32,20 +33,34 @@ def a_value_unlike_the_default(field):
         "mnist_dir": "elsewhere",
         "validation_size": 17,
         "permute_seed": 11,
+        "rotation": 10.0,
+        "shift": 2.0,
+        "zoom": 0.1,
+        "shear": 0.2,
+        "elastic": 0.7,
+        "pixel_dropout": 0.3,
+        "row_dropout": 0.4,
         "epochs": 2,
         "steps": 781,
         "batch_size": 64,
         "learning_rate": 1e-5,
+        "warmup": 0.05,
+        "weight_decay": 0.01,
         "clip_norm": 0.5,
+        "label_smoothing": 0.02,
+        "ema": 0.999,
+        "checkpoint_every": 100,
         "early_stopping_patience": 4,
         "seed": 4294967295,
         "log_every": 20,
     }[field.name]
 
 
-def test_a_saved_config_read_back_is_the_same_in_every_field(tmp_path):
+@pytest.mark.parametrize("either", [{"warmup": 0.0}, {"schedule": "cosine"}])
+def test_a_saved_config_read_back_is_the_same_in_every_field(either, tmp_path):
     values = {f.name: a_value_unlike_the_default(f) for f in dataclasses.fields(Config)}
-    config = Config(**values | {"model": "bidirectional_lstm_1997", "read_out": "backward"})
+    needed = {"model": "bidirectional_lstm_1997", "read_out": "backward"}
+    config = Config(**values | needed | either)
     (tmp_path / "flags.txt").write_text("# a comment\n" + format_flags(config))
     assert read_flags(tmp_path / "flags.txt") == config
     assert config != Config()
@@ -76,8 +91,15 @@ def test_only_flags_given_explicitly_override(flag_values):
 
 
 def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
-    with pytest.raises(UserError, match=r"--units is part of the run .* expected --dataset"):
-        override(Config(), ("dataset",), flag_values)
+    with pytest.raises(UserError, match=r"--units=128 is not the 64 of the run, .* --dataset"):
+        override(Config(units=64), ("dataset",), flag_values)
+
+
+def test_a_flag_that_says_what_the_run_has_anyway_is_no_override(flag_values):
+    kmnist = Config(units=128, dataset="kmnist")
+    assert override(kmnist, (), flag_values) == kmnist
+    flag_values(["", "--dataset=auto"])  # Of which the run knows what it stood for.
+    assert override(kmnist, (), flag_values) == kmnist
 
 
 @pytest.mark.parametrize(
@@ -109,6 +131,12 @@ def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
         ("early_stopping_patience", 0),
         ("log_every", 0),
         ("units", None),
+        ("rotation", 181),
+        ("zoom", 1.0),
+        ("ema", 1.0),
+        ("warmup", 1.0),
+        ("label_smoothing", -0.1),
+        ("checkpoint_every", 0),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name, value):
@@ -125,6 +153,7 @@ def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name,
         {"block_size": 3, "model": "lstm_1997", "units": 8},
         {"model": "lstm", "read_out": "backward"},
         {"model": "lstm", "read_out": "last"},
+        {"warmup": 0.1, "schedule": "constant"},
     ],
 )
 def test_values_that_contradict_each_other_are_refused(values):

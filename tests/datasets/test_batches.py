@@ -34,6 +34,17 @@ def test_images_stay_with_their_labels():
         assert labels.dtype == np.int64
 
 
+def test_batches_can_begin_anywhere_in_the_same_order():
+    labels = [
+        labels.tolist()
+        for _, labels in shuffled_batches(SPLIT, 10, seed=5).take(14).as_numpy_iterator()
+    ]
+    for epoch, step in [(0, 3), (1, 0), (2, 1)]:
+        batches = shuffled_batches(SPLIT, 10, 5, epoch, step).take(14 - 4 * epoch - step)
+        rest = [labels.tolist() for _, labels in batches.as_numpy_iterator()]
+        assert rest == labels[STEPS_PER_EPOCH * epoch + step :]
+
+
 def test_training_batches_never_end():
     assert shuffled_batches(SPLIT, 10, seed=0).cardinality() == tf.data.INFINITE_CARDINALITY
 

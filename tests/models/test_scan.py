@@ -20,6 +20,13 @@ def test_columns_reads_from_left_to_right(images):
         np.testing.assert_array_equal(sequence[:, step], images[:, :, step])
 
 
+def test_rows_and_columns_reads_both_side_by_side(images):
+    sequence = Scan("rows_and_columns")(images)
+    assert sequence.shape == (3, 28, 56)
+    np.testing.assert_array_equal(sequence[:, 13, :28], images[:, 13])
+    np.testing.assert_array_equal(sequence[:, 13, 28:], images[:, :, 13])
+
+
 def test_pixels_reads_784_single_pixels_along_the_rows(images):
     sequence = Scan("pixels")(images)
     assert sequence.shape == (3, 784, 1)
@@ -48,5 +55,5 @@ def test_it_survives_a_trip_through_its_config(images):
 
 
 def test_an_unknown_order_is_refused():
-    with pytest.raises(ValueError, match="order='spiral'; expected rows, columns or pixels"):
+    with pytest.raises(ValueError, match="order='spiral'; expected one of rows, columns"):
         Scan("spiral")

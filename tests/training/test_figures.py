@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import random_split
-from training import Evaluation, figures
+from training import figures
+from training.evaluate import Evaluation
 
 
 def evaluation_with_mistakes(count, size=60, classes=10):
@@ -42,14 +43,25 @@ def test_the_confusion_counts_every_answer():
     assert "88.33% of 60 test images" in axes.get_title()
 
 
-def test_the_curves_show_every_epoch_and_validation_only_where_there_is_one(tmp_path):
-    path = tmp_path / "history.csv"
-    path.write_text(
-        "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.5,0.25,2.0\n1,0.75,0.5,0.5,1.0\n"
-    )
-    loss, accuracy = figures.draw_curves(path).axes
-    assert [line.get_ydata().tolist() for line in loss.lines] == [[1.5, 0.5], [2.0, 1.0]]
-    assert [line.get_ydata().tolist() for line in accuracy.lines] == [[50, 75], [25, 50]]
-    assert loss.lines[0].get_xdata().tolist() == [1, 2]
-    path.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.5,NA,NA\n")
-    assert [len(axes.lines) for axes in figures.draw_curves(path).axes] == [1, 1]
+HISTORY = [
+    {"accuracy": 0.5, "loss": 1.5, "val_accuracy": 0.25, "val_loss": 2.0},
+    {"accuracy": 0.75, "loss": 0.5, "val_accuracy": 0.5, "val_loss": 1.0},
+]
+UNVALIDATED = [{"accuracy": 0.125, "loss": 3.0}]
+
+
+def test_the_curves_show_every_epoch_and_validation_only_where_there_is_one():
+    loss, accuracy = figures.draw_curves(HISTORY).axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [[1.5, 0.5], [2.0, 1.0]]
+    assert [list(line.get_ydata()) for line in accuracy.lines] == [[50, 75], [25, 50]]
+    assert list(loss.lines[0].get_xdata()) == [1, 2]
+    assert [len(axes.lines) for axes in figures.draw_curves(UNVALIDATED).axes] == [1, 1]
+
+
+def test_a_comparison_draws_what_all_runs_have():
+    loss, accuracy = figures.draw_comparison({"a": HISTORY, "b": HISTORY[:1]}).axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [[2.0, 1.0], [2.0]]
+    assert accuracy.get_title() == "validation accuracy"
+    assert [line.get_label() for line in accuracy.lines] == ["a", "b"]
+    loss, _ = figures.draw_comparison({"a": HISTORY, "b": UNVALIDATED}).axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [[1.5, 0.5], [3.0]]

@@ -1,0 +1,100 @@
+"""The program itself, killed with SIGKILL again and again while it trains, writes and exports."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import PROJECT
+from training.run import Run
+
+# 42 steps an epoch. Whatever a step depends on: random numbers of every kind, averages.
+COMMAND = [
+    *(sys.executable, PROJECT / "main.py", "--dataset=digits", "--units=16", "--batch_size=32"),
+    *("--epochs=16", "--rotation=10", "--elastic=1", "--dropout=0.2", "--ema=0.9"),
+    *("--checkpoint_every=7", "--resume", "--name=run"),
+]
+# The folders in which unfinished files and folders of these names are awaited, to kill just then.
+CHECKPOINT = ("runs/run/checkpoints", "npz")
+MODEL = ("runs/run", "model.keras")
+PICTURE = ("runs/run", "png")
+EXPORT = ("saved_models/lstm", "")
+
+
+def start(folder):
+    return subprocess.Popen(COMMAND, cwd=folder, stdout=subprocess.DEVNULL)
+
+
+def names(folder):
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def kill_while_it_writes(process, folder, ending):
+    """Kill a process while it writes a file of this ending in a folder."""
+    while process.poll() is None:
+        for name in names(folder):
+            if name.startswith(".incomplete-") and name.endswith(ending):
+                process.kill()
+                return
+        time.sleep(0.0002)
+
+
+def kill_in_between(process, folder, seconds):
+    """Kill a process so many seconds after its first new checkpoint."""
+    before = set(names(folder / CHECKPOINT[0]))
+    while process.poll() is None and set(names(folder / CHECKPOINT[0])) <= before:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+
+
+def left_by(folder):
+    """The newest checkpoint, and what was left unfinished."""
+    checkpoints = [name for name in names(folder / CHECKPOINT[0]) if not name.startswith(".")]
+    unfinished = [str(path.relative_to(folder)) for path in folder.rglob(".incomplete-*")]
+    return max(checkpoints, default="no checkpoint"), *unfinished
+
+
+@pytest.mark.slow
+def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    assert start(whole).wait() == 0
+
+    draw, kills = random.Random(), []
+    kinds = [CHECKPOINT, None, MODEL, None] * 4 + [PICTURE, EXPORT] * 2
+    while len(kills) < len(kinds):
+        process, kind = start(killed), kinds[len(kills)]
+        if kind:
+            kill_while_it_writes(process, killed / kind[0], kind[1])
+        else:
+            kill_in_between(process, killed, draw.uniform(0, 1))
+        if process.wait() == -signal.SIGKILL:
+            kills.append(kind)
+            print(f"kill {len(kills)}: {kind or 'in between'}, left {left_by(killed)}")
+        else:  # It was faster, and is finished: back to before it was measured and exported.
+            (killed / "runs/run/metrics.json").unlink()
+            shutil.rmtree(killed / "saved_models")
+    assert start(killed).wait() == 0
+
+    one, other = Run(whole / "runs/run"), Run(killed / "runs/run")
+    assert one.history() == other.history()
+    for w, k in zip(one.load_model().weights, other.load_model().weights, strict=True):
+        np.testing.assert_array_equal(w, k)
+    assert one.metrics()["test"] == other.metrics()["test"]
+    assert not list(killed.rglob(".incomplete-*"))
+    (version,) = (killed / "saved_models/lstm").iterdir()
+    rows = tf.random.stateless_uniform((9, 28, 28), (1, 2), 0, 255)
+    served = [
+        tf.saved_model.load(str(path)).signatures["serving_default"](rows=rows)["probabilities"]
+        for path in (whole / "saved_models/lstm/1", version)
+    ]
+    np.testing.assert_array_equal(*served)

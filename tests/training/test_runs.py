@@ -1,0 +1,57 @@
+"""Many runs at a glance."""
+
+import pytest
+
+from configs import Config, UserError
+from training import runs
+from training.run import Run
+
+HISTORY = [{"accuracy": 0.5, "loss": 1.5}, {"accuracy": 0.75, "loss": 0.5}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A finished run, one that is training, one that was interrupted, and a damaged one."""
+    config = Config(dataset="digits", units=5, layers=2)
+    finished = Run.create(tmp_path / "a", config)
+    finished.save_history(HISTORY)
+    finished.save_metrics({"test": {"accuracy": 0.987654}, "wall_seconds": 3723.4})
+    Run.create(tmp_path / "b", config).save_history(HISTORY[:1])
+    Run.create(tmp_path / "c", config)
+    Run.create(tmp_path / "d", config).flags_path.write_text("garbage")
+    (tmp_path / "compare-a-b.png").touch()
+    return tmp_path
+
+
+def test_the_table_says_of_each_run_what_it_is_and_how_to_go_on(folder):
+    with Run(folder / "b").locked():
+        lines = runs.table(folder).splitlines()
+    head, *rows = [line.split(maxsplit=5) for line in lines]
+    assert head == ["run", "model", "data", "accuracy", "time", "status"]
+    a, b, c, d = sorted(rows)
+    assert a == ["a", "lstm-5x2", "digits", "98.77%", "1:02:03", "finished"]
+    assert b == ["b", "lstm-5x2", "digits", "0:00", "running"]
+    assert " ".join(c[3:]) == f"interrupted: python main.py --resume --run={folder}/c"
+    assert "flags.txt" in " ".join(d)
+
+
+def test_a_folder_without_runs_is_told(tmp_path):
+    with pytest.raises(UserError, match="no run is there; expected a folder of runs"):
+        runs.table(tmp_path)
+
+
+def test_runs_are_compared_in_one_picture(folder):
+    path = runs.compare([folder / "a", folder / "b"], folder)
+    assert path == folder / "compare-a-b.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_runs_that_have_trained_can_be_compared(folder):
+    with pytest.raises(UserError, match=r"c/history.csv is not there; expected runs that"):
+        runs.compare([folder / "a", folder / "c"], folder)
+    with pytest.raises(UserError, match=r"--run=.*/e: .* expected the folder of a run"):
+        runs.compare([folder / "e"], folder)
+
+
+def test_the_history_comes_back_as_it_was_saved(folder):
+    assert Run(folder / "a").history() == HISTORY

@@ -1,0 +1,92 @@
+"""Everything a training run needs to go on as if it had never stopped, in one file per moment.
+
+A checkpoint is an `.npz` archive of every variable: of the model, the states of its random number
+generators included; of the optimizer, its step count and moving averages included; and of the
+metrics of the epoch under way. With them goes what the callbacks know, as JSON. The data order
+needs no place in it: it is a pure function of the seed and the step (`datasets.batches`). The
+archive holds a checksum of each array, so that a damaged one is noticed.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from configs import UserError
+from training.run import replacing
+
+_KEPT = 2  # The newest, and one before it in case the newest is damaged.
+
+
+def save(run, model, progress):
+    """Write the state of a model in training into its `Run`, as the newest checkpoint.
+
+    Args:
+        run: The `Run`.
+        model: A compiled model, with optimizer and metrics built.
+        progress: JSON-ready values that `restore` gives back.
+
+    Raises:
+        OSError: If it cannot be written. The checkpoints before it are left.
+    """
+    folder = run.checkpoints_path
+    folder.mkdir(exist_ok=True)
+    arrays = {name: np.asarray(variable) for name, variable in _variables(model).items()}
+    steps = int(model.optimizer.iterations)
+    with replacing(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
+        np.savez(file, progress=json.dumps(progress), **arrays)
+    for old in _newest_first(folder)[_KEPT:]:
+        old.unlink()
+
+
+def restore(run, model):
+    """Give a model, its optimizer and its metrics the state of the newest good checkpoint of a run.
+
+    A damaged one is named on the standard error stream and the one before it is taken.
+
+    Returns:
+        The `progress` saved with it, or `None` if the run has no checkpoint.
+
+    Raises:
+        UserError: If all its checkpoints are damaged, or are those of another model.
+    """
+    paths = _newest_first(run.checkpoints_path)
+    for path in paths:
+        try:
+            with open(path, "rb") as file, np.load(file) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            progress = json.loads(str(arrays.pop("progress")))
+        except Exception as error:  # What a damaged file makes of a reader has no one type.
+            print(f"{path} is damaged ({error}); the one before is taken", file=sys.stderr)
+            continue
+        variables = _variables(model)
+        expected = {name: tuple(v.shape) for name, v in variables.items()}
+        if {name: array.shape for name, array in arrays.items()} != expected:
+            raise UserError(
+                f"{path} was made by another model or version of this program; expected "
+                f"{len(expected)} arrays as of the model {run.flags_path} describes; train the run "
+                "again under another --name"
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        return progress
+    if paths:
+        raise UserError(
+            f"all of {', '.join(map(str, paths))} are damaged; expected one good checkpoint; train "
+            f"the run again with --flagfile={run.flags_path} --name=NAME"
+        )
+    return None
+
+
+def _newest_first(folder):
+    return sorted(folder.glob("*.npz"), reverse=True)
+
+
+def _variables(model):
+    """All variables of a model in training, by name: Keras's own count from model to model."""
+    groups = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+    return {f"{group}_{n}": v for group, vs in groups.items() for n, v in enumerate(vs)}

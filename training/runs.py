@@ -1,0 +1,81 @@
+"""Many runs at a glance: a table of them, and their curves in one picture."""
+
+import pathlib
+import time
+
+from configs import UserError
+from training.run import Run, save_figure
+
+
+def table(folder):
+    """The runs in a folder as a table in words, the newest last.
+
+    Args:
+        folder: Where the run folders are.
+
+    Raises:
+        UserError: If there are none.
+    """
+    runs = [Run(path.parent) for path in pathlib.Path(folder).glob("[!.]*/flags.txt")]
+    if not runs:
+        raise UserError(f"--runs_dir={folder}: no run is there; expected a folder of runs")
+    runs.sort(key=lambda run: run.flags_path.stat().st_mtime)
+    rows = [("run", "model", "data", "accuracy", "time", "status"), *map(_row, runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _row(run):
+    """Name, model, data, accuracy, time and status of one run."""
+    try:
+        config, metrics = run.config(), run.metrics()
+    except UserError as error:
+        return (run.folder.name, "", "", "", "", str(error))
+    model = f"{config.model}-{config.units}" + (f"x{config.layers}" if config.layers > 1 else "")
+    about = (run.folder.name, model, config.dataset)
+    if metrics:
+        accuracy = f"{metrics['test']['accuracy']:.2%}"
+        return (*about, accuracy, _duration(metrics["wall_seconds"]), "finished")
+    if run.is_running():
+        since = time.time() - run.flags_path.stat().st_mtime
+        return (*about, "", _duration(since), "running")
+    return (*about, "", "", f"interrupted: python main.py --resume --run={run.folder}")
+
+
+def _duration(seconds):
+    """Seconds in words: `0:48`, `1:02:03`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def compare(folders, runs_dir):
+    """Draw the curves of several runs together.
+
+    Args:
+        folders: Their run folders.
+        runs_dir: Where the picture is written.
+
+    Returns:
+        The picture's path, `compare-<run>-<run>.png`.
+
+    Raises:
+        UserError: If one of them is no run or has not finished an epoch.
+    """
+    from training.figures import draw_comparison
+
+    histories = {}
+    for folder in folders:
+        run = Run.open(folder)
+        if not run.history_path.is_file():
+            raise UserError(
+                f"--runs: {run.history_path} is not there; expected runs that have trained for an "
+                "epoch"
+            )
+        histories[run.folder.name] = run.history()
+    path = pathlib.Path(runs_dir) / f"compare-{'-'.join(histories)}.png"
+    save_figure(path, draw_comparison(histories))
+    return path
