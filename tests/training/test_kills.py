@@ -70,6 +70,7 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
     assert start(whole).wait() == 0
 
     draw, kills = random.Random(), []
+    # Each kill is awaited while something is written, or for up to a second after a checkpoint.
     kinds = [CHECKPOINT, None, MODEL, None] * 4 + [PICTURE, EXPORT] * 2
     while len(kills) < len(kinds):
         process, kind = start(killed), kinds[len(kills)]
@@ -98,3 +99,39 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
         for path in (whole / "saved_models/lstm/1", version)
     ]
     np.testing.assert_array_equal(*served)
+
+
+def start_training(folder, *flags, **options):
+    """The program in training, past its first step."""
+    command = [
+        *(sys.executable, PROJECT / "main.py", "--dataset=digits", "--units=16", "--epochs=999"),
+        *("--log_every=3", "--batch_size=439", "--name=run", *flags),
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=folder, **pipes, **options)
+    next((line for line in process.stdout if line.startswith("step")), None)
+    return process
+
+
+@pytest.mark.slow
+def test_sigterm_ends_with_a_checkpoint_and_its_conventional_status(tmp_path):
+    process = start_training(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert stderr.splitlines()[-1].endswith("to go on: python main.py --resume --run=runs/run")
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    process = start_training(tmp_path, "--scan=pixels", "--units=128", "--log_every=1")
+    time.sleep(0.3)  # In the middle of a step, which takes seconds.
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    asked = time.perf_counter()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert time.perf_counter() - asked < 0.5
+    assert "interrupted after" not in stderr
