@@ -2,7 +2,7 @@
 #
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
-#   make test-slow  test the cells on JAX, and the benchmarks
+#   make test-slow  test the cells on JAX, runs that are killed, and the benchmarks
 #   make lint       lint alone
 #   make format     format the code
 #   make lock       compile the pinned requirements anew
@@ -27,7 +27,7 @@ test: lint
 test-slow: $(VENV)/installed-dev
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load tests/models/test_cells.py
-	$(RUN) -m pytest -m slow tests/benchmarks $(ARGS)
+	$(RUN) -m pytest -m slow tests $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
