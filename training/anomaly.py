@@ -23,7 +23,7 @@ def explain(anomaly, model, config, batches):
         anomaly: The `Anomaly`.
         model: The model as of the last good checkpoint.
         config: The run's `Config`.
-        batches: The training batches from there on, to the end of the run.
+        batches: The training batches from there on, up to where the loss was lost.
 
     Returns:
         A `UserError` that names the step, its loss, its gradient norm and that of the step before;

@@ -172,10 +172,12 @@ def _fit(model, config, data, run, keep, steps_per_epoch):
                 verbose=_verbosity(config),
             )
         except Anomaly as anomaly:
+            lost_at = keep.steps_taken
             keep.restore()
             epoch, taken = divmod(keep.steps_taken, steps_per_epoch)
             batches = shuffled_batches(data.train, config.batch_size, config.seed, epoch, taken)
-            raise explain(anomaly, model, config, batches.take(keep.steps)) from anomaly
+            steps = batches.take(lost_at - keep.steps_taken)
+            raise explain(anomaly, model, config, steps) from anomaly
         keep.restore()  # `fit` leaves the averages of the weights in their place.
 
 

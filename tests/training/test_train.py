@@ -92,7 +92,7 @@ def test_the_metrics_count_every_test_image_and_are_right(data, finished):
 
 
 def test_the_flags_of_a_run_repeat_it_bit_for_bit(data, tmp_path):
-    config = replace(model="peephole_lstm", dropout=0.3, clip_norm=0.5, epochs=2)
+    config = replace(dropout=0.3, recurrent_dropout=0.2, clip_norm=0.5, epochs=2)
     run = train(config, tmp_path / "run", data)
     repeated = train(read_flags(run.flags_path), tmp_path / "repeated", data)
     assert repeated.config() == dataclasses.replace(config, dataset="random")
