@@ -12,6 +12,7 @@ from training import runs
 from training.run import Run
 
 FLAGS = flags.FLAGS
+PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another time.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
@@ -49,7 +50,7 @@ def train():
     name = FLAGS.name or time.strftime(f"{FLAGS.model}-%Y%m%d-%H%M%S")
     run = Run(FLAGS.run or f"{FLAGS.runs_dir}/{name}")
     if FLAGS.run or (FLAGS.resume and run.exists()):
-        config = override(Run.open(run.folder).config(), ("data_dir", "mnist_dir"))
+        config = override(Run.open(run.folder).config(), (*PLACES, "detect_anomaly"))
     else:
         config = config_from_flags()
     data = datasets.load(config)  # A mistake is told before TensorFlow takes its seconds.
@@ -66,7 +67,7 @@ def train():
 def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
     run = Run.open(FLAGS.run)
-    config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
+    config = override(run.config(), ("dataset", *PLACES))
     from training.evaluate import evaluate_run
 
     evaluation, path = evaluate_run(run, config, views=FLAGS.views)
@@ -85,7 +86,7 @@ def _export(run):
 
     folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
     try:
-        done = FLAGS.resume and export.find(folder, run.folder.name)
+        done = FLAGS.resume and FLAGS.mode == "train" and export.find(folder, run.card())
         return done or export.export(run.load_model(), folder, run.card())
     except OSError as error:
         again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"

@@ -47,7 +47,7 @@ def export(model, folder, card):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _write(model, aside)
-        (aside / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+        (aside / "model_card.json").write_text(_card_text(card))
         return _rename_to_next_version(aside, folder)
     except tf.errors.OpError as error:
         # TensorFlow writes the variables itself and has its own word for a full disk.
@@ -58,27 +58,27 @@ def export(model, folder, card):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def find(folder, run):
-    """The path of the newest version in a folder that was exported from a run of that name.
+def find(folder, card):
+    """The path of a version in a folder that has this card, `None` if there is none."""
+    text = _card_text(card)
+    paths = pathlib.Path(folder).glob("*/model_card.json")
+    return next((p.parent for p in paths if p.read_text(errors="replace") == text), None)
 
-    `None` if there is none.
-    """
-    cards = pathlib.Path(folder).glob("[0-9]*/model_card.json")
-    paths = [card.parent for card in cards if json.loads(card.read_text())["run"] == run]
-    return max(paths, key=lambda path: int(path.name), default=None)
+
+def _card_text(card):
+    return json.dumps(card, indent=2) + "\n"
 
 
 def _remove_leftovers(folder):
     """Remove what exports that were killed have left; one under way holds a lock."""
     for path in folder.glob(f"{_ASIDE}*"):
-        lock = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            lock = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _write(model, path):

@@ -55,10 +55,11 @@ def explain(anomaly, model, config, batches):
     if config.detect_anomaly:
         where += f"; {_culprit(layers, largest, variables, gradient_norms)}"
     else:
-        where += " (--detect_anomaly names the layer)"
+        where += " (--resume --detect_anomaly names the layer)"
+    clip = config.clip_norm / 10 if config.clip_norm else 1
     return UserError(
         f"{anomaly}; {where}; the checkpoint of step {first} is kept; expected a finite loss: "
-        f"train again under another --name with --clip_norm=1 or a --learning_rate below "
+        f"train again under another --name with --clip_norm={clip:g} or a --learning_rate below "
         f"{config.learning_rate:g}"
     )
 

@@ -1,6 +1,7 @@
 """What happens during `fit` besides the fitting."""
 
 import math
+import shlex
 import time
 
 import keras
@@ -22,20 +23,23 @@ class Keep(keras.callbacks.Callback):
         run: The `Run`.
         config: Its `Config`.
         data: Its `Dataset`.
+        requested: The `--dataset` asked for, of which `data` is what was found.
         steps: Training steps of the whole run.
         stop_signal: A function that gives the number of the signal that asked to stop, or `None`.
 
     Attributes:
-        history: A dict of each epoch's metrics by name.
+        history: A list with a dict of each epoch's metrics by name.
         printed: Images seen and images right when `PrintAccuracy` last had its say.
         seconds: How long the run has trained, interruptions left out.
     """
 
-    def __init__(self, run, config, data, steps, stop_signal):
+    def __init__(self, run, config, data, requested, steps, stop_signal):
         super().__init__()
         self.run = run
         self.config = config
         self.checksum = data.checksum()
+        self.epoch_size = len(data.train)
+        self.requested = requested
         self.steps = steps
         self.stop_signal = stop_signal
         self.history = []
@@ -58,22 +62,28 @@ class Keep(keras.callbacks.Callback):
                 f"{self.run.folder}: these images have the SHA-256 {self.checksum}; expected those "
                 f"the run began with, {progress['data']}"
             )
+        self.requested = progress["requested"]
         self.history, self.printed = progress["history"], progress["printed"]
         self.seconds = progress["seconds"]
 
     def save(self):
-        """Write a checkpoint; `Anomaly` if the weights are lost."""
-        if not all(np.isfinite(variable.numpy()).all() for variable in self.model.weights):
-            raise Anomaly("the weights are not finite")
+        """Write a checkpoint; `Anomaly` if a weight, or what the optimizer knows of it, is lost."""
+        self._check()
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         progress = {
             "data": self.checksum,
+            "requested": self.requested,
             "history": self.history,
             "printed": self.printed,
             "seconds": self.seconds,
         }
         checkpoint.save(self.run, self.model, progress)
+
+    def _check(self):
+        for variable in checkpoint.variables(self.model).values():
+            if not np.isfinite(variable.numpy()).all():
+                raise Anomaly(f"{variable.path} is not finite")
 
     @property
     def steps_taken(self):
@@ -92,10 +102,17 @@ class Keep(keras.callbacks.Callback):
         for variable, value in zip(self.model.metrics_variables, self.metrics, strict=True):
             variable.assign(value)
         self.metrics = [np.zeros_like(value) for value in self.metrics]
+        self.images = self.images_of_epoch
+        self.loss = self.images * float(self.model.get_metrics_result()["loss"])
+
+    @property
+    def images_of_epoch(self):
+        """How many images the epoch under way has seen."""
+        before = len(self.history) * math.ceil(self.epoch_size / self.config.batch_size)
+        return min((self.steps_taken - before) * self.config.batch_size, self.epoch_size)
 
     def on_train_batch_end(self, batch, logs=None):
-        if not logs["loss"] < EXPLODED:  # NaN is not less either.
-            raise Anomaly(f"the loss is {logs['loss']:.3g}")
+        self._check_loss(logs["loss"])
         steps = self.steps_taken
         if steps == self.steps:
             self.model.stop_training = True
@@ -107,7 +124,19 @@ class Keep(keras.callbacks.Callback):
             if signal:
                 self._interrupt(signal)
 
+    def _check_loss(self, mean):
+        """`Anomaly` if the loss of the last steps, by the mean since the epoch began, is lost."""
+        images, loss = self.images_of_epoch, self.images_of_epoch * mean
+        latest = (loss - self.loss) / (images - self.images)
+        if not latest < EXPLODED:  # NaN is not less either.
+            raise Anomaly(f"the loss is {latest:.3g}")
+        self.images, self.loss = images, loss
+
     def on_epoch_end(self, epoch, logs=None):
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise Anomaly(f"the {name} is {value}")
+        self._check()  # Before anything is written.
         self.history.append({name: float(value) for name, value in logs.items()})
         self.run.save_history(self.history)
         if not self.config.early_stopping_patience or self._best_epoch() == epoch:
@@ -132,7 +161,7 @@ class Keep(keras.callbacks.Callback):
         raise Interrupted(
             signal,
             f"interrupted after {self.steps_taken:,} of {self.steps:,} steps; to go on: "
-            f"python main.py --resume --run={self.run.folder}",
+            f"python main.py --resume --run={shlex.quote(str(self.run.folder))}",
         )
 
 
@@ -141,27 +170,22 @@ class PrintAccuracy(keras.callbacks.Callback):
 
     Args:
         every: Steps from one line to the next.
-        batch_size: Images per step.
-        epoch_size: Images per epoch; its last step has what is left of them.
         keep: The run's `Keep`, which comes after this among the callbacks.
     """
 
-    def __init__(self, every, batch_size, epoch_size, keep):
+    def __init__(self, every, keep):
         super().__init__()
         self.every = every
-        self.batch_size = batch_size
-        self.epoch_size = epoch_size
         self.keep = keep
 
     def on_train_batch_end(self, batch, logs=None):
-        steps, history = self.keep.steps_taken, self.keep.history
+        steps, history, size = self.keep.steps_taken, self.keep.history, self.keep.epoch_size
         if steps % self.every:
             return
-        steps_before = len(history) * math.ceil(self.epoch_size / self.batch_size)
-        images = min((steps - steps_before) * self.batch_size, self.epoch_size)
         # Keras logs the mean since the epoch began; the difference of two sums is the new part.
-        seen = len(history) * self.epoch_size + images
-        right = self.epoch_size * sum(e["accuracy"] for e in history) + images * logs["accuracy"]
+        images = self.keep.images_of_epoch
+        seen = len(history) * size + images
+        right = size * sum(e["accuracy"] for e in history) + images * logs["accuracy"]
         seen_before, right_before = self.keep.printed
         self.keep.printed = [float(seen), float(right)]
         accuracy = (right - right_before) / (seen - seen_before)

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from configs import UserError
-from training.run import replacing
+from training.files import replacing
 
 _KEPT = 2  # The newest, and one before it in case the newest is damaged.
 
@@ -31,7 +31,7 @@ def save(run, model, progress):
     """
     folder = run.checkpoints_path
     folder.mkdir(exist_ok=True)
-    arrays = {name: np.asarray(variable) for name, variable in _variables(model).items()}
+    arrays = {name: np.asarray(variable) for name, variable in variables(model).items()}
     steps = int(model.optimizer.iterations)
     with replacing(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
         np.savez(file, progress=json.dumps(progress), **arrays)
@@ -42,15 +42,17 @@ def save(run, model, progress):
 def restore(run, model):
     """Give a model, its optimizer and its metrics the state of the newest good checkpoint of a run.
 
-    A damaged one is named on the standard error stream and the one before it is taken.
+    A damaged one is named on the standard error stream, put aside as `.damaged`, and the one before
+    it is taken.
 
     Returns:
-        The `progress` saved with it, or `None` if the run has no checkpoint.
+        The `progress` saved with it, or `None` if the run has yet to begin.
 
     Raises:
-        UserError: If all its checkpoints are damaged, or are those of another model.
+        UserError: If all its checkpoints are damaged or of another model, or it has a model but no
+            checkpoint, as one that was imported.
     """
-    paths = _newest_first(run.checkpoints_path)
+    paths, damaged = _newest_first(run.checkpoints_path), []
     for path in paths:
         try:
             with open(path, "rb") as file, np.load(file) as archive:
@@ -58,31 +60,39 @@ def restore(run, model):
             progress = json.loads(str(arrays.pop("progress")))
         except Exception as error:  # What a damaged file makes of a reader has no one type.
             print(f"{path} is damaged ({error}); the one before is taken", file=sys.stderr)
+            damaged.append(path)
             continue
-        variables = _variables(model)
-        expected = {name: tuple(v.shape) for name, v in variables.items()}
+        state = variables(model)
+        expected = {name: tuple(v.shape) for name, v in state.items()}
         if {name: array.shape for name, array in arrays.items()} != expected:
             raise UserError(
                 f"{path} was made by another model or version of this program; expected "
                 f"{len(expected)} arrays as of the model {run.flags_path} describes; train the run "
                 "again under another --name"
             )
-        for name, variable in variables.items():
+        for name, variable in state.items():
             variable.assign(arrays[name])
+        for bad in damaged:  # Else it would count as the one to be kept.
+            bad.rename(bad.with_suffix(".damaged"))
         return progress
-    if paths:
+    if damaged:
         raise UserError(
-            f"all of {', '.join(map(str, paths))} are damaged; expected one good checkpoint; train "
-            f"the run again with --flagfile={run.flags_path} --name=NAME"
+            f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint; "
+            f"train the run again with --flagfile={run.flags_path} --name=NAME"
+        )
+    if run.model_path.is_file():
+        raise UserError(
+            f"{run.folder} has a model.keras and no checkpoint; expected one to go on from: a run "
+            "that was imported, or is of an older version of this program, cannot be resumed"
         )
     return None
 
 
 def _newest_first(folder):
-    return sorted(folder.glob("*.npz"), reverse=True)
+    return sorted(folder.glob("[0-9]*.npz"), reverse=True)
 
 
-def _variables(model):
+def variables(model):
     """All variables of a model in training, by name: Keras's own count from model to model."""
     groups = {
         "model": model.variables,

@@ -99,7 +99,7 @@ def evaluate_views(model, split, views):
             f"--views={views}: {model.name} was trained without distortion; expected a run with "
             "one of --rotation, --shift, --zoom, --shear, --elastic, or --views=1"
         )
-    distort.seed_generator.state.assign([0, 0])  # The same views each time.
+    distort.seed_generator.state.assign([0, 0])  # For the same views each time.
     evaluation = evaluate(model, split)
     probabilities = [evaluation.probabilities]
     for _ in range(views - 1):

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -12,30 +11,7 @@ import shutil
 import uuid
 
 from configs import UserError, format_flags, read_flags
-
-# What the names of unfinished files and folders begin with.
-_ASIDE = ".incomplete-"
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Give a path to write to, and put it in place of `path` when the block ends well.
-
-    A reader, or a process killed half-way, sees the old file or the new one, never half of one;
-    and so does one after the machine went down.
-    """
-    aside = path.with_name(f"{_ASIDE}{os.getpid()}-{path.name}")
-    try:
-        yield aside
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        # The libraries that write do not always say where, nor why in the system's words.
-        what = error.strerror or str(error)
-        raise OSError(error.errno or errno.EIO, what, str(path)) from error
-    finally:
-        aside.unlink(missing_ok=True)
+from training.files import ASIDE, locking, replacing, sync
 
 
 def save_figure(path, figure):
@@ -78,11 +54,12 @@ class Run:
         run = cls(folder)
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         # Made aside, so that a run has its flags from the first.
-        aside = cls(run.folder.parent / f"{_ASIDE}{uuid.uuid4().hex}")
+        aside = cls(run.folder.parent / f"{ASIDE}{uuid.uuid4().hex}")
         aside.folder.mkdir()
         try:
             text = f"# {command} --flagfile={run.flags_path}\n{format_flags(config)}"
             aside.flags_path.write_text(text)
+            sync(aside.flags_path)
             if os.path.lexists(run.folder):
                 raise FileExistsError(errno.EEXIST, "File exists")
             aside.folder.rename(run.folder)
@@ -164,36 +141,38 @@ class Run:
         Raises:
             UserError: If another process is training in it.
         """
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locking(self.folder) as locked:
+            if not locked:
+                raise UserError(
+                    f"{self.folder}: another process is training in it; expected a run of its own: "
+                    "choose another with --name, or wait"
+                )
             yield
-        except BlockingIOError as error:
-            raise UserError(
-                f"{self.folder}: another process is training in it; expected a run of its own: "
-                "choose another with --name, or wait"
-            ) from error
-        finally:
-            os.close(folder)
 
     def is_running(self):
         """Whether a process is training in this folder."""
-        try:
-            with self.locked():
-                return False
-        except UserError:
-            return True
+        with locking(self.folder, shared=True) as locked:
+            return not locked
 
     def remove_leftovers(self):
         """Remove what a process that was killed had begun to write."""
-        for path in self.folder.rglob(f"{_ASIDE}*"):
+        for path in self.folder.rglob(f"{ASIDE}*"):
             path.unlink()
 
     def history(self):
-        """A dict of each epoch's metrics by name, as `save_history` wrote them."""
-        with open(self.history_path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [{name: float(row[name]) for name in row if name != "epoch"} for row in rows]
+        """A list with each epoch's metrics by name; `UserError` if it is not there or damaged."""
+        try:
+            with open(self.history_path, newline="") as file:
+                rows = list(csv.DictReader(file))
+            history = [{name: float(row[name]) for name in row if name != "epoch"} for row in rows]
+            if not history:
+                raise ValueError("it is empty")
+            return history
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{self.history_path}: {error}; expected the history of a run that has trained for "
+                "an epoch"
+            ) from error
 
     def save_history(self, history):
         """Write `history.csv` from a list with each epoch's metrics by name."""
@@ -208,26 +187,32 @@ class Run:
             _uncompiled(model).save(path)
 
     def load_weights(self, model):
-        """Give a model the weights of `model.keras`."""
-        _uncompiled(model).load_weights(self.model_path)
+        """Give a model the weights of `model.keras`; `UserError` as `load_model`."""
+        with self._reading_model():
+            _uncompiled(model).load_weights(self.model_path)
 
     def load_model(self):
         """Read `model.keras`; `UserError` if it is not there or damaged."""
+        import keras
+
+        import models  # noqa: F401  (registers our cells with Keras)
+
+        with self._reading_model():
+            return keras.models.load_model(self.model_path)
+
+    @contextlib.contextmanager
+    def _reading_model(self):
         if not self.model_path.is_file():
             raise UserError(
                 f"--run={self.folder}: {self.model_path} is not there; expected a run that has "
                 f"trained for an epoch; go on with python main.py --resume --run={self.folder}"
             )
-        import keras
-
-        import models  # noqa: F401  (registers our cells with Keras)
-
         try:
-            return keras.models.load_model(self.model_path)
+            yield
         except Exception as error:  # What a damaged file makes of a reader has no one type.
             raise UserError(
                 f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
-                f"again with --flagfile={self.flags_path}"
+                f"again with --flagfile={self.flags_path} --name=NAME"
             ) from error
 
     def save_metrics(self, metrics):

@@ -60,22 +60,14 @@ def compare(folders, runs_dir):
         runs_dir: Where the picture is written.
 
     Returns:
-        The picture's path, `compare-<run>-<run>.png`.
+        The picture's path, `compare.png`.
 
     Raises:
         UserError: If one of them is no run or has not finished an epoch.
     """
     from training.figures import draw_comparison
 
-    histories = {}
-    for folder in folders:
-        run = Run.open(folder)
-        if not run.history_path.is_file():
-            raise UserError(
-                f"--runs: {run.history_path} is not there; expected runs that have trained for an "
-                "epoch"
-            )
-        histories[run.folder.name] = run.history()
-    path = pathlib.Path(runs_dir) / f"compare-{'-'.join(histories)}.png"
+    histories = {str(folder): Run.open(folder).history() for folder in folders}
+    path = pathlib.Path(runs_dir) / "compare.png"
     save_figure(path, draw_comparison(histories))
     return path

@@ -4,13 +4,18 @@ import contextlib
 import os
 import signal
 import threading
+import time
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def stop_signal():
-    """Note SIGINT (Ctrl-C) and SIGTERM instead of dying of them; a second one ends at once.
+    """Note SIGINT (Ctrl-C), SIGTERM and SIGHUP instead of dying of them; a second ends at once.
 
-    In any thread but the main one Python lets nobody catch signals, and none is noted.
+    One within a second of the first is the same request once more: `timeout` and others send theirs
+    to a process and to its group. A signal that the process was started to ignore is ignored. In
+    any thread but the main one Python lets nobody catch signals, and none is noted.
 
     Yields:
         A function that gives the number of the signal that came, or `None`.
@@ -29,7 +34,8 @@ def stop_signal():
     os.set_blocking(writer, False)
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
     fd_before = signal.set_wakeup_fd(writer)
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    noted = [s for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+    before = {each: signal.signal(each, note) for each in noted}
     try:
         yield lambda: received[0] if received else None
     finally:
@@ -43,6 +49,8 @@ def _watch(reader):
     """Answer the first signal with a word, and end the process at the second."""
     with open(reader, "rb", buffering=0) as signals:
         if signals.read(1):
-            os.write(2, b"\nstopping after this step; once more to stop at once\n")
-        if second := signals.read(1):
-            os._exit(128 + second[0])
+            first = time.monotonic()
+            os.write(2, b"\nstopping in good order; once more to stop at once\n")
+        while another := signals.read(1):
+            if time.monotonic() > first + 1:
+                os._exit(128 + another[0])

@@ -44,6 +44,12 @@ def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -
         f"--tf1_checkpoint={shlex.quote(os.path.abspath(checkpoint))} "
         f"--tf1_forget_bias={forget_bias}",
     )
+    with run.locked():
+        _record(run, model, data, requested, start, checkpoint, forget_bias)
+    return run
+
+
+def _record(run, model, data, requested, start, checkpoint, forget_bias):
     run.save_model(model)
     print(f"dataset: {data.summary()}", flush=True)
     print(
@@ -51,4 +57,3 @@ def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -
     )
     origin = {"tf1_checkpoint": str(checkpoint), "tf1_forget_bias": forget_bias}
     record(run, model, data, requested, start, imported=origin)
-    return run

@@ -25,8 +25,8 @@ from training.signals import stop_signal
 def train(config: Config, folder, data=None, resume=False) -> Run:
     """Train the model a `Config` describes, evaluate it on all test images and record it.
 
-    The same config on the same machine gives the same weights, bit for bit, however often the run
-    is interrupted and resumed.
+    The same config with the same processors gives the same weights, bit for bit, however often the
+    run is interrupted and resumed; on a GPU if it says `--deterministic`.
 
     Args:
         config: What to train, on what and how.
@@ -74,7 +74,7 @@ def _train(config, run, data, requested, start):
     print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
 
     with stop_signal() as signal:
-        keep = callbacks.Keep(run, config, data, steps, signal)
+        keep = callbacks.Keep(run, config, data, requested, steps, signal)
         keep.set_model(model)
         keep.restore()
         start -= keep.seconds
@@ -90,7 +90,7 @@ def _train(config, run, data, requested, start):
         "seconds": keep.seconds,
         "images_per_second": images / keep.seconds,
     }
-    record(run, model, data, requested, start, training=training)
+    record(run, model, data, keep.requested, start, training=training)
 
 
 def compile_model(model, config, steps, steps_per_epoch):
@@ -124,6 +124,8 @@ def create_optimizer(config, steps):
     if config.weight_decay is not None:
         options["weight_decay"] = config.weight_decay
     if config.optimizer == "muon":
+        if config.weight_decay is not None:
+            options["adam_weight_decay"] = config.weight_decay
         # Made for matrices between hidden states; the read-out learns by Adam, as it advises.
         options["exclude_layers"] = ["logits"]
     optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
@@ -134,7 +136,8 @@ def create_optimizer(config, steps):
 
 def _create_schedule(config, steps):
     """The learning rate, or its schedule, of a run of so many steps."""
-    rate, warmup = float(config.learning_rate), round(config.warmup * steps)
+    rate = float(config.learning_rate)
+    warmup = min(round(config.warmup * steps), steps - 1)
     if config.schedule == "constant":
         return rate
     if warmup:
@@ -146,14 +149,13 @@ def _create_schedule(config, steps):
 
 def _fit(model, config, data, run, keep, steps_per_epoch):
     """Fit from where the run is to its end."""
-    watchers = [keep]
+    watchers = [keep]  # The last of them: what the others do is done when a checkpoint is written.
     if config.ema is not None:
         watchers.insert(0, ValidateAverages())
     if config.log_every:
-        size = len(data.train)
-        watchers.insert(0, callbacks.PrintAccuracy(config.log_every, config.batch_size, size, keep))
+        watchers.insert(0, callbacks.PrintAccuracy(config.log_every, keep))
     if config.tensorboard:
-        watchers.append(keras.callbacks.TensorBoard(run.tensorboard_path))
+        watchers.insert(0, keras.callbacks.TensorBoard(run.tensorboard_path))
 
     while not keep.finished:
         epoch, taken = divmod(keep.steps_taken, steps_per_epoch)

@@ -6,6 +6,7 @@ import pytest
 from configs import Config, UserError
 from datasets.batches import shuffled_batches
 from models import create_model
+from training import callbacks
 from training.anomaly import Anomaly, explain
 from training.run import Run
 from training.train import compile_model, train
@@ -30,6 +31,41 @@ def test_a_loss_that_explodes_ends_the_run_with_its_step_and_keeps_a_good_checkp
     (path,) = Run(tmp_path / "run").checkpoints_path.iterdir()
     with np.load(path) as archive:
         assert all(np.isfinite(archive[n]).all() for n in archive.files if n != "progress")
+
+
+@pytest.fixture
+def keep(data, tmp_path):
+    """A `Keep` in the last but one step of an epoch of 4."""
+    model = create_model(TOO_FAST, data.classes)
+    compile_model(model, TOO_FAST, 36, 4)
+    run = Run.create(tmp_path / "run", TOO_FAST)
+    keep = callbacks.Keep(run, TOO_FAST, data, "random", 36, lambda: None)
+    keep.set_model(model)
+    keep.set_params({"steps": 4})
+    keep.restore()
+    keep.on_train_begin()
+    keep.on_epoch_begin(0)
+    for step in range(3):
+        model.optimizer.iterations.assign(step + 1)
+        keep.on_train_batch_end(step, {"loss": 2.0})
+    model.optimizer.iterations.assign(4)
+    return keep
+
+
+def test_a_loss_that_explodes_late_in_an_epoch_is_seen_in_spite_of_its_mean(keep):
+    with pytest.raises(Anomaly, match=r"the loss is 1\.\d*e\+03"):
+        keep.on_train_batch_end(3, {"loss": 250.0})  # Of 37 images, of which the last 7 are new.
+
+
+@pytest.mark.parametrize("lost", ["weight", "velocity", "validation"])
+def test_nothing_is_written_of_an_epoch_that_ends_lost(lost, keep):
+    variables = {"weight": keep.model.variables, "velocity": keep.model.optimizer.variables}
+    if lost in variables:
+        variables[lost][-1].assign(variables[lost][-1] * np.nan)
+    with pytest.raises(Anomaly):
+        keep.on_epoch_end(0, {"loss": 2.0, "val_loss": np.nan if lost == "validation" else 2.0})
+    assert not keep.run.model_path.exists()
+    assert not keep.run.history_path.exists()
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,14 @@ from training.run import Run
 COMMAND = [
     *(sys.executable, PROJECT / "main.py", "--dataset=digits", "--units=16", "--batch_size=32"),
     *("--epochs=16", "--rotation=10", "--elastic=1", "--dropout=0.2", "--ema=0.9"),
+    *("--model=bidirectional_gru", "--optimizer=muon", "--steps=655"),
     *("--checkpoint_every=7", "--resume", "--name=run"),
 ]
 # The folders in which unfinished files and folders of these names are awaited, to kill just then.
 CHECKPOINT = ("runs/run/checkpoints", "npz")
 MODEL = ("runs/run", "model.keras")
 PICTURE = ("runs/run", "png")
-EXPORT = ("saved_models/lstm", "")
+EXPORT = ("saved_models/bidirectional_gru", "")
 
 
 def start(folder):
@@ -69,10 +70,12 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
     killed.mkdir()
     assert start(whole).wait() == 0
 
-    draw, kills = random.Random(), []
+    draw, kills, left, attempts = random.Random(0), [], [], 0
     # Each kill is awaited while something is written, or for up to a second after a checkpoint.
     kinds = [CHECKPOINT, None, MODEL, None] * 4 + [PICTURE, EXPORT] * 2
     while len(kills) < len(kinds):
+        attempts += 1
+        assert attempts <= 2 * len(kinds)
         process, kind = start(killed), kinds[len(kills)]
         if kind:
             kill_while_it_writes(process, killed / kind[0], kind[1])
@@ -80,11 +83,16 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
             kill_in_between(process, killed, draw.uniform(0, 1))
         if process.wait() == -signal.SIGKILL:
             kills.append(kind)
-            print(f"kill {len(kills)}: {kind or 'in between'}, left {left_by(killed)}")
-        else:  # It was faster, and is finished: back to before it was measured and exported.
+            left.append(left_by(killed))
+            print(f"kill {len(kills)}: {kind or 'in between'}, left {left[-1]}")
+        elif kind in (PICTURE, EXPORT):  # It was faster: back to before that was written.
             (killed / "runs/run/metrics.json").unlink()
             shutil.rmtree(killed / "saved_models")
+        else:  # It is finished: from the beginning.
+            shutil.rmtree(killed / "runs")
+            shutil.rmtree(killed / "saved_models")
     assert start(killed).wait() == 0
+    assert sum(len(names) > 1 for names in left) >= 6  # Which were killed within a write.
 
     one, other = Run(whole / "runs/run"), Run(killed / "runs/run")
     assert one.history() == other.history()
@@ -92,11 +100,11 @@ def test_a_run_killed_twenty_times_ends_with_the_same_bits(tmp_path):
         np.testing.assert_array_equal(w, k)
     assert one.metrics()["test"] == other.metrics()["test"]
     assert not list(killed.rglob(".incomplete-*"))
-    (version,) = (killed / "saved_models/lstm").iterdir()
+    (version,) = (killed / "saved_models/bidirectional_gru").iterdir()
     rows = tf.random.stateless_uniform((9, 28, 28), (1, 2), 0, 255)
     served = [
         tf.saved_model.load(str(path)).signatures["serving_default"](rows=rows)["probabilities"]
-        for path in (whole / "saved_models/lstm/1", version)
+        for path in (whole / "saved_models/bidirectional_gru/1", version)
     ]
     np.testing.assert_array_equal(*served)
 
@@ -127,7 +135,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     process = start_training(tmp_path, "--scan=pixels", "--units=128", "--log_every=1")
     time.sleep(0.3)  # In the middle of a step, which takes seconds.
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(1.1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     asked = time.perf_counter()

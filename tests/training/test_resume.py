@@ -102,6 +102,13 @@ def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path,
     assert resumed[:2] == result(uninterrupted)[:2]
 
 
+def test_what_was_imported_cannot_be_resumed(interrupted, data):
+    interrupted.save_model(create_model(EVERYTHING, data.classes))
+    shutil.rmtree(interrupted.checkpoints_path)
+    with pytest.raises(UserError, match=r"a model.keras and no checkpoint; expected one"):
+        train(EVERYTHING, interrupted.folder, data, resume=True)
+
+
 @pytest.mark.slow
 def test_early_stopping_and_the_tutorials_prints_survive_too(data, tmp_path, monkeypatch, capsys):
     config = Config(
@@ -167,6 +174,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     progress = checkpoint.restore(interrupted, untrained)
     assert f"{path} is damaged" in capsys.readouterr().err
     assert int(untrained.optimizer.iterations) == 4
+    assert not path.exists()  # So that it does not count as the one before the next.
     assert len(progress["history"]) == 1
 
 

@@ -19,7 +19,7 @@ def folder(tmp_path):
     Run.create(tmp_path / "b", config).save_history(HISTORY[:1])
     Run.create(tmp_path / "c", config)
     Run.create(tmp_path / "d", config).flags_path.write_text("garbage")
-    (tmp_path / "compare-a-b.png").touch()
+    (tmp_path / "compare.png").touch()
     return tmp_path
 
 
@@ -42,12 +42,12 @@ def test_a_folder_without_runs_is_told(tmp_path):
 
 def test_runs_are_compared_in_one_picture(folder):
     path = runs.compare([folder / "a", folder / "b"], folder)
-    assert path == folder / "compare-a-b.png"
+    assert path == folder / "compare.png"
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_only_runs_that_have_trained_can_be_compared(folder):
-    with pytest.raises(UserError, match=r"c/history.csv is not there; expected runs that"):
+    with pytest.raises(UserError, match=r"c/history.csv: .* expected the history of a run"):
         runs.compare([folder / "a", folder / "c"], folder)
     with pytest.raises(UserError, match=r"--run=.*/e: .* expected the folder of a run"):
         runs.compare([folder / "e"], folder)

@@ -181,6 +181,17 @@ def test_weight_decay_takes_off_matrices_and_leaves_biases_and_peepholes():
         np.testing.assert_allclose(variable.numpy(), left * old, rtol=1e-6)
 
 
+def test_a_warm_up_of_nearly_all_steps_leaves_one_to_fall():
+    rate = create_optimizer(replace(warmup=0.9), 4)._learning_rate
+    assert float(rate(4)) == 0
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.25])
+def test_weight_decay_reaches_all_that_muon_leaves_to_adam(decay):
+    optimizer = create_optimizer(replace(optimizer="muon", weight_decay=decay), 10)
+    assert optimizer.weight_decay == optimizer.adam_weight_decay == decay
+
+
 @pytest.mark.parametrize("smoothing", [0, 0.3])
 def test_the_loss_is_the_cross_entropy_with_smoothed_labels(smoothing):
     random = np.random.default_rng(0)
