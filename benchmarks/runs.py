@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -72,11 +71,11 @@ def _folder(flag_file, seed):
         if done != dataclasses.replace(config, **places):
             raise UserError(f"{folder} had other flags; expected a new --results_dir")
         return folder
-    shutil.rmtree(folder, ignore_errors=True)  # What a killed run has left.
     command = [
         *(sys.executable, str(MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
         *(FLAGS[flag].serialize() for flag in given_flags()),
         *(f"--name={name}", f"--runs_dir={results}", f"--saved_models_dir={results}/exported"),
+        "--resume",  # What was killed goes on.
     ]
     threads = str(max(1, os.cpu_count() // FLAGS.jobs))
     limits = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
