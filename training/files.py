@@ -54,9 +54,8 @@ def locking(folder, shared=False):
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield (
-            _lock(descriptor, fcntl.LOCK_SH, 1) if shared else _lock(descriptor, fcntl.LOCK_EX, 10)
-        )
+        kind, attempts = (fcntl.LOCK_SH, 1) if shared else (fcntl.LOCK_EX, 10)
+        yield _lock(descriptor, kind, attempts)
     finally:
         os.close(descriptor)
 

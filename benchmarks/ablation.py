@@ -1,0 +1,90 @@
+"""What each means of a recipe is worth: the recipe with all of them, and without each.
+
+    python -m benchmarks.ablation --flag_file=configs/small.flags --seeds=3 --jobs=2
+
+A means is removed by giving its flags the values in `WITHOUT`. Each run is the program itself, as
+in `benchmarks.accuracy`; runs that are finished already are not repeated.
+"""
+
+import pathlib
+import statistics
+
+from absl import flags
+
+from benchmarks import machine
+from benchmarks.runs import accuracy_of, finished_runs, metrics_of
+from configs import Config, define_flags, read_flags, run_script
+from training.run import Run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("flag_file", None, "The recipe.", required=True)
+define_flags()
+
+_PLAIN = Config()
+# By the name of a means the flags it is without it. One that changes nothing is left out.
+WITHOUT = {
+    "affine jitter": {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0},
+    "elastic deformation": {"elastic": 0.0},
+    "pixel dropout": {"pixel_dropout": 0.0},
+    "row dropout": {"row_dropout": 0.0},
+    "columns beside the rows": {"scan": "rows"},
+    "dropout": {"dropout": 0.0},
+    "variational dropout": {"recurrent_dropout": 0.0},
+    "Muon (Adam in its place)": {
+        "optimizer": _PLAIN.optimizer,
+        "learning_rate": _PLAIN.learning_rate,
+    },
+    "cosine schedule": {"schedule": "constant", "warmup": 0.0},
+    "warm-up": {"warmup": 0.0},
+    "weight decay": {"weight_decay": 0.0},
+    "clipping": {"clip_norm": None},
+    "label smoothing": {"label_smoothing": 0.0},
+    "averaged weights": {"ema": None},
+}
+
+
+def main():
+    """Run what is missing, then print the table."""
+    recipe = pathlib.Path(FLAGS.flag_file)
+    config = read_flags(recipe)
+    folder = pathlib.Path(FLAGS.results_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {str(recipe): "the whole recipe"}
+    for means, values in _removals(config).items():
+        path = folder / f"{recipe.stem}-without-{means.split(' (')[0].replace(' ', '-')}.flags"
+        # What is None has no flag, and so is left out of the recipe rather than added to it.
+        lines = [
+            line
+            for line in recipe.read_text().splitlines()
+            if line.removeprefix("--").split("=")[0] not in values
+        ]
+        lines += [f"--{name}={value}" for name, value in values.items() if value is not None]
+        path.write_text("\n".join(lines) + "\n")
+        names[str(path)] = f"without {means}"
+    runs = finished_runs(list(names), FLAGS.seeds)
+    print(f"{machine()}, {FLAGS.jobs} runs side by side\n")
+    print("| recipe | validation | test accuracy, mean ± sd | each seed | difference |")
+    print("| --- | ---: | ---: | --- | ---: |")
+    whole = None
+    for path, folders in runs.items():
+        metrics = metrics_of(folders)
+        accuracy, each = accuracy_of(metrics)
+        mean = statistics.mean(100 * m["test"]["accuracy"] for m in metrics)
+        whole = mean if whole is None else whole
+        validation = statistics.mean(100 * Run(f).history()[-1]["val_accuracy"] for f in folders)
+        difference = "" if path == str(recipe) else f"{mean - whole:+.2f}"
+        print(f"| {names[path]} | {validation:.2f} % | {accuracy} | {each} | {difference} |")
+
+
+def _removals(config):
+    """Of `WITHOUT` what changes a config; and, of a bidirectional one, its second direction."""
+    removals = WITHOUT | {"the way back": {"model": config.model.removeprefix("bidirectional_")}}
+    return {
+        means: values
+        for means, values in removals.items()
+        if any(getattr(config, name) not in (value, None) for name, value in values.items())
+    }
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,25 @@
+def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
+    (tmp_path / "r.flags").write_text(
+        "--model=bidirectional_basic_rnn\n--units=3\n--steps=2\n--elastic=1\n--clip_norm=1\n"
+        "--zoom=0.1\n--shift=1\n--schedule=cosine\n"
+    )
+    table = run_benchmark(
+        *("ablation", f"--flag_file={tmp_path}/r.flags", "--seeds=1"),
+        f"--results_dir={tmp_path}/runs",
+    )
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[4:]]
+    removed = ["affine jitter", "elastic deformation", "cosine schedule", "clipping"]
+    assert rows == [
+        "the whole recipe",
+        *(f"without {means}" for means in removed),
+        "without the way back",
+    ]
+    without = {
+        path.stem.removeprefix("r-without-"): path.read_text()
+        for path in (tmp_path / "runs").glob("*.flags")
+    }
+    assert "--elastic=0.0" in without["elastic-deformation"]
+    assert "--zoom=0.1" in without["elastic-deformation"]
+    assert "--zoom=0.0\n--shear=0.0" in without["affine-jitter"]
+    assert "clip_norm" not in without["clipping"]
+    assert "--model=basic_rnn" in without["the-way-back"]
