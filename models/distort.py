@@ -106,7 +106,7 @@ def _resample(images, places):
 
 @functools.cache
 def _compiled():
-    """`_bilinear` compiled by XLA: six times as fast as one operation after another."""
+    """`_bilinear` compiled by XLA: several times as fast as one operation after another."""
     import tensorflow as tf
 
     return tf.function(_bilinear, jit_compile=True, autograph=False)
