@@ -1,4 +1,5 @@
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import export, saved_model
+from export import export, find, saved_model
 from models import fast_rnn
 from tests.conftest import PROJECT, random_model
 
@@ -205,23 +206,18 @@ def test_a_failed_export_leaves_no_trace(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["_write", "_rename_to_next_version"])
-def test_an_export_killed_with_9_leaves_the_last_good_version(moment, tmp_path):
+def test_an_export_killed_with_9_leaves_the_last_good_version(tmp_path):
     import tensorflow as tf
 
     model = random_model(model="basic_rnn")
     model.save(tmp_path / "model.keras")
     export(model, tmp_path / "versions", card={})
     # Dies at the worst moment: all is written, but not yet in place.
-    script = f"""
+    script = """
 import os, keras, models
 from export import saved_model
-done = saved_model.{moment}
-def die(*arguments):
-    "{moment}" == "_write" and done(*arguments)
-    os.kill(os.getpid(), 9)
-saved_model.{moment} = die
-saved_model.export(keras.models.load_model("model.keras"), "versions", card={{}})
+saved_model._rename_to_next_version = lambda *arguments: os.kill(os.getpid(), 9)
+saved_model.export(keras.models.load_model("model.keras"), "versions", card={})
 """
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment)
@@ -230,4 +226,27 @@ saved_model.export(keras.models.load_model("model.keras"), "versions", card={{}}
     assert versions == ["1"]
     loaded = tf.saved_model.load(tmp_path / "versions" / "1")
     assert loaded.signatures["serving_default"](rows=tf.zeros((2, 28, 28)))["classes"].shape == 2
+
+    # What it left goes with the next export, but not what an export still at work has.
+    (left,) = (tmp_path / "versions").glob(".incomplete-*")
+    at_work = tmp_path / "versions" / ".incomplete-at-work"
+    at_work.mkdir()
+    lock = os.open(at_work, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     assert export(model, tmp_path / "versions", card={}) == tmp_path / "versions" / "2"
+    os.close(lock)
+    assert not left.exists()
+    assert at_work.exists()
+
+
+def test_a_version_is_found_by_its_whole_card(tmp_path):
+    card = {"run": "first", "metrics": {"accuracy": 0.5}}
+    assert find(tmp_path, card) is None
+    for version, text in [("1", ""), ("2", json.dumps(card | {"run": "other"})), ("x", "[]")]:
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "model_card.json").write_text(text)
+    assert find(tmp_path, card) is None
+    model = random_model(model="basic_rnn")
+    path = export(model, tmp_path, card)
+    assert find(tmp_path, card) == path == tmp_path / "3"
+    assert find(tmp_path, card | {"metrics": None}) is None

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from configs import Config, UserError, read_flags
+from configs import Config, UserError
 from models import create_model
 from training.evaluate import evaluate, evaluate_run
 from training.loss import SmoothedCrossentropy
@@ -89,15 +89,6 @@ def test_the_metrics_count_every_test_image_and_are_right(data, finished):
         "sha256": data.checksum(),
     }
     assert metrics["versions"]["keras"] == keras.__version__
-
-
-def test_the_flags_of_a_run_repeat_it_bit_for_bit(data, tmp_path):
-    config = replace(dropout=0.3, recurrent_dropout=0.2, clip_norm=0.5, epochs=2)
-    run = train(config, tmp_path / "run", data)
-    repeated = train(read_flags(run.flags_path), tmp_path / "repeated", data)
-    assert repeated.config() == dataclasses.replace(config, dataset="random")
-    for one, other in zip(weights(run), weights(repeated), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_the_seed_decides_the_first_weights(still, data, tmp_path):
