@@ -38,6 +38,8 @@ def main():
         "list": (lambda: print(runs.table(FLAGS.runs_dir)), None),
         "compare": (lambda: print(f"done: see {runs.compare(FLAGS.runs, FLAGS.runs_dir)}"), "runs"),
     }[FLAGS.mode]
+    if FLAGS.resume and FLAGS.mode != "train":
+        raise UserError(f"--resume: received --mode={FLAGS.mode}; expected --mode=train")
     for name in ("run", "runs", "tf1_checkpoint"):
         no = "" if name == needed else "no "
         if bool(FLAGS[name].value) == bool(no):
@@ -86,7 +88,7 @@ def _export(run):
 
     folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
     try:
-        done = FLAGS.resume and FLAGS.mode == "train" and export.find(folder, run.card())
+        done = FLAGS.resume and export.find(folder, run.card())
         return done or export.export(run.load_model(), folder, run.card())
     except OSError as error:
         again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"

@@ -259,6 +259,7 @@ def test_the_same_command_starts_a_run_resumes_it_and_leaves_it_finished(first_r
     ("flags", "expected"),
     [
         (["--resume"], ["--mode=train", "--run=PATH"]),
+        (["--resume", "--mode=export", "--run=runs/first"], ["--resume", "--mode=train"]),
         (["--resume", "--run=runs/none"], ["runs/none", "runs/first"]),
         (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "the 5 of the run"]),
         (["--run=runs/first"], ["--mode=train", "no --run=PATH"]),
