@@ -39,8 +39,9 @@ def names(folder):
 
 def kill_while_it_writes(process, folder, ending):
     """Kill a process while it writes a file of this ending in a folder."""
+    before = names(folder)  # What was left by a kill is none of this process's.
     while process.poll() is None:
-        for name in names(folder):
+        for name in set(names(folder)).difference(before):
             if name.startswith(".incomplete-") and name.endswith(ending):
                 process.kill()
                 return
