@@ -110,6 +110,12 @@ def run_benchmark():
     return run
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "mnist_dir" in item.fixturenames:  # Which TFDS takes half a minute to prepare.
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def mnist_dir():
     """The folder with MNIST's four original files, where there is one."""

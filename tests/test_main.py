@@ -154,8 +154,8 @@ def test_a_mistaken_place_or_name_is_told_in_one_line(flags, expected, run_main,
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder nobody may write to")
-def test_a_folder_nobody_may_write_to_costs_no_finished_run(run_main, tmp_path):
-    result = run_main("--saved_models_dir=/proc/models", "--name=first", *SMALL)
+def test_a_folder_nobody_may_write_to_costs_no_finished_run(run_main, first_run):
+    result = run_main("--saved_models_dir=/proc/models", "--run=runs/first", "--resume")
     assert result.status == 1
     advice = "python main.py --mode=export --run=runs/first --saved_models_dir=FOLDER"
     assert_one_line_error(result, "/proc/models", advice)
@@ -241,16 +241,17 @@ def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     assert "interrupted: python main.py --resume" in run_main("--mode=list").stdout
 
 
-def test_the_same_command_starts_a_run_resumes_it_and_leaves_it_finished(first_run, run_main):
-    command = ["--name=second", "--resume", "--checkpoint_every=21", *SMALL]
-    started = run_main(*command)
-    assert started.status == 0
-    (first_run.parent / "second/metrics.json").unlink()
-    shutil.rmtree("saved_models")  # As if it had been killed before it was measured and exported.
+def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alone(
+    trained, first_run, run_main
+):
+    (first_run / "metrics.json").unlink()
+    shutil.rmtree("saved_models")
+    # The command that began it goes on with it.
+    command = ["--name=first", "--resume", "--seed=3", "--dropout=0.2", *SMALL]
     resumed = run_main(*command)
-    assert resumed.stdout.splitlines()[-1] == started.stdout.splitlines()[-1]
-    again = run_main("--run=runs/second", "--resume")
-    assert "runs/second is finished" in again.stdout
+    assert resumed.stdout.splitlines()[-1] == trained[1].splitlines()[-1]
+    again = run_main("--run=runs/first", "--resume")
+    assert "runs/first is finished" in again.stdout
     assert again.stdout.splitlines()[-2:] == resumed.stdout.splitlines()[-2:]
     assert [path.name for path in pathlib.Path("saved_models/lstm").iterdir()] == ["1"]
 
