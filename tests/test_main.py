@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import resource
 import shutil
 import signal
@@ -242,10 +241,10 @@ def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
 
 
 def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alone(
-    trained, first_run, run_main
+    trained, first_run, run_main, tmp_path
 ):
     (first_run / "metrics.json").unlink()
-    shutil.rmtree("saved_models")
+    shutil.rmtree(tmp_path / "saved_models")
     # The command that began it goes on with it.
     command = ["--name=first", "--resume", "--seed=3", "--dropout=0.2", *SMALL]
     resumed = run_main(*command)
@@ -253,7 +252,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
     again = run_main("--run=runs/first", "--resume")
     assert "runs/first is finished" in again.stdout
     assert again.stdout.splitlines()[-2:] == resumed.stdout.splitlines()[-2:]
-    assert [path.name for path in pathlib.Path("saved_models/lstm").iterdir()] == ["1"]
+    assert [path.name for path in (tmp_path / "saved_models/lstm").iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize(
