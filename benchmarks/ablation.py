@@ -6,6 +6,7 @@ A means is removed by giving its flags the values in `WITHOUT`. Each run is the 
 in `benchmarks.accuracy`; runs that are finished already are not repeated.
 """
 
+import dataclasses
 import pathlib
 import statistics
 
@@ -13,7 +14,7 @@ from absl import flags
 
 from benchmarks import machine
 from benchmarks.runs import accuracy_of, finished_runs, metrics_of
-from configs import Config, define_flags, read_flags, run_script
+from configs import Config, define_flags, format_flags, read_flags, run_script
 from training.run import Run
 
 FLAGS = flags.FLAGS
@@ -30,7 +31,7 @@ WITHOUT = {
     "columns beside the rows": {"scan": "rows"},
     "dropout": {"dropout": 0.0},
     "variational dropout": {"recurrent_dropout": 0.0},
-    "Muon (Adam in its place)": {
+    "its optimizer and rate": {
         "optimizer": _PLAIN.optimizer,
         "learning_rate": _PLAIN.learning_rate,
     },
@@ -51,15 +52,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     names = {str(recipe): "the whole recipe"}
     for means, values in _removals(config).items():
-        path = folder / f"{recipe.stem}-without-{means.split(' (')[0].replace(' ', '-')}.flags"
-        # What is None has no flag, and so is left out of the recipe rather than added to it.
-        lines = [
-            line
-            for line in recipe.read_text().splitlines()
-            if line.removeprefix("--").split("=")[0] not in values
-        ]
-        lines += [f"--{name}={value}" for name, value in values.items() if value is not None]
-        path.write_text("\n".join(lines) + "\n")
+        path = folder / f"{recipe.stem}-without-{means.replace(' ', '-')}.flags"
+        path.write_text(format_flags(dataclasses.replace(config, **values)))
         names[str(path)] = f"without {means}"
     runs = finished_runs(list(names), FLAGS.seeds)
     print(f"{machine()}, {FLAGS.jobs} runs side by side\n")

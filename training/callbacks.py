@@ -67,8 +67,7 @@ class Keep(keras.callbacks.Callback):
         self.seconds = progress["seconds"]
 
     def save(self):
-        """Write a checkpoint; `Anomaly` if a weight, or what the optimizer knows of it, is lost."""
-        self._check()
+        """Write a checkpoint."""
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         progress = {
@@ -80,7 +79,8 @@ class Keep(keras.callbacks.Callback):
         }
         checkpoint.save(self.run, self.model, progress)
 
-    def _check(self):
+    def _check_state(self):
+        """`Anomaly` if a weight, or what the optimizer knows of it, is lost."""
         for variable in checkpoint.variables(self.model).values():
             if not np.isfinite(variable.numpy()).all():
                 raise Anomaly(f"{variable.path} is not finite")
@@ -120,6 +120,7 @@ class Keep(keras.callbacks.Callback):
             every = self.config.checkpoint_every
             signal = self.stop_signal()
             if signal or (every and steps % every == 0):
+                self._check_state()
                 self.save()
             if signal:
                 self._interrupt(signal)
@@ -136,7 +137,7 @@ class Keep(keras.callbacks.Callback):
         for name, value in logs.items():
             if not np.isfinite(value):
                 raise Anomaly(f"the {name} is {value}")
-        self._check()  # Before anything is written.
+        self._check_state()  # Before anything is written.
         self.history.append({name: float(value) for name, value in logs.items()})
         self.run.save_history(self.history)
         if not self.config.early_stopping_patience or self._best_epoch() == epoch:

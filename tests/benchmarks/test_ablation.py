@@ -1,7 +1,8 @@
 def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
+    (tmp_path / "shared.flags").write_text("--clip_norm=1\n--zoom=0.1\n")
     (tmp_path / "r.flags").write_text(
-        "--model=bidirectional_basic_rnn\n--units=3\n--steps=2\n--elastic=1\n--clip_norm=1\n"
-        "--zoom=0.1\n--shift=1\n--schedule=cosine\n"
+        f"--flagfile={tmp_path}/shared.flags\n--model=bidirectional_basic_rnn\n--units=3\n"
+        "--steps=2\n--elastic=1\n--shift=1\n--schedule=cosine\n"
     )
     table = run_benchmark(
         *("ablation", f"--flag_file={tmp_path}/r.flags", "--seeds=1"),

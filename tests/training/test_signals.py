@@ -1,0 +1,46 @@
+"""One request to stop is noted, another ends the process."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import PROJECT
+
+# Sends itself SIGTERM twice, while the main thread is in one long call.
+SCRIPT = """
+import os, sys, threading, time
+from training.signals import stop_signal
+
+def send(seconds):
+    for wait in (0.2, seconds):
+        time.sleep(wait)
+        os.kill(os.getpid(), 15)
+
+with stop_signal() as stop:
+    assert stop() is None
+    threading.Thread(target=send, args=(float(sys.argv[1]),), daemon=True).start()
+    sum(range(10**8))
+    time.sleep(2)
+    print("asked by", stop())
+"""
+
+
+def run(seconds):
+    command = [sys.executable, "-c", SCRIPT, str(seconds)]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])
+def test_the_same_request_sent_twice_is_one(seconds):
+    done = run(seconds)
+    assert done.returncode == 0
+    assert done.stdout == "asked by 15\n"
+    assert done.stderr.count("once more to stop at once") == 1
+
+
+def test_a_second_request_ends_at_once():
+    done = run(1.2)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stdout == ""
