@@ -111,7 +111,8 @@ def run_script(main):
     """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
 
     Mistakes are a flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted
-    by a signal the script exits with 128 and its number, 130 for Ctrl-C, as a shell expects.
+    by a signal the script exits with 128 and its number, 130 for Ctrl-C, as a shell expects; so it
+    does when no one reads its output any more, 141.
     """
 
     def parse_flags(argv):
@@ -127,6 +128,11 @@ def run_script(main):
             logging.set_verbosity(logging.ERROR)
         try:
             main()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Who read the output has had enough, as `| head` has. What is left goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except UserError as error:
             sys.exit(f"error: {_one_line(error)}")
         except OSError as error:

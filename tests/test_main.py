@@ -277,6 +277,13 @@ def test_a_run_that_cannot_be_resumed_or_shown_is_told_in_one_line(
     assert_one_line_error(result, *expected)
 
 
+def test_output_that_no_one_reads_ends_the_program_quietly(first_run, tmp_path):
+    with start_main(tmp_path, "--mode=list") as listing:
+        listing.stdout.close()  # As `| head` does when it has seen enough.
+        assert listing.stderr.read() == ""
+    assert listing.returncode == 128 + signal.SIGPIPE
+
+
 def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(first_run, tmp_path):
     def small_files_only():
         # The closest to a full disk that needs no privilege: no file may grow beyond 1 kB.
