@@ -110,7 +110,7 @@ def _products(config: Config, steps):
 
     shards = []
     for layer in model._flatten_layers():
-        for W, U, _ in layer._weights()[0] if isinstance(layer, FastRNN) else []:
+        for W, U, _ in layer.equation_weights()[0] if isinstance(layer, FastRNN) else []:
             width, terms = W.shape[0] + 1 + U.shape[0], W.shape[1]
             shapes = (length, rows, width), (length, rows, terms), (width, terms), U.shape[::-1]
             shards += [[tf.ones(s, layer.compute_dtype) for s in shapes] for _ in range(_shards())]

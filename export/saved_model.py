@@ -1,4 +1,4 @@
-"""Write `<folder>/<version>/`: a SavedModel with two named signatures and a model card."""
+"""Write `<folder>/<version>/`: a SavedModel with three named signatures and a model card."""
 
 import contextlib
 import errno
@@ -12,6 +12,8 @@ import uuid
 import keras
 import tensorflow as tf
 
+from models import trace
+
 _ASIDE = ".incomplete-"
 
 
@@ -21,11 +23,13 @@ def export(model, folder, card):
     The version is written aside and renamed when it is whole: a reader of `folder` never sees half
     of one, and an export that is killed leaves every version before it as it was.
 
-    Signatures, with `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out:
+    Signatures:
 
-    - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink).
-    - `serving_bytes`: `image_bytes string (batch,)`, encoded PNG or JPEG images, which are turned
-      grey and resized to 28x28 in the graph.
+    - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink), in;
+      `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out.
+    - `serving_bytes`: the same out; `image_bytes string (batch,)`, encoded PNG or JPEG images, in,
+      which are turned grey and resized to 28x28 in the graph.
+    - `trace`: `rows` in; out what `models.trace` says of every step of the reading, as float32.
 
     Args:
         model: A model made by `create_model`; it is left as it was.
@@ -97,11 +101,16 @@ def _write(model, path):
         image_spec = tf.TensorSpec((28, 28), tf.float32)
         return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
 
+    def follow(rows):
+        traced = trace(model, tf.ensure_shape(rows, (None, 28, 28)))
+        return {name: tf.cast(values, tf.float32) for name, values in traced.items()}
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     with _serving(model):
         archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
         archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
+        archive.add_endpoint("trace", follow, input_signature=[rows_spec])
         archive.write_out(path, verbose=False)
 
 

@@ -12,6 +12,7 @@ from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.scan import Scan
 from models.tf1_checkpoint import load_tf1_checkpoint
+from models.trace import trace
 
 __all__ = [
     "CELLS",
@@ -25,6 +26,7 @@ __all__ = [
     "Scan",
     "create_model",
     "load_tf1_checkpoint",
+    "trace",
 ]
 
 # The cells by name. Each name is also a model, and `bidirectional_` before it another.

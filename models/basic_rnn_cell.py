@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh
+from models.cell import Cell, orthogonal, tanh, unwatched
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
@@ -53,7 +53,7 @@ class BasicRNNCell(Cell):
     def widths(self):
         return [[self.units]]
 
-    def step(self, sums, states):
+    def step(self, sums, states, watch=unwatched):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
         (z,) = sums(states[0])
         return [ops.relu(z) if self.variant == "irnn" else tanh(z)]

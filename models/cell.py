@@ -24,6 +24,11 @@ def orthogonal(shape, dtype=None):
     return ops.cast(keras.initializers.Orthogonal()(shape, "float32" if half else dtype), dtype)
 
 
+def unwatched(name, value):
+    """The value as it is: what `Cell.step` shows its gates to unless someone watches."""
+    return value
+
+
 def split(packed, widths):
     """The terms packed side by side in a tensor `(..., sum of widths)`."""
     places = list(itertools.accumulate(widths))[:-1]
@@ -90,14 +95,17 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         """The weights `step` takes besides, by the names of its arguments."""
         return {}
 
-    def step(self, sums, states, **extras):
+    def step(self, sums, states, watch=unwatched, **extras):
         """The cell's equations.
 
         Args:
             sums: A function: `sums(h, n)` lists the terms `W x(t) + U h + b`, `(batch, width)`, of
                 part n, the first if it is left out. It is called once for each part, in their
                 order.
-            states: The states, a list of `(batch, size)`; first the hidden state.
+            states: The states, a list of `(batch, size)`; first the hidden state, in an LSTM second
+                the cell state.
+            watch: A function: `watch(name, value)` is shown each gate and the candidate,
+                `(batch, units)`, and returns what takes its place.
             **extras: The weights of `extras()`.
 
         Returns:
@@ -116,17 +124,21 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         Returns:
             The hidden state, `(batch, units)`, and the new states.
         """
-        x, parts, widths = self.drop_inputs(inputs, training), self.parts(), self.widths()
+        x, mask = self.drop_inputs(inputs, training), self.hidden_mask(states[0], training)
+        sums = self.sums_of(x, self.parts(), mask)
+        states = self.step(sums, list(states), **self.extras())
+        return states[0], states
+
+    def sums_of(self, x, parts, mask=None):
+        """The function `step` takes: of inputs `(batch, features)`, `parts()` and a mask of h."""
+        widths = self.widths()
 
         def sums(h, n=0):
             kernel, recurrent_kernel, bias = parts[n]
             h = h if mask is None else h * mask
-            packed = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
-            return split(packed, widths[n])
+            return split(ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias, widths[n])
 
-        mask = self.hidden_mask(states[0], training)
-        states = self.step(sums, list(states), **self.extras())
-        return states[0], states
+        return sums
 
     def drop_inputs(self, inputs, training):
         """The inputs the weights see: `(batch, features)`, or sequences of them."""

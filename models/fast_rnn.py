@@ -1,5 +1,7 @@
 """Recurrent layers that take the fast way along a sequence where there is one."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -31,11 +33,11 @@ class FastRNN(keras.layers.RNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
+        equations = self.equations  # Made here, since it cannot be while a graph is traced.
         if keras.backend.backend() == "tensorflow":
             from models.sweep import Sweep
 
             # One for all calls: it keeps what was compiled.
-            equations = self._equations()
             self._sweep = equations and Sweep(equations.step, equations.widths())
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -52,7 +54,11 @@ class FastRNN(keras.layers.RNN):
         inputs, mask = self._drop(sequences, initial_state, training)
         sweep = self._sweep.for_serving if self.for_serving else self._sweep
         states, outputs = sweep(
-            inputs, initial_state, self._weights, mask, return_sequences=self.return_sequences
+            inputs,
+            initial_state,
+            self.equation_weights,
+            mask,
+            return_sequences=self.return_sequences,
         )
         return states[0], states[0][:, None] if outputs is None else outputs, states
 
@@ -67,11 +73,14 @@ class FastRNN(keras.layers.RNN):
             and self.cell.compute_dtype == self.compute_dtype
         )
 
-    def _equations(self):
+    # Not one of Keras's attributes, which would count the weights of an LSTM's as this layer's.
+    @functools.cached_property
+    def equations(self):
         """A cell of ours with the equations of this layer's cell, or `None` if there is none."""
         return self.cell if isinstance(self.cell, Cell) else None
 
-    def _weights(self):
+    def equation_weights(self):
+        """What these equations take, their cell's `parts()` and `extras()`."""
         return self.cell.parts(), self.cell.extras()
 
     def _drop(self, sequences, states, training):
@@ -88,13 +97,14 @@ class FastLSTM(FastRNN, keras.layers.LSTM):
         drops = training and (self.dropout or self.recurrent_dropout)
         return not drops and super()._is_fast(sequences, mask, training)
 
-    def _equations(self):
+    @functools.cached_property
+    def equations(self):
         activations = (self.activation, self.recurrent_activation)
         if activations != (keras.activations.tanh, keras.activations.sigmoid) or not self.use_bias:
             return None
         return LSTMCell(self.units, seed=0)
 
-    def _weights(self):
+    def equation_weights(self):
         return [(self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)], {}
 
     def _drop(self, sequences, states, training):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh
+from models.cell import Cell, orthogonal, tanh, unwatched
 
 # What the gates of each variant see: the input x, the hidden state h, a bias b.
 _GATES_SEE = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}
@@ -74,9 +74,10 @@ class GRUCell(Cell):
         packed = (self.kernel, self.recurrent_kernel, self.bias)
         return list(zip(*map(split, packed), strict=True))
 
-    def step(self, sums, states):
+    def step(self, sums, states, watch=unwatched):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
         (h,) = states
         z, r = map(ops.sigmoid, sums(h))
-        g = tanh(sums(r * h, 1)[0])
+        z, r = watch("update_gate", z), watch("reset_gate", r)
+        g = watch("candidate", tanh(sums(r * h, 1)[0]))
         return [z * h + (1 - z) * g]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh
+from models.cell import Cell, orthogonal, tanh, unwatched
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
@@ -69,13 +69,15 @@ class LSTM1997Cell(Cell):
         blocks = self.units // self.block_size
         return [[blocks, self.units, blocks]]
 
-    def step(self, sums, states):
+    def step(self, sums, states, watch=unwatched):
         """`[h, c]` to the next, each `(batch, units)`; see `Cell.step`."""
         h, c = states
         z_i, z_c, z_o = sums(h)
-        c = c + self._of_cells(ops.sigmoid(z_i)) * tanh(z_c)
-        h = self._of_cells(ops.sigmoid(z_o)) * tanh(c)
-        return [h, c]
+        i = watch("input_gate", self._of_cells(ops.sigmoid(z_i)))
+        g = watch("candidate", tanh(z_c))
+        c = c + i * g
+        o = watch("output_gate", self._of_cells(ops.sigmoid(z_o)))
+        return [o * tanh(c), c]
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}

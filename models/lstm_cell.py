@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh
+from models.cell import Cell, orthogonal, tanh, unwatched
 
+_NAMES = {"i": "input_gate", "f": "forget_gate", "c": "candidate", "o": "output_gate"}
 # The sums that are left, in the order they are packed in, of a variant that takes a gate away.
 _WITHOUT_A_GATE = {"cifg": "ico", "nig": "fco", "nfg": "ico", "nog": "ifc"}
 
@@ -101,7 +102,7 @@ class LSTMCell(Cell):
             extras["gate_recurrent_kernel"] = self.gate_recurrent_kernel
         return extras
 
-    def step(self, sums, states, gate_recurrent_kernel=None, **peepholes):
+    def step(self, sums, states, watch=unwatched, gate_recurrent_kernel=None, **peepholes):
         """`[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
         h, c, *gates = states
         z = dict(zip(self._sums, sums(h), strict=True))
@@ -114,11 +115,12 @@ class LSTMCell(Cell):
             if gate not in z:
                 return 1  # A gate the variant lacks is always open.
             peephole = peepholes.get(f"peephole_{gate}")
-            return ops.sigmoid(z[gate] if peephole is None else z[gate] + peephole * c)
+            opening = ops.sigmoid(z[gate] if peephole is None else z[gate] + peephole * c)
+            return watch(_NAMES[gate], opening)
 
         i = opening("i", c)
-        f = 1 - i if self.variant == "cifg" else opening("f", c)
-        g = z["c"] if self.variant == "niaf" else tanh(z["c"])
+        f = watch(_NAMES["f"], 1 - i) if self.variant == "cifg" else opening("f", c)
+        g = watch(_NAMES["c"], z["c"] if self.variant == "niaf" else tanh(z["c"]))
         c = f * c + i * g
         o = opening("o", c)
         h = o * (c if self.variant == "noaf" else tanh(c))

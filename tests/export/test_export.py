@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from export import export, find, saved_model
-from models import fast_rnn
+from models import fast_rnn, trace
 from tests.conftest import PROJECT, random_model
 
 # Every class of cell and whatever gives one a state or a weight of its own, and both directions.
@@ -38,6 +38,8 @@ for model in sys.argv[1:]:
     answer = signatures["serving_bytes"](image_bytes=tf.constant(images["encoded"].tolist()))
     for key, value in answer.items():
         answers[f"{model}/encoded/{key}"] = value.numpy()
+    for key, value in signatures["trace"](rows=tf.constant(images["3"])).items():
+        answers[f"{model}/trace/{key}"] = value.numpy()
 np.savez("answers.npz", **answers)
 """
 
@@ -98,6 +100,17 @@ def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
         )
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_process_without_this_project_can_follow_the_reading(name, stranger):
+    models, images, answers = stranger
+    for key, expected in trace(models[name], images["3"]).items():
+        found = answers[f"{name}/trace/{key}"]
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    last = answers[f"{name}/trace/probabilities"][:, -1]
+    np.testing.assert_allclose(last, answers[f"{name}/3/probabilities"], rtol=0, atol=1e-5)
+
+
 @pytest.fixture
 def exported(tmp_path):
     import tensorflow as tf
@@ -110,13 +123,20 @@ def test_the_signatures_have_the_names_shapes_and_types_that_clients_know(export
     import tensorflow as tf
 
     _, loaded = exported
-    assert set(loaded.signatures) == {"serving_default", "serving_bytes"}
+    assert set(loaded.signatures) == {"serving_default", "serving_bytes", "trace"}
     inputs = {name: f.structured_input_signature[1] for name, f in loaded.signatures.items()}
     assert inputs["serving_default"] == {"rows": tf.TensorSpec((None, 28, 28), tf.float32, "rows")}
     assert inputs["serving_bytes"] == {
         "image_bytes": tf.TensorSpec((None,), tf.string, "image_bytes")
     }
-    for signature in loaded.signatures.values():
+    assert inputs["trace"] == inputs["serving_default"]
+    steps = loaded.signatures["trace"].structured_outputs
+    held = {"hidden", "cell", "input_gate", "forget_gate", "output_gate", "candidate"}
+    assert {name: tuple(value.shape) for name, value in steps.items()} == {
+        "probabilities": (None, 28, 7)
+    } | dict.fromkeys(held, (None, 28, 6))
+    for name in ("serving_default", "serving_bytes"):
+        signature = loaded.signatures[name]
         outputs = {k: (v.shape.as_list(), v.dtype) for k, v in signature.structured_outputs.items()}
         assert outputs == {
             "probabilities": ([None, 7], tf.float32),
