@@ -1,0 +1,74 @@
+"""Serve the exported models, over REST, gRPC and a page that reads what is drawn on it.
+
+python serve.py"""
+
+import asyncio
+import pathlib
+import webbrowser
+
+from absl import flags
+
+from configs import UserError, run_script
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("saved_models_dir", "saved_models", "Folder of the models that are served.")
+flags.DEFINE_string(
+    "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
+    "newest version of every model in --saved_models_dir)."
+)  # fmt: skip
+flags.DEFINE_string("host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all.")
+flags.DEFINE_integer("rest_api_port", 8501, "Port of REST and the page; 0 for any.", 0, 65535)
+flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
+flags.DEFINE_float("poll_seconds", 1, "Time between two looks for new versions.", 0.01)
+flags.DEFINE_float("request_seconds", 30, "How long a request may take.", 0.01)
+flags.DEFINE_integer("most_megabytes", 32, "Size of a request at most, in megabytes.", 1)
+flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
+flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
+flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
+flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
+flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
+flags.DEFINE_list("origins", [], "Other origins whose pages may ask, such as https://a.example.")
+flags.DEFINE_bool("browser", False, "Open the page in a browser.")
+
+
+def main():
+    """Serve until Ctrl-C or SIGTERM."""
+    folder = pathlib.Path(FLAGS.saved_models_dir)
+    if not FLAGS.model_config_file and not folder.is_dir():
+        raise UserError(f"--saved_models_dir={folder} is not there; train first: python main.py")
+    token = pathlib.Path(FLAGS.api_token_file).read_text().strip() if FLAGS.api_token_file else None
+    if token == "":
+        raise UserError(f"--api_token_file={FLAGS.api_token_file} is empty; expected a token")
+    # TensorFlow takes its seconds: after what can be wrong without it.
+    from serving.repository import Limits, read_config
+    from serving.server import Settings, serve
+
+    try:
+        config = FLAGS.model_config_file and read_config(FLAGS.model_config_file)
+    except ValueError as error:
+        raise UserError(f"--model_config_file={error}") from error
+    settings = Settings(
+        folder,
+        config,
+        FLAGS.host,
+        FLAGS.rest_api_port,
+        FLAGS.port,
+        FLAGS.poll_seconds,
+        FLAGS.request_seconds,
+        FLAGS.most_megabytes * 2**20,
+        FLAGS.most_connections,
+        token,
+        tuple(FLAGS.origins),
+        Limits(FLAGS.batch_rows, FLAGS.request_rows, FLAGS.waiting_rows),
+    )
+    asyncio.run(serve(settings, _announce))
+
+
+def _announce(rest_address, grpc_address):
+    print(f"REST and page: http://{rest_address}, gRPC: {grpc_address}", flush=True)
+    if FLAGS.browser:
+        webbrowser.open(f"http://{rest_address}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,118 @@
+"""Requests that arrive while another is answered are answered together."""
+
+import asyncio
+import collections
+import dataclasses
+
+import numpy as np
+
+from serving.errors import Busy, RequestError
+
+
+@dataclasses.dataclass
+class _Request:
+    arrays: dict
+    rows: int
+    answer: asyncio.Future
+
+
+class Batcher:
+    """Calls a function with as many requests at once as have come while its last call ran.
+
+    No request waits for others to come: alone, one is answered at once. A batch that fails is tried
+    again one request at a time, so that a bad one spoils no other's answer.
+
+    Args:
+        function: Takes and returns a dict of arrays, each `(rows, ...)`; it may block.
+        executor: Where it is called, off the event loop.
+        most_rows: Rows in a batch at most; a request of more makes a batch of its own.
+        most_waiting: Rows that may wait for their turn at most.
+        on_batch: Called with the rows of each batch.
+    """
+
+    def __init__(self, function, executor, most_rows, most_waiting, on_batch=lambda rows: None):
+        self._function = function
+        self._executor = executor
+        self._most_rows = most_rows
+        self._most_waiting = most_waiting
+        self._on_batch = on_batch
+        self._waiting = collections.deque()
+        self._is_busy = False
+        self.rows_waiting = 0
+
+    async def __call__(self, arrays):
+        """The answer to one request.
+
+        Args:
+            arrays: The inputs by name, each `(rows, ...)`.
+
+        Returns:
+            The outputs by name, each `(rows, ...)`.
+
+        Raises:
+            Busy: If too many rows wait already.
+        """
+        rows = len(next(iter(arrays.values())))
+        if self._waiting and self.rows_waiting + rows > self._most_waiting:
+            raise Busy(f"{self.rows_waiting} images wait already; try again later")
+        request = _Request(arrays, rows, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self.rows_waiting += rows
+        if not self._is_busy:
+            self._is_busy = True
+            # Once everything else has had its turn: what came at the same time goes along.
+            asyncio.get_running_loop().call_soon(self._start)
+        return await request.answer
+
+    def _start(self):
+        """Begin the next batch."""
+        batch, rows = [], 0
+        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._most_rows):
+            request = self._waiting.popleft()
+            self.rows_waiting -= request.rows
+            if not request.answer.done():  # Who asked may have gone.
+                batch.append(request)
+                rows += request.rows
+        if not batch:
+            self._is_busy = False
+            return
+        self._on_batch(rows)
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._executor, self._answer, batch)
+        done.add_done_callback(lambda done: self._finish(batch, done))
+
+    def _answer(self, batch):
+        """One answer or exception for each request of a batch; runs in the executor."""
+        if len(batch) == 1:
+            return [_outcome(self._function, batch[0].arrays)]
+        names = batch[0].arrays
+        joined = {name: np.concatenate([r.arrays[name] for r in batch]) for name in names}
+        outputs = _outcome(self._function, joined)
+        if isinstance(outputs, Exception):
+            return [_outcome(self._function, request.arrays) for request in batch]
+        ends = np.cumsum([request.rows for request in batch])
+        return [
+            {name: output[end - request.rows : end] for name, output in outputs.items()}
+            for request, end in zip(batch, ends, strict=True)
+        ]
+
+    def _finish(self, batch, done):
+        if done.cancelled() or done.exception():
+            answers = [RequestError("the server stops")] * len(batch)
+        else:
+            answers = done.result()
+        for request, answer in zip(batch, answers, strict=True):
+            if request.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                request.answer.set_exception(answer)
+            else:
+                request.answer.set_result(answer)
+        self._start()
+
+
+def _outcome(function, arrays):
+    try:
+        return function(arrays)
+    except Exception as error:
+        return error

@@ -1,0 +1,55 @@
+"""TensorFlow Serving's `:classify`, for signatures that take `tf.Example`s and give classes."""
+
+import numbers
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import RequestError
+
+_METHOD = "tensorflow/serving/classify"
+INPUT = "inputs"
+
+
+def examples(signature, body):
+    """The serialized `tf.Example`s of a request's JSON, as the signature takes them."""
+    if signature.method != _METHOD:
+        raise RequestError(
+            f"signature {signature.name}: :classify expects the method {_METHOD}; it has "
+            f"{signature.method}; try :predict"
+        )
+    rows, context = body["examples"], body.get("context", {})
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in [*rows, context]):
+        raise RequestError("examples: expected a list of objects, and context: an object")
+    serialized = [_example(context | row).SerializeToString() for row in rows]
+    return np.array(serialized, dtype=object)
+
+
+def results(outputs):
+    """Of each row the list of `[class, score]`."""
+    scores = outputs["scores"]
+    classes = outputs.get("classes")
+    if classes is None:
+        classes = np.broadcast_to(np.arange(scores.shape[1]).astype(str), scores.shape)
+    return [
+        [[c.decode() if isinstance(c, bytes) else c, float(s)] for c, s in zip(*row, strict=True)]
+        for row in zip(classes, scores, strict=True)
+    ]
+
+
+def _example(features):
+    return tf.train.Example(
+        features=tf.train.Features(feature={k: _feature(k, v) for k, v in features.items()})
+    )
+
+
+def _feature(name, value):
+    values = value if isinstance(value, list) else [value]
+    if all(isinstance(v, str) for v in values):
+        encoded = [v.encode() for v in values]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
+    if any(isinstance(v, bool) or not isinstance(v, numbers.Real) for v in values):
+        raise RequestError(f"{name[:80]}: expected texts or numbers, all of one kind")
+    if all(isinstance(v, int) for v in values):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))

@@ -1,0 +1,127 @@
+"""TensorFlow Serving's gRPC services.
+
+See https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis. Served are
+`PredictionService.Predict` and `.GetModelMetadata`, and `ModelService.GetModelStatus`.
+"""
+
+import asyncio
+import contextlib
+import time
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.errors import RequestError, TooLate
+from serving.metadata import metadata_of, status_of
+from serving.tensors import from_proto, shape_of_proto, to_proto
+
+
+@contextlib.asynccontextmanager
+async def _answering(context, metrics=None, model=""):
+    """Answer a `RequestError` with its code, and count what was answered."""
+    started, code = time.perf_counter(), grpc.StatusCode.OK
+    try:
+        yield
+    except RequestError as error:
+        code = error.code
+        await context.abort(code, str(error))
+    except Exception:
+        code = grpc.StatusCode.INTERNAL
+        raise
+    finally:
+        if metrics:
+            metrics.on_answer("grpc", model, code.name, time.perf_counter() - started)
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers over a `Repository`.
+
+    Args:
+        repository: The `Repository`.
+        metrics: The `Metrics`.
+        seconds: How long a request may take, if the client sets no deadline that is sooner.
+    """
+
+    def __init__(self, repository, metrics, seconds):
+        self.repository = repository
+        self.metrics = metrics
+        self.seconds = seconds
+
+    async def Predict(self, request, context):
+        """The outputs of a signature for inputs."""
+        async with _answering(context, self.metrics, request.model_spec.name):
+            version = _find(self.repository, request.model_spec)
+            signature = version.signature(request.model_spec.signature_name)
+            most_rows = self.repository.limits.request_rows
+            arrays = {}
+            for name, tensor in request.inputs.items():
+                # A tensor may say it is of any size, and mean one number for all of it.
+                if name in signature.inputs:
+                    signature.inputs[name].check_shape(shape_of_proto(tensor), most_rows)
+                arrays[name] = from_proto(name, tensor)
+            wanted = set(request.output_filter) or set(signature.outputs)
+            if not wanted <= set(signature.outputs):
+                known = ", ".join(sorted(signature.outputs))
+                raise RequestError(f"output_filter: expected some of {known}")
+            seconds = min(self.seconds, context.time_remaining() or self.seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    with version.used():
+                        checked = signature.check(arrays, most_rows)
+                        outputs = await version.run(signature, checked)
+            except TimeoutError:
+                raise TooLate(f"no answer within {seconds:g} seconds") from None
+            response = predict_pb2.PredictResponse()
+            response.model_spec.name = version.model
+            response.model_spec.version.value = version.number
+            response.model_spec.signature_name = signature.name
+            for name in wanted:
+                response.outputs[name].CopyFrom(to_proto(outputs[name]))
+            return response
+
+    async def GetModelMetadata(self, request, context):
+        """What the signatures of a version take and give."""
+        async with _answering(context):
+            unknown = set(request.metadata_field) - {"signature_def"}
+            if unknown or not request.metadata_field:
+                received = ", ".join(sorted(unknown)) or "none"
+                raise RequestError(f"metadata_field: received {received}; expected signature_def")
+            version = _find(self.repository, request.model_spec)
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            specification, definitions = metadata_of(version)
+            response.model_spec.CopyFrom(specification)
+            response.metadata["signature_def"].Pack(definitions)
+            return response
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """Says what the versions of a model are doing."""
+
+    def __init__(self, repository):
+        self.repository = repository
+
+    async def GetModelStatus(self, request, context):
+        """The state of a model's versions."""
+        async with _answering(context):
+            spec = request.model_spec
+            return status_of(self.repository.versions(spec.name, *_choice(spec)))
+
+
+def _find(repository, spec):
+    if not spec.name:
+        raise RequestError("model_spec.name: received none; expected the name of a model")
+    return repository.find(spec.name, *_choice(spec))
+
+
+def _choice(spec):
+    """Version number and label of a `ModelSpec`, one of them `None`."""
+    which = spec.WhichOneof("version_choice")
+    return (
+        spec.version.value if which == "version" else None,
+        spec.version_label if which == "version_label" else None,
+    )

@@ -1,0 +1,117 @@
+"""What the REST API takes and gives, as an OpenAPI document."""
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+_PLACES = {
+    "": [],
+    "/versions/{version}": [("version", {"type": "integer", "minimum": 0})],
+    "/labels/{label}": [("label", {"type": "string"})],
+}
+
+
+def document(most_bytes):
+    """The OpenAPI 3.1 document of a server that takes bodies of so many bytes."""
+    paths = {
+        "/v1/models": {"get": _get("All models, their versions, labels and model cards.")},
+        "/healthz": {"get": _get("200: the server runs.")},
+        "/readyz": {"get": _get("200: every model is served; 503: not yet.", "503")},
+        "/metrics": {"get": _get("Counters for Prometheus.", media="text/plain")},
+        "/openapi.json": {"get": _get("This document.")},
+    }
+    for place, parameters in _PLACES.items():
+        path = f"/v1/models/{{model}}{place}"
+        named = [
+            {"name": name, "in": "path", "required": True, "schema": schema}
+            for name, schema in [("model", {"type": "string"}), *parameters]
+        ]
+        paths[path] = {"get": _get("What the versions are doing.", "400", "404"), **_at(named)}
+        paths[f"{path}/metadata"] = {
+            "get": _get("What the signatures take and give.", "400", "404"),
+            **_at(named),
+        }
+        for verb, body in [("predict", "PredictRequest"), ("classify", "ClassifyRequest")]:
+            paths[f"{path}:{verb}"] = {"post": _post(verb, body), **_at(named)}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rows",
+            "version": "1",
+            "description": "TensorFlow Serving's REST API. Bodies may have at most "
+            f"{most_bytes:,} bytes.",
+        },
+        "paths": paths,
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _at(parameters):
+    return {"parameters": parameters}
+
+
+def _responses(*refusals, media="application/json"):
+    refused = {
+        status: {"description": "Why not.", "content": {"application/json": {"schema": _ERROR}}}
+        for status in refusals
+    }
+    return {"200": {"description": "The answer.", "content": {media: {}}}, **refused}
+
+
+def _get(summary, *refusals, media="application/json"):
+    return {"summary": summary, "responses": _responses(*refusals, media=media)}
+
+
+def _post(verb, body):
+    return {
+        "summary": f"TensorFlow Serving's :{verb}.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}},
+        },
+        "responses": _responses("400", "404", "413", "503", "504"),
+    }
+
+
+def _schemas():
+    signature = {"type": "string", "description": "serving_default if left out."}
+    number = {"type": "number"}
+    image = {"type": "array", "items": {"type": "array", "items": number}}
+    b64 = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
+    value = {"anyOf": [image, b64, {"type": "string"}, {"type": "object"}]}
+    return {
+        "Error": {
+            "type": "object",
+            "properties": {"error": {"type": "string"}},
+            "required": ["error"],
+        },
+        "PredictRequest": {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "properties": {
+                        "signature_name": signature,
+                        "instances": {"type": "array", "items": value, "minItems": 1},
+                    },
+                    "required": ["instances"],
+                    "additionalProperties": False,
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "signature_name": signature,
+                        "inputs": {"anyOf": [{"type": "array", "items": value}, value]},
+                    },
+                    "required": ["inputs"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        "ClassifyRequest": {
+            "type": "object",
+            "properties": {
+                "signature_name": signature,
+                "context": {"type": "object"},
+                "examples": {"type": "array", "items": {"type": "object"}},
+            },
+            "required": ["examples"],
+            "additionalProperties": False,
+        },
+    }

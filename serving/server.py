@@ -1,0 +1,186 @@
+"""The server: REST, gRPC and the page in one process, over one `Repository`."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import socket
+
+import grpc
+import uvicorn
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.grpc_api import ModelService, PredictionService
+from serving.metrics import Metrics
+from serving.repository import Limits, Repository
+from serving.rest import Api, create_app
+from serving.security import BearerToken, GrpcBearerToken, SecurityHeaders
+
+_PAGE = pathlib.Path(__file__).parent / "page"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a server is told.
+
+    Attributes:
+        folder: Where the models are, `<model>/<version>/`.
+        config: A `ModelServerConfig` that says which are served, or `None`.
+        host: The address that is listened on.
+        rest_port: The port of REST and the page; 0 for any that is free.
+        grpc_port: The port of gRPC; 0 for any that is free.
+        poll_seconds: Time between two looks at the disk.
+        request_seconds: How long a request may take.
+        most_bytes: Bytes of a request at most.
+        most_connections: Connections at most.
+        token: What clients have to send, or `None`.
+        origins: Other origins whose pages may ask.
+        limits: The `Limits` of each version.
+    """
+
+    folder: str
+    config: object = None
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    poll_seconds: float = 1.0
+    request_seconds: float = 30.0
+    most_bytes: int = 32 * 2**20
+    most_connections: int = 1000
+    token: str | None = None
+    origins: tuple = ()
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+async def serve(settings, on_start=lambda rest_address, grpc_address: None):
+    """Serve until SIGTERM or Ctrl-C; then answer what is under way, and end.
+
+    Args:
+        settings: The `Settings`.
+        on_start: Called with both addresses, `host:port`, when they are listened on.
+
+    Raises:
+        OSError: If a port cannot be listened on.
+    """
+    # One call at a time: TensorFlow itself spreads one over the processors.
+    executor = concurrent.futures.ThreadPoolExecutor(1, "inference")
+    repository = Repository(
+        settings.folder,
+        settings.config,
+        settings.limits,
+        executor,
+        lambda model, rows: metrics.on_batch(model, rows),
+    )
+    metrics = Metrics(repository)
+    rest_socket = socket.create_server((settings.host, settings.rest_port), backlog=2048)
+    grpc_server, grpc_port = _create_grpc(settings, repository, metrics)
+    await grpc_server.start()
+    rest = _create_rest(settings, repository, metrics)
+    watching = asyncio.create_task(repository.watch(settings.poll_seconds))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, rest, "should_exit", True)
+    on_start(f"{settings.host}:{rest_socket.getsockname()[1]}", f"{settings.host}:{grpc_port}")
+    try:
+        # A watch that fails is a mistake of ours, and ends the server rather than go unseen.
+        watching.add_done_callback(lambda _: setattr(rest, "should_exit", True))
+        await rest.serve(sockets=[rest_socket])
+        await grpc_server.stop(settings.request_seconds)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await repository.close()
+        executor.shutdown()
+
+
+def _create_grpc(settings, repository, metrics):
+    server = grpc.aio.server(
+        interceptors=[GrpcBearerToken(settings.token)] if settings.token else [],
+        options=[
+            ("grpc.max_receive_message_length", settings.most_bytes),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    prediction = PredictionService(repository, metrics, settings.request_seconds)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
+    try:
+        port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise OSError(f"{settings.host}:{settings.grpc_port}: {error}") from error
+    return server, port
+
+
+def _create_rest(settings, repository, metrics):
+    api = Api(repository, metrics, settings.most_bytes, settings.request_seconds)
+
+    async def page(request):
+        return FileResponse(_PAGE / "index.html")
+
+    routes = [Route("/", page), Mount("/page", StaticFiles(directory=_PAGE))]
+    middleware = [Middleware(SecurityHeaders)]
+    if settings.origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type"],
+            )
+        )
+    if settings.token:
+        middleware.append(Middleware(BearerToken, token=settings.token))
+    config = uvicorn.Config(
+        create_app(api, routes, middleware),
+        loop="uvloop",
+        http=_protocol(settings.request_seconds),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=settings.most_connections,
+        timeout_graceful_shutdown=settings.request_seconds,
+    )
+    return _Uvicorn(config)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves the signals to `serve`, which has more than uvicorn to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+def _protocol(seconds):
+    """uvicorn's HTTP protocol, which gives a client so long to send its request's head."""
+
+    class Protocol(HttpToolsProtocol):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self._give_up = self.loop.call_later(seconds, transport.abort)
+
+        def on_message_begin(self):
+            super().on_message_begin()
+            self._give_up.cancel()
+            self._give_up = self.loop.call_later(seconds, self.transport.abort)
+
+        def on_headers_complete(self):
+            self._give_up.cancel()
+            super().on_headers_complete()
+
+        def connection_lost(self, exc):
+            self._give_up.cancel()
+            super().connection_lost(exc)
+
+    return Protocol

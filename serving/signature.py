@@ -1,0 +1,147 @@
+"""One signature of a SavedModel: what it takes, checked, and what it gives."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import RequestError, TooLarge
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a tensor of a signature looks like.
+
+    Attributes:
+        name: Its name.
+        dtype: Its NumPy dtype; `object` for strings.
+        shape: Its shape; `None` for what may vary. The first dimension is the batch.
+        bounds: The least and the greatest value that mean something, or `None`.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple
+    bounds: tuple | None = None
+
+    def check(self, array, most_rows):
+        """An array as the signature takes it.
+
+        Raises:
+            RequestError: If it is of another type or shape, or holds a value out of bounds.
+            TooLarge: If it holds more than `most_rows` rows.
+        """
+        self.check_shape(array.shape, most_rows)
+        if self.dtype == object:
+            if array.size and not all(isinstance(value, bytes) for value in array.flat):
+                raise RequestError(f"{self.name}: received {array.dtype}; expected strings")
+            return array
+        if array.dtype.kind not in ("b" if self.dtype.kind == "b" else "iuf"):
+            kind = "text or mixed values" if array.dtype.kind in "OUS" else array.dtype
+            raise RequestError(f"{self.name}: received {kind}; expected numbers, {self.dtype}")
+        if self.bounds and array.size:
+            low, high = array.min(), array.max()
+            if not (self.bounds[0] <= low and high <= self.bounds[1]):  # True of NaN as well.
+                found = high if low >= self.bounds[0] else low
+                expected = "values of {:g} to {:g}".format(*self.bounds)
+                raise RequestError(f"{self.name}: received {found:g}; expected {expected}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(self.dtype, copy=False)
+        if cast.dtype != array.dtype and not _means_the_same(cast, array):
+            raise RequestError(
+                f"{self.name}: received a value that {self.dtype} cannot hold; expected values of "
+                "that type"
+            )
+        return cast
+
+    def check_shape(self, shape, most_rows):
+        """As `check`, of a shape alone: before anything of that size is made."""
+        if len(shape) != len(self.shape) or any(
+            expected not in (None, size) for expected, size in zip(self.shape, shape, strict=True)
+        ):
+            raise RequestError(
+                f"{self.name}: received shape {_words(shape)}; expected {_words(self.shape)}"
+            )
+        if shape and shape[0] < 1:
+            raise RequestError(f"{self.name}: received no rows; expected at least one")
+        if shape and shape[0] > most_rows:
+            raise TooLarge(f"{self.name}: received {shape[0]} rows; expected at most {most_rows}")
+
+
+class Signature:
+    """A signature that can be called with NumPy arrays.
+
+    Args:
+        name: Its name.
+        function: The loaded concrete function.
+        definition: Its `SignatureDef`.
+        bounds: By name of an input the least and greatest value that mean something.
+
+    Attributes:
+        inputs: The `Spec` of each input by name.
+        outputs: The `Spec` of each output by name.
+        method: What TensorFlow Serving calls its method, such as `tensorflow/serving/predict`.
+    """
+
+    def __init__(self, name, function, definition, bounds=None):
+        self.name = name
+        self.method = definition.method_name
+        self.inputs = _specs(definition.inputs, bounds or {})
+        self.outputs = _specs(definition.outputs, {})
+        self._function = function
+
+    def check(self, arrays, most_rows):
+        """Arrays by name, as they can be called with; see `Spec.check`."""
+        if set(arrays) != set(self.inputs):
+            raise RequestError(
+                f"signature {self.name}: received inputs {_names(arrays)}; expected "
+                f"{_names(self.inputs)}"
+            )
+        checked = {name: self.inputs[name].check(a, most_rows) for name, a in arrays.items()}
+        if len({len(array) for array in checked.values() if array.ndim}) > 1:
+            raise RequestError(f"inputs {_names(checked)}: expected as many rows in each")
+        return checked
+
+    def __call__(self, arrays):
+        """Call it with checked arrays; blocks.
+
+        Returns:
+            By name of an output its array.
+
+        Raises:
+            RequestError: If the graph refuses what it was given.
+        """
+        try:
+            tensors = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
+            outputs = self._function(**tensors)
+        except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
+            raise RequestError(f"signature {self.name}: {_first_line(error)}") from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+def _specs(infos, bounds):
+    specs = {}
+    for name, info in sorted(infos.items()):
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+        specs[name] = Spec(name, np.dtype(dtype.as_numpy_dtype), shape, bounds.get(name))
+    return specs
+
+
+def _means_the_same(cast, array):
+    """Whether a cast changed nothing but a number's last digits."""
+    if cast.dtype.kind == "f":
+        return np.isfinite(cast).all()
+    return (cast == array).all()
+
+
+def _names(names):
+    return ", ".join(sorted(map(str, names))) or "none"
+
+
+def _words(shape):
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+
+
+def _first_line(error):
+    return error.message.splitlines()[0][:300]

@@ -1,0 +1,120 @@
+"""Arrays as requests and answers carry them: TensorFlow Serving's JSON and protocol buffers."""
+
+import base64
+import binascii
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+from serving.errors import RequestError
+
+
+def from_json(spec, value, may_hold_booleans=True):
+    """The array a JSON value stands for.
+
+    Args:
+        spec: The `Spec` of the input it is for.
+        value: Nested lists of numbers or, for strings, of texts and `{"b64": ...}`.
+        may_hold_booleans: Whether to look for `true` among numbers, which NumPy takes for 1.
+
+    Raises:
+        RequestError: If it is something else, or its lists are not of one length.
+    """
+    if spec.dtype == object:
+        return _strings(spec, value)
+    try:
+        array = np.array(value)
+    except (ValueError, OverflowError, RecursionError):
+        raise RequestError(
+            f"{spec.name}: received lists of several lengths; expected one"
+        ) from None
+    if array.dtype == object and array.size:
+        raise RequestError(
+            f"{spec.name}: received values that are no numbers; expected {spec.dtype}"
+        )
+    if may_hold_booleans and array.dtype.kind in "iuf" and _holds_boolean(value):
+        raise RequestError(f"{spec.name}: received true or false among numbers; expected numbers")
+    return array
+
+
+def _holds_boolean(value):
+    if isinstance(value, list):
+        return any(map(_holds_boolean, value))
+    return isinstance(value, bool)
+
+
+def _strings(spec, value):
+    """An array of bytes, of texts and base64 in lists as deep as the input has dimensions."""
+    array = np.empty(_list_shape(value, len(spec.shape)), dtype=object)
+    for index in np.ndindex(array.shape):
+        text = value
+        for place in index:
+            text = text[place]
+        array[index] = _bytes(spec, text)
+    return array
+
+
+def _list_shape(value, depth):
+    shape = []
+    while len(shape) < depth and isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def _bytes(spec, text):
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(text, dict) and set(text) == {"b64"} and isinstance(text["b64"], str):
+        try:
+            return base64.b64decode(text["b64"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise RequestError(f"{spec.name}: received bad base64 ({error})") from None
+    raise RequestError(
+        f'{spec.name}: received {type(text).__name__}; expected text or {{"b64": …}}'
+    )
+
+
+def to_json(array):
+    """What `orjson` writes for an array: the array itself, but for strings."""
+    if array.dtype.kind not in "OS":
+        return np.ascontiguousarray(array)
+    return [to_json(value) if isinstance(value, np.ndarray) else _text(value) for value in array]
+
+
+def _text(value):
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+def from_proto(name, proto):
+    """The array a `TensorProto` stands for; `RequestError` if it is damaged."""
+    try:
+        dtype = tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype
+        shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+        if proto.tensor_content and dtype is not np.object_:
+            return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+        return tf.make_ndarray(proto)
+    except (TypeError, ValueError, KeyError) as error:
+        raise RequestError(f"{name}: received a damaged tensor ({error})") from None
+
+
+def shape_of_proto(proto):
+    """The shape a `TensorProto` says it has."""
+    return tuple(dim.size for dim in proto.tensor_shape.dim)
+
+
+def to_proto(array):
+    """The `TensorProto` of an array."""
+    if array.dtype.kind in "OS":
+        return tf.make_tensor_proto(array)
+    proto = TensorProto(dtype=tf.dtypes.as_dtype(array.dtype).as_datatype_enum)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = array.tobytes()
+    return proto

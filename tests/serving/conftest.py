@@ -1,0 +1,127 @@
+"""Real servers in processes of their own, over exported models with random weights."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import requests
+
+from export import export
+from tests.conftest import PROJECT, random_model
+
+MODELS = ["lstm", "basic_rnn", "bidirectional_gru"]
+
+
+class Server:
+    """A running `serve.py`.
+
+    Attributes:
+        url: Where its REST API is.
+        grpc: Where its gRPC services are, `host:port`.
+    """
+
+    def __init__(self, folder, *flags):
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, PROJECT / "serve.py", f"--saved_models_dir={folder}"),
+                *("--rest_api_port=0", "--port=0", "--poll_seconds=0.1", *flags),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said = []
+        line = next(line for line in self.process.stdout if line.startswith("REST"))
+        self.url, self.grpc = re.fullmatch(r".* (http:\S+), gRPC: (\S+)\n", line).groups()
+
+    def wait_until(self, is_so, seconds=60):
+        """Wait until a function returns something true, and return it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if answer := is_so():
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(f"not so within {seconds} seconds")
+
+    def is_ready(self):
+        return self.get("/readyz").status_code == 200
+
+    def get(self, path, **options):
+        return requests.get(self.url + path, timeout=60, **options)
+
+    def post(self, path, json=None, **options):
+        return requests.post(self.url + path, json=json, timeout=60, **options)
+
+    def predict(self, model="lstm", **body):
+        return self.post(f"/v1/models/{model}:predict", body)
+
+    def states(self, model="lstm"):
+        """By number of a model's version its state."""
+        answer = self.get(f"/v1/models/{model}").json()
+        return {v["version"]: v["state"] for v in answer.get("model_version_status", [])}
+
+    def stop(self):
+        self.process.terminate()
+        self.said += self.process.communicate(timeout=60)[0].splitlines()
+        return self.process.returncode
+
+
+@pytest.fixture(scope="session")
+def models():
+    """Models by name, with random weights and 7 classes."""
+    return {name: random_model(model=name) for name in MODELS}
+
+
+@pytest.fixture(scope="session")
+def exported(models, tmp_path_factory):
+    """A folder with version 1 of every model."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name, model in models.items():
+        export(model, folder / name, card={"run": name})
+    return folder
+
+
+@pytest.fixture
+def saved_models(exported, tmp_path):
+    """A copy of that folder, to change."""
+    return pathlib.Path(shutil.copytree(exported, tmp_path / "saved_models"))
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    """A server of all models, for tests that leave it as it is."""
+    running = Server(exported)
+    running.wait_until(running.is_ready)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def start(request):
+    """Start servers that are stopped after the test."""
+    running = []
+
+    def start(folder, *flags):
+        running.append(Server(folder, *flags))
+        running[-1].wait_until(running[-1].is_ready)
+        return running[-1]
+
+    yield start
+    for server in running:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def images(count, seed=0):
+    """Random images, `(count, 28, 28)`."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28))
+
+
+def softmax(logits):
+    shares = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)

@@ -1,0 +1,91 @@
+"""The REST API beside TensorFlow Serving's documentation and the live models."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import trace
+from tests.serving.conftest import MODELS, images, softmax
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def b64(data):
+    return {"b64": base64.b64encode(data).decode()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_rows_are_answered_with_the_live_models_predictions(model, server, models):
+    expected = softmax(models[model](images(3)))
+    for instances in (images(3).tolist(), [{"rows": image} for image in images(3).tolist()]):
+        answer = server.predict(model, instances=instances)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        (predictions,) = answer.json().values()
+        assert [row["classes"] for row in predictions] == expected.argmax(-1).tolist()
+        found = [row["probabilities"] for row in predictions]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_columns_are_answered_with_columns(server, models):
+    expected = softmax(models["lstm"](images(3)))
+    for inputs in (images(3).tolist(), {"rows": images(3).tolist()}):
+        answer = server.predict(inputs=inputs).json()["outputs"]
+        assert answer["classes"] == expected.argmax(-1).tolist()
+        np.testing.assert_allclose(answer["probabilities"], expected, rtol=0, atol=1e-6)
+
+
+def test_an_image_in_base64_gets_the_answer_of_its_pixels(server, models):
+    expected = softmax(models["lstm"](images(2)))
+    encoded = [b64(png(image)) for image in images(2)]
+    for instances in (encoded, [{"image_bytes": image} for image in encoded]):
+        answer = server.predict(signature_name="serving_bytes", instances=instances).json()
+        found = [row["probabilities"] for row in answer["predictions"]]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_trace_answers_with_every_step(server, models):
+    answer = server.predict(signature_name="trace", inputs=images(2).tolist()).json()["outputs"]
+    for name, expected in trace(models["lstm"], images(2)).items():
+        np.testing.assert_allclose(answer[name], expected, rtol=0, atol=1e-5)
+
+
+def test_a_version_can_be_named(server):
+    body = {"instances": images(1).tolist()}
+    first = server.post("/v1/models/lstm/versions/1:predict", body)
+    assert first.json() == server.post("/v1/models/lstm:predict", body).json()
+
+
+def test_the_status_is_tensorflow_servings(server):
+    expected = {
+        "model_version_status": [
+            {
+                "version": "1",
+                "state": "AVAILABLE",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+        ]
+    }
+    for path in ("/v1/models/lstm", "/v1/models/lstm/versions/1"):
+        assert server.get(path).json() == expected
+
+
+def test_the_metadata_is_tensorflow_servings(server):
+    for path in ("/v1/models/lstm/metadata", "/v1/models/lstm/versions/1/metadata"):
+        answer = server.get(path).json()
+        assert answer["model_spec"] == {"name": "lstm", "version": "1", "signature_name": ""}
+        signatures = answer["metadata"]["signature_def"]["signature_def"]
+        assert {"serving_default", "serving_bytes", "trace"} <= set(signatures)
+        signature = signatures["serving_default"]
+        assert signature["method_name"] == "tensorflow/serving/predict"
+        assert signature["inputs"]["rows"]["dtype"] == "DT_FLOAT"
+        shape = signature["inputs"]["rows"]["tensor_shape"]
+        assert [dim["size"] for dim in shape["dim"]] == ["-1", "28", "28"]
+        assert shape["unknown_rank"] is False
