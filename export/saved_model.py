@@ -11,10 +11,15 @@ import uuid
 
 import keras
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from models import trace
 
 _ASIDE = ".incomplete-"
+# What an encoded image may unfold to at most: a few bytes of PNG can stand for gigabytes.
+_MOST_PIXELS = 2**24
+# What the values of an input mean something between, for servers to check.
+_INPUTS = {"rows": {"minimum": 0, "maximum": 255}}
 
 
 def export(model, folder, card):
@@ -27,14 +32,17 @@ def export(model, folder, card):
 
     - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink), in;
       `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out.
-    - `serving_bytes`: the same out; `image_bytes string (batch,)`, encoded PNG or JPEG images, in,
-      which are turned grey and resized to 28x28 in the graph.
+    - `serving_bytes`: the same out; `image_bytes string (batch,)`, encoded PNG or JPEG images of at
+      most 16 megapixels, in, which are turned grey and resized to 28x28 in the graph.
     - `trace`: `rows` in; out what `models.trace` says of every step of the reading, as float32.
+
+    `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
 
     Args:
         model: A model made by `create_model`; it is left as it was.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
-        card: What is known of the model, as JSON-ready values; written as `model_card.json`.
+        card: What is known of the model, as JSON-ready values; written as `model_card.json`, and
+            beside it, as `inputs`, the range of what the model takes.
 
     Returns:
         The path of the new version.
@@ -51,6 +59,7 @@ def export(model, folder, card):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _write(model, aside)
+        _write_warm_up(aside, folder.name)
         (aside / "model_card.json").write_text(_card_text(card))
         return _rename_to_next_version(aside, folder)
     except tf.errors.OpError as error:
@@ -70,7 +79,7 @@ def find(folder, card):
 
 
 def _card_text(card):
-    return json.dumps(card, indent=2) + "\n"
+    return json.dumps({**card, "inputs": _INPUTS}, indent=2) + "\n"
 
 
 def _remove_leftovers(folder):
@@ -138,8 +147,47 @@ def _serving(model):
 
 def _decode(image_bytes):
     """One encoded image, `string ()`, as grey pixel values `float32 (28, 28)`."""
-    image = tf.io.decode_image(image_bytes, channels=1, expand_animations=False)
+    # A decoder takes other formats as well, and would unfold whatever its header says.
+    starts = [tf.strings.substr(image_bytes, 0, n) for n in (8, 3)]
+    is_png, is_jpeg = starts[0] == b"\x89PNG\r\n\x1a\n", starts[1] == b"\xff\xd8\xff"
+    expected = [f"expected a PNG or JPEG image of at most {_MOST_PIXELS:,} pixels"]
+    with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, expected)]):
+        size = tf.cond(is_png, lambda: _png_size(image_bytes), lambda: _jpeg_size(image_bytes))
+    fits = (size[0] > 0) & (size[1] > 0) & (size[0] <= _MOST_PIXELS // size[1])
+    with tf.control_dependencies([tf.debugging.Assert(fits, expected)]):
+        image = tf.cond(
+            is_png,
+            lambda: tf.io.decode_png(image_bytes, channels=1),
+            lambda: tf.io.decode_jpeg(image_bytes, channels=1),
+        )
     return tf.image.resize(image, (28, 28), antialias=True)[..., 0]
+
+
+def _png_size(image_bytes):
+    """Width and height, `int32 (2,)`, which stand at byte 16 of a PNG."""
+    return tf.io.decode_raw(tf.strings.substr(image_bytes, 16, 8), tf.int32, little_endian=False)
+
+
+def _jpeg_size(image_bytes):
+    return tf.image.extract_jpeg_shape(image_bytes)[:2]
+
+
+def _write_warm_up(path, model):
+    """Write requests for a server to begin with, as TensorFlow Serving reads them."""
+    (path / "assets.extra").mkdir()
+    png = tf.io.encode_png(tf.zeros((28, 28, 1), tf.uint8))
+    with tf.io.TFRecordWriter(str(path / "assets.extra/tf_serving_warmup_requests")) as file:
+        for signature, name, value in [
+            ("serving_default", "rows", tf.zeros((1, 28, 28))),
+            ("serving_default", "rows", tf.zeros((64, 28, 28))),
+            ("serving_bytes", "image_bytes", png[None]),
+            ("trace", "rows", tf.zeros((1, 28, 28))),
+        ]:
+            log = PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name, request.model_spec.signature_name = model, signature
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            file.write(log.SerializeToString())
 
 
 def _rename_to_next_version(aside, folder):

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -111,6 +113,14 @@ def test_a_process_without_this_project_can_follow_the_reading(name, stranger):
     np.testing.assert_allclose(last, answers[f"{name}/3/probabilities"], rtol=0, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def basic_rnn(tmp_path_factory):
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("basic_rnn")
+    return tf.saved_model.load(export(random_model(model="basic_rnn"), folder, card={}))
+
+
 @pytest.fixture
 def exported(tmp_path):
     import tensorflow as tf
@@ -161,6 +171,48 @@ def test_colour_and_size_and_jpeg_are_brought_to_28x28_grey(exported):
     np.testing.assert_allclose(answer["probabilities"][2], expected, rtol=0, atol=0.05)
 
 
+def header_of(width, height):
+    """A PNG whose header says it is so large."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    checksum = struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + checksum
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no image",
+        encode(np.zeros((28, 28), np.uint8))[:40],
+        encode(np.zeros((28, 28), np.uint8), "JPEG")[:150],
+        encode(np.zeros((28, 28), np.uint8), "GIF"),
+        encode(np.zeros((28, 28), np.uint8), "BMP"),
+        encode(np.zeros((4097, 4097), np.uint8)),
+        encode(np.zeros((4097, 4097), np.uint8), "JPEG"),
+        header_of(2**31 - 1, 2**31 - 1),
+        header_of(2**31, 2**31),
+        header_of(0, 28),
+        header_of(2**16, 2**16),
+    ],
+    ids=[
+        *("nothing", "text", "half-png", "half-jpeg", "gif", "bmp", "large-png", "large-jpeg"),
+        *("bomb", "negative", "empty", "overflow"),
+    ],
+)
+def test_what_is_no_png_or_jpeg_or_unfolds_to_too_much_is_refused(data, basic_rnn):
+    import tensorflow as tf
+
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        basic_rnn.signatures["serving_bytes"](image_bytes=tf.constant([data]))
+
+
+def test_an_image_may_be_as_large_as_is_said(basic_rnn):
+    import tensorflow as tf
+
+    image = encode(np.zeros((4096, 4096), np.uint8))
+    basic_rnn.signatures["serving_bytes"](image_bytes=tf.constant([image]))
+
+
 @pytest.mark.parametrize("shape", [(1, 29, 28), (1, 28, 29), (28, 28), (1, 784)])
 def test_images_of_another_shape_are_refused(shape, exported):
     import tensorflow as tf
@@ -181,7 +233,8 @@ def test_versions_count_up_and_others_files_are_left_alone(tmp_path):
 
 def test_the_card_lies_beside_the_model(tmp_path):
     path = export(random_model(model="basic_rnn"), tmp_path, card={"accuracy": 0.5})
-    assert json.loads((path / "model_card.json").read_text()) == {"accuracy": 0.5}
+    card = json.loads((path / "model_card.json").read_text())
+    assert card == {"accuracy": 0.5, "inputs": {"rows": {"minimum": 0, "maximum": 255}}}
 
 
 def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypatch):
@@ -262,7 +315,7 @@ saved_model.export(keras.models.load_model("model.keras"), "versions", card={})
 def test_a_version_is_found_by_its_whole_card(tmp_path):
     card = {"run": "first", "metrics": {"accuracy": 0.5}}
     assert find(tmp_path, card) is None
-    for version, text in [("1", ""), ("2", json.dumps(card | {"run": "other"})), ("x", "[]")]:
+    for version, text in [("1", ""), ("2", json.dumps(card)), ("x", "[]")]:
         (tmp_path / version).mkdir()
         (tmp_path / version / "model_card.json").write_text(text)
     assert find(tmp_path, card) is None
