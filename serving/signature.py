@@ -60,7 +60,7 @@ class Spec:
             expected not in (None, size) for expected, size in zip(self.shape, shape, strict=True)
         ):
             raise RequestError(
-                f"{self.name}: received shape {_words(shape)}; expected {_words(self.shape)}"
+                f"{self.name}: received shape {words(shape)}; expected {words(self.shape)}"
             )
         if shape and shape[0] < 1:
             raise RequestError(f"{self.name}: received no rows; expected at least one")
@@ -115,7 +115,7 @@ class Signature:
             tensors = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
             outputs = self._function(**tensors)
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
-            raise RequestError(f"signature {self.name}: {_first_line(error)}") from error
+            raise RequestError(f"signature {self.name}: {_reason(error)}") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
@@ -139,9 +139,16 @@ def _names(names):
     return ", ".join(sorted(map(str, names))) or "none"
 
 
-def _words(shape):
+def words(shape):
+    """A shape in words: `(any, 28, 28)`."""
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
-def _first_line(error):
-    return error.message.splitlines()[0][:300]
+# What TensorFlow says around the reason of an error.
+_AROUND = ("Graph execution error", "Detected at node", "<stack traces", "[[")
+
+
+def _reason(error):
+    lines = [line.strip() for line in error.message.splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(_AROUND)]
+    return reasons[0][:300] if reasons else lines[0][:300]

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import RequestError
+from serving.signature import words
 
 
 def from_json(spec, value, may_hold_booleans=True):
@@ -26,12 +27,11 @@ def from_json(spec, value, may_hold_booleans=True):
     try:
         array = np.array(value)
     except (ValueError, OverflowError, RecursionError):
+        array = None
+    if array is None or array.dtype == object:
         raise RequestError(
-            f"{spec.name}: received lists of several lengths; expected one"
-        ) from None
-    if array.dtype == object and array.size:
-        raise RequestError(
-            f"{spec.name}: received values that are no numbers; expected {spec.dtype}"
+            f"{spec.name}: received lists of several lengths, or other values among the numbers; "
+            f"expected {spec.dtype} of shape {words(spec.shape)}"
         )
     if may_hold_booleans and array.dtype.kind in "iuf" and _holds_boolean(value):
         raise RequestError(f"{spec.name}: received true or false among numbers; expected numbers")
