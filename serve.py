@@ -35,7 +35,9 @@ def main():
     """Serve until Ctrl-C or SIGTERM."""
     folder = pathlib.Path(FLAGS.saved_models_dir)
     if not FLAGS.model_config_file and not folder.is_dir():
-        raise UserError(f"--saved_models_dir={folder} is not there; train first: python main.py")
+        raise UserError(
+            f"--saved_models_dir={folder} is not there; expected exported models: train one with python main.py"
+        )
     token = pathlib.Path(FLAGS.api_token_file).read_text().strip() if FLAGS.api_token_file else None
     if token == "":
         raise UserError(f"--api_token_file={FLAGS.api_token_file} is empty; expected a token")
@@ -61,7 +63,13 @@ def main():
         tuple(FLAGS.origins),
         Limits(FLAGS.batch_rows, FLAGS.request_rows, FLAGS.waiting_rows),
     )
-    asyncio.run(serve(settings, _announce))
+    try:
+        asyncio.run(serve(settings, _announce))
+    except OSError as error:
+        raise UserError(
+            f"{error}; expected an address of this machine and ports that are free: choose with "
+            "--host, --rest_api_port and --port"
+        ) from error
 
 
 def _announce(rest_address, grpc_address):

@@ -163,12 +163,15 @@ class Repository:
         self._versions = collections.defaultdict(dict)  # By model and number.
         self._labels = collections.defaultdict(dict)
         self._gone = set()  # Tasks of versions that wait to be unloaded.
+        self._has_looked = False
         self._failed = {}  # By path, when what could not be loaded was written.
 
     @property
     def is_ready(self):
-        """Whether every model that is wanted has a version that is served."""
-        return bool(self._versions) and all(map(self._available, self._versions))
+        """Whether the disk was gone through, and every model has a version that is served."""
+        return (
+            self._has_looked and bool(self._versions) and all(map(self._available, self._versions))
+        )
 
     def models(self):
         """By name of a model its versions, the newest first."""
@@ -236,6 +239,7 @@ class Repository:
         for model in set(self._versions) - set(wanted):
             self._let_go(model, set())
             del self._versions[model]
+        self._has_looked = True
 
     async def close(self):
         """Let go of everything that is not used any more."""
@@ -258,6 +262,9 @@ class Repository:
 
     async def _load(self, version):
         version.state = State.LOADING
+        self._failed.pop(version.path, None)
+        # Asked before it is read: what is written meanwhile is to be read again.
+        written = await asyncio.to_thread(_written, version.path)
 
         def on_batch(rows):
             self._on_batch(version.model, rows)
@@ -267,7 +274,7 @@ class Repository:
         except Exception as error:  # What a broken folder makes of TensorFlow has no one type.
             version.state = State.END
             version.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            self._failed[version.path] = _written(version.path)
+            self._failed[version.path] = written
             print(f"{version} cannot be served: {version.error}", flush=True)
             return
         _freeze()

@@ -57,6 +57,9 @@ class Server:
     def post(self, path, json=None, **options):
         return requests.post(self.url + path, json=json, timeout=60, **options)
 
+    def options(self, path, **options):
+        return requests.options(self.url + path, timeout=60, **options)
+
     def predict(self, model="lstm", **body):
         return self.post(f"/v1/models/{model}:predict", body)
 
@@ -66,6 +69,7 @@ class Server:
         return {v["version"]: v["state"] for v in answer.get("model_version_status", [])}
 
     def stop(self):
+        """Have it end, if it has not yet, and return its status."""
         self.process.terminate()
         self.said += self.process.communicate(timeout=60)[0].splitlines()
         return self.process.returncode
@@ -102,7 +106,7 @@ def server(exported):
 
 
 @pytest.fixture
-def start(request):
+def start():
     """Start servers that are stopped after the test."""
     running = []
 
@@ -113,8 +117,7 @@ def start(request):
 
     yield start
     for server in running:
-        if server.process.poll() is None:
-            server.stop()
+        server.stop()
 
 
 def images(count, seed=0):

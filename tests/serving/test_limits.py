@@ -1,0 +1,146 @@
+"""What the server lets wait, and whom it lets in."""
+
+import contextlib
+import socket
+import threading
+import time
+import urllib.parse
+
+import grpc
+import pytest
+
+from tests.serving.conftest import images
+from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
+
+BODY = {"inputs": images(1).tolist()}
+
+
+def test_more_than_may_wait_is_refused_at_once_and_the_rest_answered(exported, start):
+    server = start(exported, "--waiting_rows=100", "--batch_rows=10")
+    asked = 40
+    statuses = []
+
+    def ask():
+        statuses.append(server.predict(inputs=images(60).tolist()).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(asked)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 503}
+    assert server.predict(**BODY).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(exported, start):
+    server = start(exported, "--request_seconds=0.2", "--waiting_rows=100000")
+    slow = [
+        threading.Thread(target=server.predict, kwargs={"inputs": images(2048).tolist()})
+        for _ in range(4)
+    ]
+    for thread in slow:
+        thread.start()
+    statuses = {server.predict(inputs=images(2048).tolist()).status_code for _ in range(4)}
+    for thread in slow:
+        thread.join()
+    assert 504 in statuses
+    assert server.wait_until(lambda: server.predict(**BODY).status_code == 200)
+
+
+def connect(server):
+    url = urllib.parse.urlsplit(server.url)
+    return socket.create_connection((url.hostname, url.port), timeout=30)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\n",
+        b"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{",
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_a_client_that_sends_no_more_is_let_go(head, exported, start):
+    server = start(exported, "--request_seconds=1")
+    with connect(server) as client:
+        client.sendall(head)
+        began = time.monotonic()
+        try:
+            while client.recv(1000):
+                pass
+        except ConnectionResetError:
+            pass
+        assert time.monotonic() - began < 20
+    assert server.predict(**BODY).status_code == 200
+
+
+def test_clients_that_drip_their_heads_do_not_keep_others_out(exported, start):
+    server = start(exported, "--request_seconds=2")
+    clients = [connect(server) for _ in range(50)]
+    for _ in range(5):
+        for client in clients:
+            with contextlib.suppress(OSError):  # It may have been let go.
+                client.sendall(b"G")
+        assert server.predict(**BODY).status_code == 200
+        time.sleep(0.1)
+    for client in clients:
+        client.close()
+
+
+def test_clients_that_go_before_their_answer_spoil_nothing(server):
+    body = b'{"inputs": [' + b"[" + b",".join([b"[" + b"0," * 27 + b"0]"] * 28) + b"]]}"
+    head = (
+        f"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    for _ in range(100):
+        with connect(server) as client:
+            client.sendall(head.encode() + body)
+    assert server.predict(**BODY).status_code == 200
+
+
+def test_the_token_is_asked_for(exported, start, tmp_path):
+    (tmp_path / "token").write_text("a secret\n")
+    server = start(exported, f"--api_token_file={tmp_path}/token")
+    right = {"Authorization": "Bearer a secret"}
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic a secret"}):
+        for path in ("/v1/models", "/v1/models/lstm", "/metrics"):
+            answer = server.get(path, headers=headers)
+            assert answer.status_code == 401
+            assert "Bearer" in answer.json()["error"]
+        assert server.post("/v1/models/lstm:predict", BODY, headers=headers).status_code == 401
+    assert server.post("/v1/models/lstm:predict", BODY, headers=right).status_code == 200
+    for path in ("/", "/healthz", "/readyz"):
+        assert server.get(path).status_code == 200
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = predict_request(images(1).astype("float32"))
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(request)
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert stub.Predict(request, metadata=[("authorization", "Bearer a secret")]).outputs
+
+
+def test_pages_of_other_origins_are_let_in_by_name(exported, start):
+    server = start(exported, "--origins=https://a.example,https://b.example")
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    for origin, is_let_in in [("https://a.example", True), ("https://c.example", False)]:
+        headers = {"Origin": origin}
+        answers = [
+            server.post("/v1/models/lstm:predict", BODY, headers=headers),
+            server.options("/v1/models/lstm:predict", headers=headers | asked),
+        ]
+        for answer in answers:
+            allowed = answer.headers.get("Access-Control-Allow-Origin")
+            assert allowed == (origin if is_let_in else None)
+
+
+def test_every_answer_has_the_security_headers(server):
+    for path in ("/", "/v1/models", "/nowhere", "/metrics"):
+        headers = server.get(path).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,46 @@
+"""What `serve.py` says to a mistake."""
+
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+
+from tests.conftest import PROJECT, Result, assert_one_line_error
+
+
+def run_serve(*flags, folder):
+    command = [sys.executable, PROJECT / "serve.py", *flags]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ["--saved_models_dir=saved_models", "python main.py"]),
+        (["--saved_models_dir=nowhere"], ["--saved_models_dir=nowhere"]),
+        (["--saved_models_dir=.", "--api_token_file=none"], ["none"]),
+        (["--saved_models_dir=.", "--api_token_file=empty"], ["empty", "a token"]),
+        (["--model_config_file=none"], ["none"]),
+        (["--model_config_file=bad"], ["bad", "ModelServerConfig"]),
+        (["--port=70000"], ["--port", "70000"]),
+        (["--batch_rows=0"], ["batch_rows"]),
+        (["--saved_models_dir=.", "--host=203.0.113.7"], ["203.0.113.7", "--host"]),
+    ],
+)
+def test_a_mistaken_flag_is_told_in_one_line(flags, expected, tmp_path):
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bad").write_text("model_config_list: 7")
+    result = run_serve(*flags, folder=tmp_path)
+    assert result.status == 1
+    assert_one_line_error(result, *expected)
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(server, tmp_path):
+    rest = urllib.parse.urlsplit(server.url).port
+    grpc = server.grpc.split(":")[1]
+    for flags in ([f"--rest_api_port={rest}", "--port=0"], ["--rest_api_port=0", f"--port={grpc}"]):
+        result = run_serve("--saved_models_dir=.", *flags, folder=tmp_path)
+        assert result.status == 1
+        assert_one_line_error(result, "--rest_api_port and --port")

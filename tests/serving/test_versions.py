@@ -1,0 +1,179 @@
+"""Versions come and go under a server that runs, and no request is lost."""
+
+import shutil
+import signal
+import threading
+
+import pytest
+import requests
+
+from export import export
+from tests.conftest import random_model
+from tests.serving.conftest import images
+
+BODY = {"instances": images(1).tolist()}
+
+
+def another_lstm():
+    return random_model(model="lstm", units=9)
+
+
+def answer_of(response):
+    """What was answered, but for the last digits: they depend on what else is in the batch."""
+    if response.status_code != 200:
+        return response.text
+    (row,) = response.json()["predictions"]
+    return tuple(round(probability, 5) for probability in row["probabilities"])
+
+
+class Load:
+    """Keeps asking from two threads, and notes every answer."""
+
+    def __init__(self, server):
+        self.server = server
+        self.answers = []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(2)]
+
+    def ask(self):
+        with requests.Session() as session:
+            while not self.stop.is_set():
+                answer = session.post(f"{self.server.url}/v1/models/lstm:predict", json=BODY)
+                self.answers.append((answer.status_code, answer_of(answer)))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_a_new_version_takes_over_without_a_failed_request(saved_models, start):
+    server = start(saved_models)
+    before = answer_of(server.predict(**BODY))
+    with Load(server) as load:
+        export(another_lstm(), saved_models / "lstm", card={})
+        server.wait_until(lambda: server.states() == {"2": "AVAILABLE"})
+        after = answer_of(server.predict(**BODY))
+        server.wait_until(lambda: load.answers[-1][1] == after)
+    assert before != after
+    assert set(load.answers) == {(200, before), (200, after)}
+    # Once the new one has answered, the old one never does again.
+    answers = [answer for _, answer in load.answers]
+    assert before not in answers[answers.index(after) + len(load.threads) :]
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "half"])
+def test_a_broken_version_is_reported_and_the_old_one_stays(damage, saved_models, start):
+    server = start(saved_models)
+    before = answer_of(server.predict(**BODY))
+    broken = saved_models / "lstm" / "2"
+    with Load(server) as load:
+        if damage == "half":
+            shutil.copytree(saved_models / "lstm" / "1", saved_models / ".aside")
+            (variables,) = (saved_models / ".aside" / "variables").glob("*.data-*")
+            variables.write_bytes(variables.read_bytes()[:100])
+            (saved_models / ".aside").rename(broken)
+        else:
+            broken.mkdir()
+            if damage == "garbage":
+                (broken / "saved_model.pb").write_bytes(b"garbage")
+        expected = {"1": "AVAILABLE", "2": "END"}
+        server.wait_until(lambda: server.states() == expected)
+        versions = server.get("/v1/models/lstm").json()["model_version_status"]
+        (failed,) = [v for v in versions if v["version"] == "2"]
+        assert failed["status"]["error_code"] == "UNKNOWN"
+        assert failed["status"]["error_message"]
+        assert answer_of(server.predict(**BODY)) == before
+        assert server.post("/v1/models/lstm/versions/2:predict", BODY).status_code == 404
+
+        # Mended, it takes over.
+        shutil.rmtree(broken)
+        assert server.states()["1"] == "AVAILABLE"
+        assert export(another_lstm(), saved_models / "lstm", card={}) == broken
+        server.wait_until(lambda: server.states() == {"2": "AVAILABLE"})
+    assert {status for status, _ in load.answers} == {200}
+    assert server.is_ready()
+
+
+def test_a_version_that_is_removed_is_served_no_more(saved_models, start):
+    export(another_lstm(), saved_models / "lstm", card={})
+    server = start(saved_models)
+    with Load(server) as load:
+        shutil.rmtree(saved_models / "lstm" / "2")
+        server.wait_until(lambda: server.states() == {"1": "AVAILABLE"})
+    assert {status for status, _ in load.answers} == {200}
+    shutil.rmtree(saved_models / "lstm")
+    server.wait_until(lambda: server.get("/v1/models/lstm").status_code == 404)
+    assert server.predict(**BODY).status_code == 404
+    assert server.predict("basic_rnn", **BODY).status_code == 200
+    assert server.is_ready()
+
+
+def test_a_new_model_is_served(saved_models, start):
+    server = start(saved_models)
+    export(random_model(model="gru"), saved_models / "gru", card={})
+    server.wait_until(lambda: server.states("gru") == {"1": "AVAILABLE"})
+    assert server.predict("gru", **BODY).status_code == 200
+
+
+CONFIG = """
+model_config_list {{
+  config {{
+    name: "digits"
+    base_path: "{folder}/lstm"
+    model_platform: "tensorflow"
+    model_version_policy {{ {policy} }}
+    version_labels {{ key: "stable" value: 1 }}
+    version_labels {{ key: "new" value: 3 }}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        ("latest { num_versions: 2 }", {"2", "3"}),
+        ("all {}", {"1", "2", "3"}),
+        ("specific { versions: 1 versions: 3 }", {"1", "3"}),
+    ],
+)
+def test_tensorflow_servings_config_says_what_is_served(
+    policy, served, saved_models, start, tmp_path
+):
+    for _ in range(2):
+        export(another_lstm(), saved_models / "lstm", card={})
+    (tmp_path / "models.config").write_text(CONFIG.format(folder=saved_models, policy=policy))
+    server = start(saved_models, f"--model_config_file={tmp_path}/models.config")
+    assert set(server.states("digits")) == served
+    assert server.get("/v1/models/lstm").status_code == 404
+    newest = server.predict("digits", **BODY)
+    labelled = server.post("/v1/models/digits/labels/new:predict", BODY)
+    assert labelled.json() == newest.json()
+    stable = server.post("/v1/models/digits/labels/stable:predict", BODY)
+    assert stable.status_code == (200 if "1" in served else 404)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_requests_under_way_are_answered_before_the_server_ends(number, saved_models, start):
+    server = start(saved_models)
+    images_in_one = {"inputs": images(2000).tolist()}
+    expected = server.predict(**images_in_one)
+    answers = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(server.predict(**images_in_one)))
+        for _ in range(3)  # One is answered, and two wait: as many as may.
+    ]
+    for thread in asking:
+        thread.start()
+    server.wait_until(lambda: "mnist_rows_rows_waiting 0.0" not in server.get("/metrics").text)
+    server.process.send_signal(number)
+    for thread in asking:
+        thread.join()
+    assert [answer.json() for answer in answers] == [expected.json()] * 3
+    assert server.process.wait(60) == 0
