@@ -35,9 +35,8 @@ def main():
     """Serve until Ctrl-C or SIGTERM."""
     folder = pathlib.Path(FLAGS.saved_models_dir)
     if not FLAGS.model_config_file and not folder.is_dir():
-        raise UserError(
-            f"--saved_models_dir={folder} is not there; expected exported models: train one with python main.py"
-        )
+        expected = "expected exported models: train one with python main.py"
+        raise UserError(f"--saved_models_dir={folder} is not there; {expected}")
     token = pathlib.Path(FLAGS.api_token_file).read_text().strip() if FLAGS.api_token_file else None
     if token == "":
         raise UserError(f"--api_token_file={FLAGS.api_token_file} is empty; expected a token")

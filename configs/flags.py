@@ -107,12 +107,13 @@ _DISK_ERRORS = {
 }
 
 
-def run_script(main):
+def run_script(main, takes_arguments=False):
     """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
 
-    Mistakes are a flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted
-    by a signal the script exits with 128 and its number, 130 for Ctrl-C, as a shell expects; so it
-    does when no one reads its output any more, 141.
+    If it takes arguments it is called with the list of what is no flag. Mistakes are a flag that
+    cannot be parsed, a `UserError`, and a disk that refuses. Interrupted by a signal the script
+    exits with 128 and its number, 130 for Ctrl-C, as a shell expects; so it does when no one reads
+    its output any more, 141.
     """
 
     def parse_flags(argv):
@@ -120,14 +121,15 @@ def run_script(main):
             rest = flags.FLAGS(argv)[1:]
         except (flags.Error, UnicodeDecodeError) as error:
             sys.exit(f"error: {_one_line(error)}; expected flags as listed by {argv[0]} --help")
-        if rest:
+        if rest and not takes_arguments:
             sys.exit(f"error: {rest[0]!r}; expected only flags, such as --model=lstm; see --help")
+        return [argv[0], *rest]
 
     def guarded_main(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)
         try:
-            main()
+            main(argv[1:]) if takes_arguments else main()
             sys.stdout.flush()
         except BrokenPipeError:
             # Who read the output has had enough, as `| head` has. What is left goes nowhere.
