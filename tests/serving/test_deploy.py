@@ -1,0 +1,30 @@
+"""The files for TensorFlow Serving, as far as they can be read without it."""
+
+import re
+
+from serving.repository import read_config
+from tests.conftest import PROJECT
+from tests.serving.conftest import images
+
+DEPLOY = PROJECT / "deploy"
+
+
+def test_the_served_models_are_those_of_the_config(saved_models, start, tmp_path):
+    text = (DEPLOY / "models.config").read_text().replace("/models/", f"{saved_models}/")
+    (tmp_path / "models.config").write_text(text)
+    server = start(tmp_path, f"--model_config_file={tmp_path}/models.config")
+    assert server.states("lstm") == {"1": "AVAILABLE"}
+    assert server.predict(inputs=images(1).tolist()).status_code == 200
+
+
+def test_the_config_names_folders_of_the_containers_volume():
+    config = read_config(DEPLOY / "models.config")
+    paths = {model.name: model.base_path for model in config.model_config_list.config}
+    assert paths == {"lstm": "/models/lstm"}
+    assert "../saved_models:/models:ro" in (DEPLOY / "compose.yaml").read_text()
+
+
+def test_every_file_the_container_is_given_is_there():
+    named = re.findall(r"/config/(\S+)", (DEPLOY / "compose.yaml").read_text())
+    assert sorted(named) == ["batching.config", "models.config", "monitoring.config"]
+    assert all((DEPLOY / name).is_file() for name in named)
