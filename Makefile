@@ -3,6 +3,8 @@
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
 #   make test-slow  test the cells on JAX, runs that are killed, and the benchmarks
+#   make serve      serve what was exported, with a page to draw on
+#   make audit      look for known vulnerabilities in what is pinned
 #   make lint       lint alone
 #   make format     format the code
 #   make lock       compile the pinned requirements anew
@@ -14,11 +16,14 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test test-slow lint format lock
+.PHONY: train serve test test-slow audit lint format lock
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
 	$(RUN) main.py --model=lstm --dataset=auto --epochs=3 $(ARGS)
+
+serve: $(VENV)/installed
+	$(RUN) serve.py $(ARGS)
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
@@ -28,6 +33,13 @@ test-slow: $(VENV)/installed-dev
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load tests/models/test_cells.py
 	$(RUN) -m pytest -m slow tests $(ARGS)
+
+# A package of old is known to be vulnerable: where not even that is known, nothing can be found out.
+audit: $(VENV)/installed-dev
+	@if $(RUN) -c 'import requests; assert requests.get("https://pypi.org/pypi/requests/2.19.0/json", \
+			timeout=10).json()["vulnerabilities"]' 2>/dev/null; \
+	then $(VENV)/bin/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict; \
+	else echo "make audit: skipped: PyPI's list of vulnerabilities cannot be reached"; fi
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
