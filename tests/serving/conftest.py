@@ -96,7 +96,7 @@ def saved_models(exported, tmp_path):
     return pathlib.Path(shutil.copytree(exported, tmp_path / "saved_models"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(exported):
     """A server of all models, for tests that leave it as it is."""
     running = Server(exported)

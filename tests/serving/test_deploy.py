@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from serving.repository import read_config
 from tests.conftest import PROJECT
 from tests.serving.conftest import images
@@ -9,6 +11,7 @@ from tests.serving.conftest import images
 DEPLOY = PROJECT / "deploy"
 
 
+@pytest.mark.slow
 def test_the_served_models_are_those_of_the_config(saved_models, start, tmp_path):
     text = (DEPLOY / "models.config").read_text().replace("/models/", f"{saved_models}/")
     (tmp_path / "models.config").write_text(text)

@@ -12,6 +12,8 @@ import pytest
 from tests.serving.conftest import images
 from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
 
+pytestmark = pytest.mark.slow  # A server of its own for most tests.
+
 BODY = {"inputs": images(1).tolist()}
 
 

@@ -11,6 +11,8 @@ from export import export
 from tests.conftest import random_model
 from tests.serving.conftest import images
 
+pytestmark = pytest.mark.slow  # A server of its own for each test.
+
 BODY = {"instances": images(1).tolist()}
 
 
