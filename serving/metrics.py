@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_ROWS = [2**n for n in range(12)]
 
 
 class Metrics:
@@ -15,27 +16,21 @@ class Metrics:
     def __init__(self, repository):
         self._repository = repository
         self._registry = CollectorRegistry()
-        of_request = ["protocol", "model", "status"]
-        self._requests = self._made(Counter, "requests", "Requests answered.", of_request)
-        self._seconds = self._made(
-            Histogram, "request_seconds", "From a request's body to its answer.", ["protocol"],
-            buckets=_SECONDS,
-        )  # fmt: skip
-        self._rows = self._made(
-            Histogram, "batch_rows", "Images answered together.", ["model"],
-            buckets=[2**n for n in range(12)],
-        )  # fmt: skip
-        waiting = self._made(Gauge, "rows_waiting", "Images that wait for their turn.", [])
+        options = {"namespace": "mnist_rows", "registry": self._registry}
+        self._requests = Counter(
+            "requests", "Requests answered.", ["protocol", "model", "status"], **options
+        )
+        self._seconds = Histogram(
+            "request_seconds", "Time to an answer.", ["protocol"], buckets=_SECONDS, **options
+        )
+        self._rows = Histogram(
+            "batch_rows", "Images answered together.", ["model"], buckets=_ROWS, **options
+        )
+        self._states = Gauge(
+            "version_state", "1: it is in this state.", ["model", "version", "state"], **options
+        )
+        waiting = Gauge("rows_waiting", "Images that wait for their turn.", **options)
         waiting.set_function(lambda: sum(version.rows_waiting() for version in self._versions()))
-        self._states = self._made(Gauge, "version_state", "1 for what it is.", [
-            "model", "version", "state",
-        ])  # fmt: skip
-
-    def _made(self, kind, name, help, labels, **options):
-        return kind(f"mnist_rows_{name}", help, labels, registry=self._registry, **options)
-
-    def _versions(self):
-        return [version for versions in self._repository.models().values() for version in versions]
 
     def on_batch(self, model, rows):
         """Count a batch of so many rows."""
@@ -52,3 +47,6 @@ class Metrics:
         for version in self._versions():
             self._states.labels(version.model, version.number, version.state_name).set(1)
         return generate_latest(self._registry)
+
+    def _versions(self):
+        return [version for versions in self._repository.models().values() for version in versions]

@@ -22,6 +22,7 @@ from serving.openapi import document
 from serving.tensors import from_json, to_json
 
 _LARGEST_VERSION = 2**63 - 1
+_GONE = 499  # What nginx says of a client that did not wait for its answer.
 
 
 class Api:
@@ -80,6 +81,9 @@ class Api:
             raise TooLate(f"no answer within {self.seconds:g} seconds") from None
         except RequestError as error:
             status = error.status
+            raise
+        except ClientDisconnect:
+            status = _GONE
             raise
         except Exception:
             status = 500
@@ -213,7 +217,7 @@ def create_app(api, extra_routes=(), middleware=()):
         return _json({"error": text}, error.status_code, error.headers)
 
     async def gone(request, error):
-        return Response(status_code=499)  # No one reads it.
+        return Response(status_code=_GONE)  # No one reads it.
 
     return Starlette(
         routes=[*api.routes(), *extra_routes],

@@ -96,9 +96,11 @@ def test_clients_that_go_before_their_answer_spoil_nothing(server):
         f"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     for _ in range(100):
-        with connect(server) as client:
-            client.sendall(head.encode() + body)
+        for sent in (body, body[:100]):
+            with connect(server) as client:
+                client.sendall(head.encode() + sent)
     assert server.predict(**BODY).status_code == 200
+    assert 'status="500"' not in server.get("/metrics").text
 
 
 def test_the_token_is_asked_for(exported, start, tmp_path):

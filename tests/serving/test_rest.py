@@ -63,6 +63,31 @@ def test_a_version_can_be_named(server):
     assert first.json() == server.post("/v1/models/lstm:predict", body).json()
 
 
+def test_the_metrics_count_requests_batches_and_states(server):
+    def lines():
+        text = server.get("/metrics").text
+        return dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+
+    asked = 'mnist_rows_requests_total{model="lstm",protocol="rest",status="200"}'
+    rows = 'mnist_rows_batch_rows_sum{model="lstm"}'
+    before = lines()
+    server.predict(inputs=images(3).tolist())
+    after = lines()
+    assert float(after[asked]) == float(before.get(asked, 0)) + 1
+    assert float(after[rows]) == float(before.get(rows, 0)) + 3
+    assert after['mnist_rows_version_state{model="lstm",state="AVAILABLE",version="1"}'] == "1.0"
+    assert after["mnist_rows_rows_waiting"] == "0.0"
+
+
+def test_all_models_are_listed_with_their_cards(server):
+    found = {model["name"]: model for model in server.get("/v1/models").json()["models"]}
+    assert set(found) == set(MODELS)
+    (version,) = found["lstm"]["versions"]
+    assert (version["version"], version["state"]) == ("1", "AVAILABLE")
+    assert version["signatures"] == ["serving_bytes", "serving_default", "trace"]
+    assert version["card"]["run"] == "lstm"
+
+
 def test_the_status_is_tensorflow_servings(server):
     expected = {
         "model_version_status": [
