@@ -9,6 +9,7 @@ from serving.errors import RequestError
 
 _METHOD = "tensorflow/serving/classify"
 INPUT = "inputs"
+_INT64 = range(-(2**63), 2**63)
 
 
 def examples(signature, body):
@@ -50,6 +51,8 @@ def _feature(name, value):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
     if any(isinstance(v, bool) or not isinstance(v, numbers.Real) for v in values):
         raise RequestError(f"{name[:80]}: expected texts or numbers, all of one kind")
+    if any(isinstance(v, int) and v not in _INT64 for v in values):
+        raise RequestError(f"{name[:80]}: expected whole numbers of 64 bits")
     if all(isinstance(v, int) for v in values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))

@@ -46,23 +46,19 @@ def _holds_boolean(value):
 
 def _strings(spec, value):
     """An array of bytes, of texts and base64 in lists as deep as the input has dimensions."""
-    array = np.empty(_list_shape(value, len(spec.shape)), dtype=object)
-    for index in np.ndindex(array.shape):
-        text = value
-        for place in index:
-            text = text[place]
-        array[index] = _bytes(spec, text)
-    return array
-
-
-def _list_shape(value, depth):
-    shape = []
-    while len(shape) < depth and isinstance(value, list):
-        shape.append(len(value))
-        if not value:
-            break
-        value = value[0]
-    return tuple(shape)
+    shape, texts = [], [value]
+    for _ in spec.shape:
+        lengths = {len(v) if isinstance(v, list) else None for v in texts}
+        if len(lengths) > 1 or None in lengths:
+            raise RequestError(
+                f"{spec.name}: received lists of several lengths, or texts among them; expected "
+                f"texts of shape {words(spec.shape)}"
+            )
+        shape += lengths
+        texts = [text for v in texts for text in v]
+    array = np.empty(len(texts), dtype=object)
+    array[:] = [_bytes(spec, text) for text in texts]
+    return array.reshape(shape)
 
 
 def _bytes(spec, text):

@@ -1,0 +1,158 @@
+"""SavedModels that are not ours: strings, several inputs, classify, no default signature."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tests.serving.conftest import Server
+
+
+class Sums(tf.Module):
+    """Adds two inputs, greets, and classifies examples."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, 2))])
+    def add(self, a, b):
+        return {"sum": tf.cast(a, tf.float32) + tf.reduce_sum(b, axis=1), "a": a}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.string)])
+    def greet(self, names):
+        return {"greetings": tf.strings.join(["hello ", names])}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def classify(self, inputs):
+        features = {
+            "x": tf.io.FixedLenFeature((), tf.float32),
+            "names": tf.io.FixedLenFeature((2,), tf.string),
+        }
+        parsed = tf.io.parse_example(inputs, features)
+        return {
+            "scores": tf.stack([parsed["x"], 1 - parsed["x"]], axis=1),
+            "classes": parsed["names"],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.bool)])
+    def negate(self, flags):
+        return {"flags": tf.logical_not(flags)}
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any")
+    module = Sums()
+    names = ("add", "greet", "classify", "negate")
+    signatures = {name: getattr(module, name) for name in names}
+    tf.saved_model.save(module, folder / "sums/1", signatures)
+    path = folder / "sums/1/saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    definition = saved.meta_graphs[0].signature_def["classify"]
+    definition.method_name = "tensorflow/serving/classify"  # Which TensorFlow 2 has no way to say.
+    path.write_bytes(saved.SerializeToString())
+    server = Server(folder)
+    server.wait_until(server.is_ready)
+    yield server
+    server.stop()
+
+
+def ask(server, verb="predict", **body):
+    answer = server.post(f"/v1/models/sums:{verb}", body)
+    return answer.status_code, answer.json()
+
+
+def test_several_inputs_and_outputs_go_by_name(sums):
+    rows = [{"a": 1, "b": [2.5, 3]}, {"a": -4, "b": [5, 6]}]
+    expected = [{"sum": 6.5, "a": 1}, {"sum": 7, "a": -4}]
+    assert ask(sums, signature_name="add", instances=rows) == (200, {"predictions": expected})
+    columns = {"a": [1, -4], "b": [[2.5, 3], [5, 6]]}
+    expected = {"sum": [6.5, 7], "a": [1, -4]}
+    assert ask(sums, signature_name="add", inputs=columns) == (200, {"outputs": expected})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ({"a": [1.5], "b": [[1, 2]]}, "int32"),
+        ({"a": [2**31], "b": [[1, 2]]}, "int32"),
+        ({"a": [1, 2], "b": [[1, 2]]}, "as many rows"),
+        ({"a": [1]}, "a, b"),
+        ([1], "a, b"),
+        ({"a": [1], "b": [[1e300, 2]]}, "float32"),
+    ],
+)
+def test_a_value_that_its_input_cannot_hold_is_refused(inputs, expected, sums):
+    status, answer = ask(sums, signature_name="add", inputs=inputs)
+    assert status == 400
+    assert expected in answer["error"]
+
+
+def test_texts_come_and_go_as_texts_and_bytes_as_base64(sums):
+    names = [["Ada", {"b64": "/w=="}], ["Grace", "ß"]]
+    greetings = [["hello Ada", {"b64": "aGVsbG8g/w=="}], ["hello Grace", "hello ß"]]
+    expected = (200, {"outputs": greetings})
+    assert ask(sums, signature_name="greet", inputs=names) == expected
+    expected = (200, {"predictions": greetings})
+    assert ask(sums, signature_name="greet", instances=names) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["Ada"], [["Ada"]], [["a", "b"], ["c"]], [["a", ["b"]]], [["a", "b"], "cd"], [], "Ada"],
+)
+def test_texts_in_another_shape_are_refused(names, sums):
+    status, answer = ask(sums, signature_name="greet", inputs=names)
+    assert status == 400
+    assert "names" in answer["error"]
+
+
+def test_booleans_are_taken_where_they_are_expected(sums):
+    expected = (200, {"outputs": [False, True]})
+    assert ask(sums, signature_name="negate", inputs=[True, False]) == expected
+    assert ask(sums, signature_name="negate", inputs=[1, 0])[0] == 400
+
+
+def test_classify_takes_examples_and_gives_classes_with_scores(sums):
+    examples = [{"x": 0.25}, {"x": 1.0, "names": ["c", "d"]}]
+    expected = [[["a", 0.25], ["b", 0.75]], [["c", 1.0], ["d", 0.0]]]
+    context = {"names": ["a", "b"]}
+    answer = ask(sums, "classify", signature_name="classify", examples=examples, context=context)
+    assert answer == (200, {"result": expected})
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"examples": 7}, "list"),
+        ({"examples": [7]}, "objects"),
+        ({"examples": []}, "no rows"),
+        ({"examples": [{"x": True}]}, "x"),
+        ({"examples": [{"x": [1, "a"]}]}, "x"),
+        ({"examples": [{"x": None}]}, "x"),
+        ({"examples": [{"y": 1.0}]}, "names"),
+        ({"examples": [{"x": 2**63}]}, "64 bits"),
+    ],
+)
+def test_an_example_that_cannot_be_read_is_refused(body, expected, sums):
+    status, answer = ask(sums, "classify", signature_name="classify", **body)
+    assert status == 400
+    assert expected in answer["error"]
+
+
+def test_without_a_default_signature_one_has_to_be_named(sums):
+    status, answer = ask(sums, instances=[1])
+    assert status == 400
+    assert "add, classify, greet, negate" in answer["error"]
+
+
+def test_answers_are_right_while_others_are_asked_beside(sums):
+    import concurrent.futures
+
+    def add(number):
+        numbers = list(range(number, number + number % 3 + 1))
+        inputs = {"a": numbers, "b": [[n, 0.5] for n in numbers]}
+        status, answer = ask(sums, signature_name="add", inputs=inputs)
+        return status, answer["outputs"]["sum"], [2 * n + 0.5 for n in numbers]
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for status, found, expected in pool.map(add, range(300)):
+            assert status == 200
+            np.testing.assert_allclose(found, expected)
