@@ -44,6 +44,8 @@ lock: $(VENV)/installed-dev
 		--custom-compile-command='make lock' requirements-dev.in --output-file=requirements-dev.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
 		--custom-compile-command='make lock' requirements-bench.in --output-file=requirements-bench.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
+		--custom-compile-command='make lock' requirements-formats.in --output-file=requirements-formats.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
