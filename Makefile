@@ -2,7 +2,7 @@
 #
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
-#   make test-slow  test the cells on JAX, runs that are killed, and the benchmarks
+#   make test-slow  test the cells on JAX, ONNX and LiteRT, runs that are killed, and the benchmarks
 #   make lint       lint alone
 #   make format     format the code
 #   make lock       compile the pinned requirements anew
@@ -24,9 +24,10 @@ test: lint
 	$(RUN) -m pytest $(ARGS)
 	@echo "make test: all checks passed"
 
-test-slow: $(VENV)/installed-dev
+test-slow: $(VENV)/installed-formats
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load tests/models/test_cells.py
+	$(RUN) -m pytest tests/export/test_formats.py
 	$(RUN) -m pytest -m slow tests $(ARGS)
 
 lint: $(VENV)/installed-dev
@@ -59,4 +60,8 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-formats: requirements-formats.txt $(VENV)/installed-dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-formats.txt
 	@touch $@
