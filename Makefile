@@ -2,7 +2,7 @@
 #
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
-#   make test-slow  test the cells on JAX, runs that are killed, and the benchmarks
+#   make test-slow  test the cells on JAX, ONNX and LiteRT, runs that are killed, servers, benchmarks
 #   make serve      serve what was exported, with a page to draw on
 #   make audit      look for known vulnerabilities in what is pinned
 #   make lint       lint alone
@@ -29,9 +29,10 @@ test: lint
 	$(RUN) -m pytest $(ARGS)
 	@echo "make test: all checks passed"
 
-test-slow: $(VENV)/installed-dev
+test-slow: $(VENV)/installed-formats
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load tests/models/test_cells.py
+	$(RUN) -m pytest tests/export/test_formats.py
 	$(RUN) -m pytest -m slow tests $(ARGS)
 
 # A package of old is known to be vulnerable: where not even that is known, nothing can be found out.
@@ -56,6 +57,8 @@ lock: $(VENV)/installed-dev
 		--custom-compile-command='make lock' requirements-dev.in --output-file=requirements-dev.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
 		--custom-compile-command='make lock' requirements-bench.in --output-file=requirements-bench.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
+		--custom-compile-command='make lock' requirements-formats.in --output-file=requirements-formats.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -69,4 +72,8 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/installed-formats: requirements-formats.txt $(VENV)/installed-dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-formats.txt
 	@touch $@

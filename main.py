@@ -8,6 +8,7 @@ from absl import flags
 
 import datasets
 from configs import UserError, config_from_flags, define_flags, override, run_script
+from export.formats import check_formats
 from training import runs
 from training.run import Run
 
@@ -24,6 +25,11 @@ flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import."
 flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
+flags.DEFINE_list(
+    "export_formats",
+    ["saved_model"],
+    "What to export: saved_model, and beside it onnx, litert (float32 and int8), or both.",
+)
 define_flags()
 
 
@@ -44,6 +50,7 @@ def main():
         no = "" if name == needed else "no "
         if bool(FLAGS[name].value) == bool(no):
             raise UserError(f"--mode={FLAGS.mode}: expected {no}--{name}=PATH")
+    check_formats(FLAGS.export_formats)
     do()
 
 
@@ -84,12 +91,13 @@ def export():
 
 
 def _export(run):
-    import export
+    from export.saved_model import export, find
 
     folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
     try:
-        done = FLAGS.resume and export.find(folder, run.card())
-        return done or export.export(run.load_model(), folder, run.card())
+        what = folder, run.card(), FLAGS.export_formats
+        done = FLAGS.resume and find(*what)
+        return done or export(run.load_model(), *what)
     except OSError as error:
         again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
         raise UserError(f"{error}; the run is kept; expected {again}") from error

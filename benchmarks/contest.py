@@ -22,7 +22,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("turns", 7, "Turns of every contender.", 1)
 flags.DEFINE_string("json", None, "Where to write all figures (default: runs/benchmarks/).")
 
-PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy")
+PACKAGES = (
+    *("tensorflow", "keras", "torch", "jax", "numpy"),
+    *("onnxruntime", "tf2onnx", "ai-edge-litert"),
+)
 
 
 class _Contender:
@@ -136,6 +139,19 @@ def take_turns(work):
         for name, turn in work.items():
             rates[name].append(_rate(turn))
     return {name: counted for name, (_, *counted) in rates.items()}
+
+
+def requests(answer, seconds):
+    """Work that calls `answer()` again and again for so long, and says how often."""
+
+    def work():
+        count, end = 0, time.perf_counter() + seconds
+        while count == 0 or time.perf_counter() < end:
+            answer()
+            count += 1
+        return count
+
+    return work
 
 
 def ratios(result, ours, theirs):

@@ -2,16 +2,15 @@
 
     python -m benchmarks.infer --dataset=mnist
 
-The contenders, each in a process of its own and with random weights: the SavedModel that
-`export.export` writes; one of Keras's own layer, written by `model.export`; `model.predict` of that
-Keras model; and PyTorch's layer. They take turns; a ratio is that of two neighbouring turns.
+The contenders, each in a process of its own and with random weights: the SavedModel that this
+project exports; one of Keras's own layer, written by `model.export`; `model.predict` of that Keras
+model; and PyTorch's layer. They take turns; a ratio is that of two neighbouring turns.
 """
 
 import dataclasses
 import functools
 import os
 import tempfile
-import time
 
 from absl import flags
 
@@ -66,7 +65,7 @@ def prepare_ours(config: Config, batch, seconds):
     """Requests to the SavedModel of our model."""
     import tensorflow as tf
 
-    from export import export
+    from export.saved_model import export
     from models import create_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +73,7 @@ def prepare_ours(config: Config, batch, seconds):
             "serving_default"
         ]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
-    return _requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
+    return contest.requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
 
 
 def prepare_keras(config: Config, batch, seconds):
@@ -86,7 +85,7 @@ def prepare_keras(config: Config, batch, seconds):
         answer = tf.saved_model.load(folder).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     (name,) = answer.structured_input_signature[1]
-    return _requests(lambda: next(iter(answer(**{name: images}).values())).numpy(), seconds)
+    return contest.requests(lambda: next(iter(answer(**{name: images}).values())).numpy(), seconds)
 
 
 def prepare_predict(config: Config, batch, seconds):
@@ -95,7 +94,7 @@ def prepare_predict(config: Config, batch, seconds):
 
     model = of_keras(config, 10)
     images = np.random.default_rng(0).uniform(0, 255, (batch, 28, 28)).astype("float32")
-    return _requests(lambda: model.predict(images, batch_size=batch, verbose=0), seconds)
+    return contest.requests(lambda: model.predict(images, batch_size=batch, verbose=0), seconds)
 
 
 def prepare_torch(config: Config, batch, seconds):
@@ -109,20 +108,7 @@ def prepare_torch(config: Config, batch, seconds):
         with torch.inference_mode():
             return torch.softmax(network(images), 1).numpy()
 
-    return _requests(answer, seconds)
-
-
-def _requests(answer, seconds):
-    """Work that repeats a request for a while and says how many there were."""
-
-    def work():
-        requests, end = 0, time.perf_counter() + seconds
-        while requests == 0 or time.perf_counter() < end:
-            answer()
-            requests += 1
-        return requests
-
-    return work
+    return contest.requests(answer, seconds)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import keras
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from configs import UserError
+from export import formats as other_formats
+from export.view import answers, layers_set
 from models import trace
 
 _ASIDE = ".incomplete-"
@@ -22,7 +25,7 @@ _MOST_PIXELS = 2**24
 _INPUTS = {"rows": {"minimum": 0, "maximum": 255}}
 
 
-def export(model, folder, card):
+def export(model, folder, card, formats=("saved_model",)):
     """Export a model as the next version in `folder`, all of it or nothing.
 
     The version is written aside and renamed when it is whole: a reader of `folder` never sees half
@@ -38,17 +41,22 @@ def export(model, folder, card):
 
     `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
 
+    Beside the SavedModel, where servers take no notice of them, lie the model card and the files of
+    the other formats; see `export.formats.write`.
+
     Args:
         model: A model made by `create_model`; it is left as it was.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
         card: What is known of the model, as JSON-ready values; written as `model_card.json`, and
             beside it, as `inputs`, the range of what the model takes.
+        formats: The names of the formats, `saved_model` among them.
 
     Returns:
         The path of the new version.
 
     Raises:
         OSError: If the folder cannot be written to.
+        UserError: If the model cannot be written in a format, or not without NVIDIA's kernels.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +68,7 @@ def export(model, folder, card):
         fcntl.flock(lock, fcntl.LOCK_EX)
         _write(model, aside)
         _write_warm_up(aside, folder.name)
+        other_formats.write(model, aside, formats)
         (aside / "model_card.json").write_text(_card_text(card))
         return _rename_to_next_version(aside, folder)
     except tf.errors.OpError as error:
@@ -71,11 +80,15 @@ def export(model, folder, card):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def find(folder, card):
-    """The path of a version in a folder that has this card, `None` if there is none."""
+def find(folder, card, formats=("saved_model",)):
+    """The path of a version in a folder with this card and formats, `None` if there is none."""
     text = _card_text(card)
-    paths = pathlib.Path(folder).glob("*/model_card.json")
-    return next((p.parent for p in paths if p.read_text(errors="replace") == text), None)
+    files = [file for name in formats for file in other_formats.FILES[name]]
+    for path in pathlib.Path(folder).glob("*/model_card.json"):
+        has_files = all((path.parent / file).is_file() for file in files)
+        if has_files and path.read_text(errors="replace") == text:
+            return path.parent
+    return None
 
 
 def _card_text(card):
@@ -103,8 +116,7 @@ def _write(model, path):
     def classify(rows):
         # A loaded signature does not enforce its own shape.
         rows = tf.ensure_shape(rows, (None, 28, 28))
-        probabilities = keras.ops.softmax(model(rows, training=False))
-        return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
+        return answers(model(rows, training=False))
 
     def classify_bytes(image_bytes):
         image_spec = tf.TensorSpec((28, 28), tf.float32)
@@ -116,33 +128,23 @@ def _write(model, path):
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    with _serving(model):
+    with layers_set(model, for_serving=True):
         archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
         archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
         archive.add_endpoint("trace", follow, input_signature=[rows_spec])
+        _refuse_nvidias(classify.get_concrete_function().graph.as_graph_def())
         archive.write_out(path, verbose=False)
 
 
-@contextlib.contextmanager
-def _serving(model):
-    """Have a model and all layers within it traced for a server.
-
-    That is without NVIDIA's kernels, which no CPU can run, and for serving, if a layer knows a way.
-    """
-    settings = [
-        (layer, name, value)
-        for layer in model._flatten_layers()
-        for name, value in [("use_cudnn", False), ("for_serving", True)]
-        if hasattr(layer, name)
-    ]
-    before = [getattr(layer, name) for layer, name, _ in settings]
-    try:
-        for layer, name, value in settings:
-            setattr(layer, name, value)
-        yield
-    finally:
-        for (layer, name, _), value in zip(settings, before, strict=True):
-            setattr(layer, name, value)
+def _refuse_nvidias(graph):
+    """Raise a `UserError` if a graph has one of NVIDIA's kernels, which no CPU can run."""
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    kernels = {node.op for node in nodes if "cudnn" in node.op.lower()}
+    if kernels:
+        raise UserError(
+            f"the graph to export has {', '.join(sorted(kernels))}, which no CPU can run; expected "
+            "none of NVIDIA's kernels: export on a machine without a GPU"
+        )
 
 
 def _decode(image_bytes):

@@ -18,6 +18,7 @@ class FastRNN(keras.layers.RNN):
     mask; otherwise that of `keras.layers.RNN`. Its gradient can itself not be differentiated.
 
     Attributes:
+        fast: Whether to take that way at all.
         for_serving: Whether to be traced for a server: with the weights as constants and without
             XLA, which would compile for every size of batch anew.
 
@@ -29,6 +30,7 @@ class FastRNN(keras.layers.RNN):
     TensorShape([2, 28, 5])
     """
 
+    fast = True
     for_serving = False
 
     def build(self, sequences_shape, initial_state_shape=None):
@@ -64,7 +66,8 @@ class FastRNN(keras.layers.RNN):
 
     def _is_fast(self, sequences, mask, training):
         return (
-            keras.backend.backend() == "tensorflow"
+            self.fast
+            and keras.backend.backend() == "tensorflow"
             and self._sweep is not None
             and (self.for_serving or _in_a_graph_without_gpu())
             and mask is None

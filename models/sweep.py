@@ -107,8 +107,8 @@ class Sweep:
         chunk = next(size for size in range(min(length, 32), 0, -1) if length % size == 0)
 
         def advance(number, states, outputs):
-            xs = sequences[:, number * chunk : (number + 1) * chunk]
-            for t, x in enumerate(tf.unstack(xs, chunk, axis=1)):
+            xs, hs = sequences[:, number * chunk : (number + 1) * chunk], []
+            for x in tf.unstack(xs, chunk, axis=1):
 
                 def sums(h, n=0, x=x):
                     h = h if mask is None else h * mask
@@ -116,19 +116,25 @@ class Sweep:
                     return [tf.nn.bias_add(tf.matmul(seen, W), b) for W, b in terms[n]]
 
                 states = self.step(sums, states, **extras)
-                outputs = _write(outputs, number * chunk + t, states[: len(outputs)])
-            return number + 1, states, outputs
+                hs.append(states[0])
+            return number + 1, states, [tf.concat([h, tf.stack(hs, 1)], 1) for h in outputs]
 
-        width = states[0].shape[-1]
-        outputs = [_history(length, width, sequences.dtype)] if return_sequences else []
+        # No TensorArray, which LiteRT has for batches of one size alone, but a tensor that grows.
+        # It starts with h(0), cut off in the end: where one starts empty, LiteRT answers wrongly.
+        outputs = [states[0][:, None]] if return_sequences else []
         loop = (0, list(states), outputs)
         if chunk == length:
             _, states, outputs = advance(*loop)
         else:
             chunks = length // chunk
-            _, states, outputs = tf.while_loop(lambda number, *_: number < chunks, advance, loop)
-        outputs = [tf.transpose(h, (1, 0, 2)) for h in _stack(outputs)]
-        return states, outputs[0] if return_sequences else None
+            grown = [tf.TensorShape([h.shape[0], None, h.shape[-1]]) for h in outputs]
+            shapes = (tf.TensorShape([]), [state.shape for state in states], grown)
+            _, states, outputs = tf.while_loop(
+                lambda number, *_: number < chunks, advance, loop, shape_invariants=shapes
+            )
+        for h in outputs:
+            h.set_shape((None, length + 1, None))
+        return states, outputs[0][:, 1:] if return_sequences else None
 
     def _forward(self, x, states, masks, matrices, extras, return_sequences):
         """One shard: the last states, `[outputs]` or `[]`, and what the way back needs."""

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import export, find, saved_model
+from configs import UserError
+from export import saved_model
+from export.saved_model import export, find
 from models import fast_rnn, trace
 from tests.conftest import PROJECT, random_model
 
@@ -248,14 +250,14 @@ def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypat
     # Keras asks this before it chooses a kernel.
     rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
+    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
     model = random_model(model="bidirectional_lstm", layers=2)
-    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
-    monkeypatch.setattr(saved_model, "_serving", lambda model: contextlib.nullcontext())
-    assert any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
-    monkeypatch.undo()
-    monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
-    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
     assert not any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
+    # Were it forgotten to do without them, nothing would be written.
+    monkeypatch.setattr(saved_model, "layers_set", lambda *_, **settings: contextlib.nullcontext())
+    with pytest.raises(UserError, match="CudnnRNNV3, which no CPU can run; expected none"):
+        export(model, tmp_path, card={})
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_a_model_can_be_trained_on_and_exported_again(tmp_path):
@@ -323,3 +325,6 @@ def test_a_version_is_found_by_its_whole_card(tmp_path):
     path = export(model, tmp_path, card)
     assert find(tmp_path, card) == path == tmp_path / "3"
     assert find(tmp_path, card | {"metrics": None}) is None
+    assert find(tmp_path, card, ["saved_model", "onnx"]) is None
+    (path / "model.onnx").touch()
+    assert find(tmp_path, card, ["saved_model", "onnx"]) == path

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import requests
 
-from export import export
+from export.saved_model import export
 from tests.conftest import PROJECT, random_model
 
 MODELS = ["lstm", "basic_rnn", "bidirectional_gru"]

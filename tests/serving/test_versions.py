@@ -7,7 +7,7 @@ import threading
 import pytest
 import requests
 
-from export import export
+from export.saved_model import export
 from tests.conftest import random_model
 from tests.serving.conftest import images
 
