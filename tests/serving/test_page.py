@@ -1,0 +1,697 @@
+"""The page, used in a real browser as people use it, beside the live models and NumPy."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from configs import Config
+from datasets import load
+from export import export
+from models import trace
+from serving import samples
+from tests.conftest import PROJECT, random_model
+from tests.serving.conftest import Server
+
+CHROMIUM = shutil.which("chromium")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if not CHROMIUM:
+    pytest.skip("there is no chromium to use the page with", allow_module_level=True)
+expect = sync_api.expect
+expect.set_options(timeout=30_000)
+
+# Strokes in MNIST's pixels.
+SEVEN = [[(7, 6), (21, 6), (12, 24)]]
+FOUR = [[(12, 4), (9, 15), (19, 15)], [(18, 8), (17, 24)]]
+
+
+class Plain(tf.Module):
+    """A model that someone else has made: it answers, and has no trace."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32, name="rows")])
+    def answer(self, rows):
+        return {"probabilities": tf.nn.softmax(tf.reduce_mean(rows, axis=2)[:, 10:14] / 20)}
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Models by name, with random weights and 7 classes."""
+    return {
+        "basic_rnn": random_model(model="basic_rnn"),
+        "lstm": random_model(model="lstm"),
+        "stacked": random_model(model="bidirectional_basic_rnn", layers=2, scan="columns"),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(models, tmp_path_factory):
+    """A folder with these models, two versions of one, and one that has no trace."""
+    folder = tmp_path_factory.mktemp("page")
+    for name, model in models.items():
+        scan = "columns" if name == "stacked" else "rows"
+        config = {"units": 6, "layers": 1, "scan": scan, "permute_seed": None}
+        metrics = {"accuracy": 0.98765, "images": 10_000}
+        export(model, folder / name, {"config": config, "metrics": metrics})
+    shutil.copytree(folder / "lstm" / "1", folder / "lstm" / "2")
+    plain = Plain()
+    signatures = {"serving_default": plain.answer}
+    tf.saved_model.save(plain, folder / "plain" / "1", signatures=signatures)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    config = folder / "models.config"
+    entries = [
+        f'config {{ name: "{path.name}" base_path: "{path}" model_platform: "tensorflow" '
+        "model_version_policy { all {} } }"
+        for path in folder.iterdir()
+    ]
+    config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    running = Server(folder, f"--model_config_file={config}")
+    running.wait_until(running.is_ready)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """The page in a browser of its own.
+
+    Attributes:
+        page: Playwright's `Page`.
+        errors: What the browser's console has complained of.
+        asked: The images that models were asked about, by model, as `(28, 28)` lists.
+    """
+
+    def __init__(self, browser, url, **options):
+        options = {"viewport": {"width": 1280, "height": 900}} | options
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.errors, self.asked, self.hosts = [], {}, set()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._on_console)
+        self.page.on("request", self._on_request)
+        self.page.goto(url)
+        # By now it knows the models, or why not.
+        expect(self.page.locator("#notice:visible, option").first).to_be_attached()
+
+    def _on_console(self, message):
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def _on_request(self, request):
+        self.hosts.add(request.url.split("/")[2])
+        if request.method == "POST":
+            model = request.url.split("/models/")[1].split("/")[0]
+            self.asked[model] = np.array(request.post_data_json["inputs"][0])
+
+    def __getattr__(self, name):
+        return getattr(self.page, name)
+
+    def at(self, place, panel=0):
+        """What there is at a CSS selector within one of the two panels."""
+        return self.page.locator("article").nth(panel).locator(place)
+
+    def draw(self, strokes):
+        """Draw with the mouse, and wait for the answers."""
+        self.start_drawing(strokes)
+        self.settle()
+
+    def start_drawing(self, strokes):
+        """Draw with the mouse."""
+        box = self.page.locator("#canvas").bounding_box()
+        for stroke in strokes:
+            points = [
+                (box["x"] + x * box["width"] / 28, box["y"] + y * box["height"] / 28)
+                for x, y in stroke
+            ]
+            self.page.mouse.move(*points[0])
+            self.page.mouse.down()
+            for point in points[1:]:
+                self.page.mouse.move(*point, steps=5)
+            self.page.mouse.up()
+
+    def settle(self):
+        """Wait until both models have answered."""
+        expect(self.page.locator("article[aria-busy=true]")).to_have_count(0)
+
+    def pick(self, name, panel=0):
+        self.at(".model", panel).select_option(name)
+        self.settle()
+
+    def scrub(self, step):
+        self.page.locator(".slider").fill(str(step))
+
+    def bars(self, panel=0):
+        """The probabilities that are shown, in percent."""
+        texts = self.at(".bars .share", panel).all_text_contents()
+        return [float(text.removesuffix(" %")) for text in texts]
+
+    def call(self, function, *arguments):
+        """Call a function on `drawing`, the page's own."""
+        script = f"async (them) => ({function})((await import('/page/main.js')).drawing, ...them)"
+        return self.page.evaluate(script, list(arguments))
+
+    def image(self):
+        """What is drawn in MNIST's form, as the page makes it, or `None`."""
+        return self.call("(drawing) => drawing.image")
+
+
+@pytest.fixture
+def open_page(browser, request):
+    """Open the page; when the test is over there must have been nothing to complain of."""
+    opened = []
+
+    def open_page(url=None, **options):
+        url = url or request.getfixturevalue("server").url
+        opened.append(Page(browser, url, **options))
+        return opened[-1]
+
+    yield open_page
+    for page in opened:
+        page.context.close()
+        assert page.errors == []
+        assert page.hosts == {page.url.split("/")[2]}
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def percent(share):
+    """As the page writes shares: in percent, rounded down to a tenth."""
+    return np.floor(share * 1000 + 1e-3) / 10
+
+
+def traced(model, image):
+    """What there is at every step, by name `(steps, units)`."""
+    return {name: np.array(v)[0] for name, v in trace(model, np.array(image)[None]).items()}
+
+
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_digit_drawn_with_the_mouse_is_read_by_both_models(page, models):
+    page.draw(SEVEN)
+    for panel, name in enumerate(["lstm", "basic_rnn"]):
+        expected = traced(models[name], page.asked[name])["probabilities"][-1]
+        expect(page.at(".model", panel)).to_have_value(name)
+        expect(page.at(".digit", panel)).to_have_text(str(expected.argmax()))
+        np.testing.assert_allclose(page.bars(panel), percent(expected), rtol=0, atol=0.11)
+        expect(page.locator("#live")).to_contain_text(f"{name}: {expected.argmax()}, ")
+        expect(page.at(".about", panel)).to_have_text(
+            "6 units · reads rows · 98.76 % of 10,000 test images right"
+        )
+    assert page.asked["lstm"].tolist() == page.asked["basic_rnn"].tolist() == page.image()
+
+
+def test_answers_come_while_the_pen_still_moves(page):
+    x, y = middle(page.locator("#canvas"))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 60)
+    expect(page.at(".digit")).not_to_have_text("–")
+    first = page.asked["lstm"]
+    page.mouse.move(x - 80, y + 60, steps=4)
+    page.settle()
+    assert page.asked["lstm"].tolist() == page.image() != first.tolist()
+
+
+def in_mnist_form(ink):
+    """As LeCun et al. describe it: each pixel has the ink of its area, here between its edges."""
+    for axis in (0, 1):
+        places = np.any(ink, axis=1 - axis).nonzero()[0]
+        ink = ink.take(range(places[0], places[-1] + 1), axis)
+    shape = np.array(ink.shape)
+    scale = 20 / shape.max()
+
+    def shrink(line):
+        edges = np.minimum(np.arange(21) / scale, len(line))
+        up_to = np.interp(edges, np.arange(len(line) + 1), np.insert(np.cumsum(line), 0, 0))
+        return np.diff(up_to) * scale
+
+    for axis in (0, 1):
+        ink = np.apply_along_axis(shrink, axis, ink)
+    masses = [np.average(np.arange(20) + 0.5, weights=ink.sum(axis)) for axis in (1, 0)]
+    top, left = np.clip(np.rint(14.5 - np.array(masses)), 0, 28 - np.ceil(shape * scale)).astype(
+        int
+    )
+    image = np.zeros((48, 48))
+    image[top : top + 20, left : left + 20] = ink
+    return image[:28, :28]
+
+
+@pytest.mark.parametrize(
+    "strokes", [SEVEN, FOUR, [[(1, 1), (4, 3)]], [[(2, 26), (27, 26), (27, 20)]], [[(9, 9)]]]
+)
+def test_a_drawing_is_brought_to_mnists_form(strokes, page):
+    page.draw(strokes)
+    png = page.locator("#canvas").evaluate("(canvas) => canvas.toDataURL()").partition(",")[2]
+    ink = np.array(Image.open(io.BytesIO(base64.b64decode(png))))[:, :, 3]
+    expected = in_mnist_form(ink.astype(float))
+    assert expected.max() > 200
+    np.testing.assert_allclose(page.image(), expected, rtol=0, atol=0.51)
+
+
+def test_an_image_in_mnists_form_stays_as_it_is(page):
+    random = np.random.default_rng(0)
+    for height, width in ((20, 12), (9, 20), (20, 20)):
+        digit = random.integers(1, 256, (height, width)).astype(float)
+        image = np.rint(in_mnist_form(digit)).astype(int).tolist()
+        page.call("(drawing, image) => drawing.load(image)", image)
+        assert page.image() == image
+
+
+def test_the_samples_are_scikit_learns():
+    assert samples.PATH.read_text() == samples.text()
+
+
+def test_samples_are_loaded_and_changes_taken_back(page):
+    expect(page.locator("#undo")).to_be_disabled()
+    page.get_by_label("Load a 3").click()
+    three = page.image()
+    page.get_by_role("button", name="Other digits").click()
+    page.get_by_label("Load a 3").click()
+    page.settle()
+    other = page.image()
+    assert page.asked["lstm"].tolist() == other != three
+    page.draw(SEVEN)
+    assert page.image() != other
+    page.get_by_role("button", name="Clear").click()
+    page.settle()
+    expect(page.at(".digit")).to_have_text("–")
+    expect(page.at(".since")).to_have_text("waits for a digit")
+    assert page.image() is None
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    page.settle()
+    assert page.image() == page.asked["lstm"].tolist() == other
+    page.get_by_role("button", name="Undo").click()
+    assert page.image() == three
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#undo")).to_be_disabled()
+    assert page.image() is None
+
+
+def test_each_step_shows_what_there_was_after_it(page, models):
+    page.draw(SEVEN)
+    expected = traced(models["lstm"], page.asked["lstm"])
+    for step in (1, 5, 28):
+        page.scrub(step)
+        shares = expected["probabilities"][step - 1]
+        np.testing.assert_allclose(page.bars(), percent(shares), rtol=0, atol=0.11)
+        expect(page.at(".digit")).to_have_text(str(shares.argmax()))
+        expect(page.locator(".place")).to_have_text(f"row {step} of 28")
+        mark, picture = (
+            page.at(f".picture {at}").first.bounding_box() for at in (".mark", "canvas")
+        )
+        assert mark["y"] - picture["y"] == pytest.approx((step - 1) / 28 * picture["height"], abs=1)
+        for cursor in page.at(".cursor").all():
+            box = cursor.evaluate("(it) => it.parentElement.getBoundingClientRect().toJSON()")
+            at = cursor.bounding_box()["x"] - box["x"]
+            assert at == pytest.approx((step - 1) / 28 * box["width"], abs=1)
+
+
+def test_the_chart_says_when_the_mind_was_made_up(page, models):
+    page.draw(SEVEN)
+    answers = traced(models["lstm"], page.asked["lstm"])["probabilities"].argmax(-1)
+    since = 28 - np.flatnonzero(np.append(answers[::-1] != answers[-1], True))[0] + 1
+    said = f"since row {since}" if since < 28 else "only since the last row"
+    expect(page.at(".since")).to_have_text(said)
+    label = page.at(".chart svg").get_attribute("aria-label")
+    assert label.endswith(f"{answers[-1]} leads from row {since} on")
+    assert page.at(".chart path").count() == 7
+
+
+def test_heat_maps_show_every_quantity_and_can_be_scrubbed(page, models):
+    page.draw(SEVEN)
+    expected = traced(models["lstm"], page.asked["lstm"])
+    offered = [option.get_attribute("value") for option in page.at(".quantity option").all()]
+    assert set(offered) == set(expected) - {"probabilities"}
+    assert offered[:2] == ["cell", "hidden"]
+    heat = page.at(".heat .map")
+    for name in ("cell", "forget_gate"):
+        page.at(".quantity").select_option(name)
+        is_gate = name.endswith("gate")
+        expect(page.at(".least")).to_have_text("0 closed" if is_gate else re.compile("^−[1-9]"))
+        box = heat.bounding_box()
+        # Column 10 of 28, unit 5 of 6.
+        heat.hover(position={"x": box["width"] * 9.5 / 28, "y": box["height"] * 4.5 / 6})
+        value = f"{expected[name][9, 4]:.3f}".replace("-", "−")
+        expect(page.at(".readout")).to_have_text(f"unit 5, row 10: {value}")
+        expect(page.locator(".slider")).to_have_value("28")
+    page.mouse.down()
+    expect(page.locator(".slider")).to_have_value("10")
+    page.mouse.move(box["x"] + box["width"] * 19.5 / 28, box["y"] + 5)
+    expect(page.locator(".slider")).to_have_value("20")
+    page.mouse.up()
+    chart = page.at(".chart .map").bounding_box()
+    page.mouse.click(chart["x"] + chart["width"] * 2.5 / 28, chart["y"] + 20)
+    expect(page.locator(".slider")).to_have_value("3")
+
+
+def test_colours_are_those_of_the_values(page, models):
+    page.draw(SEVEN)
+    page.at(".quantity").select_option("forget_gate")
+    gate = traced(models["lstm"], page.asked["lstm"])["forget_gate"]
+    shown = page.at(".heat .map canvas").evaluate(
+        """(canvas) => {
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return [...data.filter((_, at) => at % 4 === 1)];
+        }"""
+    )
+    green = np.interp(gate, np.linspace(0, 1, 6), [0x04, 0x2A, 0x5D, 0x97, 0xCE, 0xF5])
+    np.testing.assert_allclose(np.reshape(shown, (6, 28)).T, green, rtol=0, atol=2)
+
+
+def test_colours_differ_in_grey_too(page):
+    palettes = page.evaluate(
+        """async () => {
+          const { palette } = await import("/page/colours.js");
+          return ["diverging", "sequential"].map(palette);
+        }"""
+    )
+    for colours in palettes:
+        grey = luminance(colours)
+        assert (np.diff(grey) >= 0).all()
+        assert grey[0] < 0.05
+        assert grey[-1] > 0.75
+
+
+def luminance(colours):
+    """Relative luminance, 0 to 1, of colours 0 to 255, as WCAG 2 defines it."""
+    linear = np.array(colours) / 255
+    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_playing_lets_the_rows_enter_one_after_another(page):
+    page.draw(SEVEN)
+    page.clock.install()
+    page.get_by_role("button", name="Play").click()
+    seen = []
+    for _ in range(52):
+        seen.append(int(page.locator(".slider").input_value()))
+        page.clock.run_for(100)
+    assert seen == sorted(seen)
+    assert set(seen) == set(range(1, 29))
+    expect(page.locator(".play")).to_have_text(re.compile("Play"))
+
+
+def test_another_model_is_picked_with_what_it_has(page, models):
+    page.draw(SEVEN)
+    page.pick("stacked")
+    expected = traced(models["stacked"], page.asked["stacked"])
+    expect(page.locator(".place")).to_have_text("step 28 of 28")  # Of rows, and of columns.
+    page.scrub(9)
+    shares = expected["probabilities"][8]
+    np.testing.assert_allclose(page.bars(), percent(shares), rtol=0, atol=0.11)
+    expect(page.at(".since")).to_have_text("after column 9 of 28")
+    mark, picture = (page.at(f".picture {at}").first.bounding_box() for at in (".mark", "canvas"))
+    assert mark["x"] - picture["x"] == pytest.approx(8 / 28 * picture["width"], abs=1)
+    assert mark["height"] == pytest.approx(picture["height"], abs=2)
+    assert page.at(".quantity option").all_text_contents() == [
+        f"hidden, layer {layer} {direction}"
+        for direction in ("forward", "backward")
+        for layer in (1, 2)
+    ]
+    expect(page.at(".veil")).to_be_visible()
+    page.at(".quantity").select_option("backward_2_hidden")
+    expect(page.at(".veil")).to_be_hidden()  # It came from the other end.
+
+
+def test_a_version_is_picked(page):
+    options = page.at(".version option")
+    expect(options).to_have_text(["2", "1"])
+    page.draw(SEVEN)
+    with page.expect_request("**/v1/models/lstm/versions/1:predict"):
+        page.at(".version").select_option("1")
+    page.settle()
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+
+
+def test_a_model_without_a_trace_answers_and_says_that_it_cannot_be_followed(page):
+    page.draw(SEVEN)
+    page.pick("plain")
+    rows = page.asked["plain"].mean(1)[10:14] / 20
+    expected = np.exp(rows) / np.exp(rows).sum()
+    np.testing.assert_allclose(page.bars(), percent(expected), rtol=0, atol=0.11)
+    expect(page.at(".digit")).to_have_text(str(expected.argmax()))
+    expect(page.at(".unfollowed")).to_contain_text("cannot be followed")
+    expect(page.at(".followed")).to_be_hidden()
+    expect(page.at(".about")).to_have_text("no model card")
+    page.pick("no model", panel=1)
+    expect(page.at(".digit", 1)).to_be_hidden()
+
+
+def test_a_late_answer_of_another_model_is_not_shown(page):
+    page.route("**/v1/models/lstm/**", lambda route: None)  # Which never comes.
+    with page.expect_request("**/v1/models/lstm/**"):
+        page.start_drawing(SEVEN)
+    page.pick("plain")
+    assert len(page.bars()) == 4
+    page.unroute("**/v1/models/lstm/**")
+    page.pick("lstm")
+    assert len(page.bars()) == 7
+
+
+def test_a_model_picked_while_a_question_waits_is_asked(page):
+    page.call(
+        """(drawing, image) => {
+          drawing.load(image);
+          const picker = document.querySelector(".model");
+          picker.value = "plain";
+          picker.dispatchEvent(new Event("change"));
+        }""",
+        np.eye(28, dtype=int).tolist(),
+    )
+    page.settle()
+    assert len(page.bars()) == 4
+
+
+def test_a_refusal_is_shown_where_the_answer_would_be(page):
+    def refuse(route):
+        route.fulfill(status=503, json={"error": "4096 images wait already; try again later"})
+
+    page.route("**/v1/models/lstm/**", refuse)
+    page.draw(SEVEN)
+    expect(page.at(".since")).to_have_text("4096 images wait already; try again later")
+    expect(page.at(".digit", 1)).to_have_text(re.compile(r"\d"))
+    page.unroute("**/v1/models/lstm/**")
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))  # It asks again by itself.
+    assert all("503" in error for error in page.errors)
+    page.errors.clear()
+
+
+def test_everything_is_done_with_the_keyboard(page):
+    press = page.keyboard.press
+    press("Tab")
+    expect(page.locator("#canvas")).to_be_focused()
+    expect(page.locator("#pen")).to_be_visible()
+    for key in ["ArrowDown", "Space", *["ArrowDown"] * 9, "Space", *["ArrowRight"] * 9]:
+        press(key)
+    page.settle()
+    one = page.image()
+    columns = np.any(one, axis=0).nonzero()[0]
+    assert np.any(one, axis=1).sum() == 20
+    assert np.ptp(columns) < 8
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+    press(",")
+    expect(page.locator(".slider")).to_have_value("27")
+    press("p")
+    expect(page.locator(".play")).to_have_text(re.compile("Pause"))
+    press("p")
+    press("7")
+    assert page.image() != one
+    press("Control+z")
+    assert page.image() == one
+    press("c")
+    assert page.image() is None
+    press("u")
+    assert page.image() == one
+    page.settle()
+    page.locator(".slider").focus()
+    press("Home")
+    expect(page.locator(".place")).to_have_text("row 1 of 28")
+    page.at(".heat .map").focus()
+    press("ArrowRight")
+    press("ArrowDown")
+    expect(page.locator(".slider")).to_have_value("2")
+    expect(page.at(".heat .map")).to_have_attribute(
+        "aria-valuetext", re.compile("^unit 2, row 2: ")
+    )
+
+
+def test_two_arrows_held_together_draw_aslant(page):
+    page.locator("#canvas").focus()
+    page.keyboard.press("Space")
+    page.keyboard.down("ArrowRight")
+    for _ in range(8):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.up("ArrowRight")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowLeft")
+    image = np.array(page.image())
+    rows, columns = (np.any(image, axis=axis).sum() for axis in (1, 0))
+    assert rows == pytest.approx(columns, abs=2)
+
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+def test_a_finger_draws_on_a_phone(open_page):
+    page = open_page(**PHONE)
+    x, y = middle(page.locator("#canvas"))
+    session = page.context.new_cdp_session(page.page)
+    for kind, points in [
+        ("touchStart", [(x, y - 60)]),
+        ("touchMove", [(x, y)]),
+        ("touchMove", [(x + 10, y + 60)]),
+        ("touchEnd", []),
+    ]:
+        points = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.settle()
+    image = np.array(page.image())
+    assert np.any(image, axis=1).sum() == 20
+    assert np.any(image, axis=0).sum() < 12
+    assert page.evaluate("scrollY") == 0
+    expect(page.locator(".summary")).to_have_text(
+        re.compile(r"lstm: \d, .* % · basic_rnn: \d, .* %")
+    )
+
+
+@pytest.mark.parametrize("width", [360, 700, 1024])
+def test_nothing_is_wider_than_the_window(width, open_page):
+    page = open_page(**PHONE | {"viewport": {"width": width, "height": 740}})
+    page.draw(FOUR)
+    page.pick("stacked")
+    page.page.get_by_text("Keys", exact=True).click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_moves_when_the_answer_comes(width, open_page):
+    page = open_page(viewport={"width": width, "height": 900})
+    script = """() => [...document.querySelectorAll("article :is(.pickers, .about, .answer, .now,"
+      + ".picture, .bars, .plot, .map, .axis, .readout, .quantity, .legend)")].map((it) => {
+        const { top, height } = it.getBoundingClientRect();
+        return [it.className, top + scrollY, height];
+      })"""
+    before = page.evaluate(script)
+    page.draw(SEVEN)
+    page.at(".heat .map").hover()
+    expect(page.at(".readout")).to_contain_text("unit")
+    assert page.evaluate(script) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_by_day_and_night(scheme, open_page):
+    page = open_page(color_scheme=scheme, reduced_motion="reduce")
+    page.draw(SEVEN)
+    colours = page.evaluate(
+        """() => {
+          const probe = document.body.appendChild(document.createElement("i"));
+          const found = {};
+          for (const name of ["ground", "card", "text", "quiet", "accent", "rival", "error"]) {
+            probe.style.color = `var(--${name})`;
+            found[name] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+          }
+          probe.remove();
+          return found;
+        }"""
+    )
+    grounds = [luminance(colours.pop(name)) for name in ("ground", "card")]
+    assert (max(grounds) < 0.1) == (scheme == "dark")
+    for name, colour in colours.items():
+        for ground in grounds:
+            low, high = sorted([luminance(colour), ground])
+            assert (high + 0.05) / (low + 0.05) >= 4.5, name
+    duration = "(it) => getComputedStyle(it).transitionDuration"
+    assert page.at(".track span").first.evaluate(duration) == "0s"
+
+
+def test_a_token_is_asked_for_and_a_server_that_goes_is_waited_for(
+    open_page, folder, tmp_path, start
+):
+    (tmp_path / "models" / "plain").mkdir(parents=True)
+    shutil.copytree(folder / "plain" / "1", tmp_path / "models" / "plain" / "1")
+    (tmp_path / "token").write_text("a secret\n")
+    flags = [tmp_path / "models", f"--api_token_file={tmp_path / 'token'}"]
+    server = start(*flags)
+    page = open_page(server.url)
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("The server asks for a token.")
+    for token in ("a guess", "a secret"):
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Use it").click()
+    expect(notice).to_be_hidden()
+    page.draw(SEVEN)
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+
+    server.process.kill()
+    server.process.wait()
+    page.draw(FOUR)
+    expect(notice).to_contain_text("The server does not answer.")
+    expect(page.at(".digit")).to_have_text("–")
+    expect(page.at(".since")).to_have_text("no answer")
+
+    start(*flags, f"--rest_api_port={server.url.rpartition(':')[2]}")
+    expect(notice).to_be_hidden()
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+    assert page.image() == page.asked["plain"].tolist()
+    complaints = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+    assert all(any(each in error for each in complaints) for error in page.errors)
+    page.errors.clear()
+
+
+def test_of_300_test_digits_drawn_on_the_canvas_97_percent_are_read_right(
+    open_page, mnist_dir, tmp_path, start
+):
+    data = {"mnist_dir": str(mnist_dir), "data_dir": str(tmp_path / "data")}
+    flags = ["--flagfile=configs/fast.flags", f"--runs_dir={tmp_path}", "--name=fast"]
+    flags += [f"--saved_models_dir={tmp_path / 'models'}", *(f"--{k}={v}" for k, v in data.items())]
+    command = [sys.executable, "main.py", *flags, "--dataset=mnist", "--epochs=1"]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    test = load(Config(dataset="mnist", **data)).test
+    page = open_page(start(tmp_path / "models").url)
+    read = page.call(
+        """async (drawing, images) => {
+          const panel = document.querySelector("article");
+          const read = [];
+          for (const image of images) {
+            drawing.load(image);
+            while (panel.getAttribute("aria-busy") === "true") {
+              await new Promise((done) => setTimeout(done, 5));
+            }
+            read.push([Number(panel.querySelector(".digit").textContent), drawing.image]);
+          }
+          return read;
+        }""",
+        test.images[:300].tolist(),
+    )
+    answers, images = zip(*read, strict=True)
+    right = (np.array(answers) == test.labels[:300]).mean()
+    same = (np.array(images) == test.images[:300]).all((1, 2)).mean()
+    print(f"{right:.2%} of 300 digits right, {same:.2%} drawn as they were")
+    assert right >= 0.97
+    assert same >= 0.99
