@@ -18,6 +18,8 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-site",
+    # Lest a browser puts an old script beside a new page; what has not changed is not sent again.
+    "cache-control": "no-cache",
 }
 
 

@@ -281,6 +281,13 @@ def test_an_image_in_mnists_form_stays_as_it_is(page):
         assert page.image() == image
 
 
+def test_a_browser_asks_whether_the_page_has_changed(server):
+    for path in ("/", "/page/main.js", "/page/style.css"):
+        assert server.get(path).headers["cache-control"] == "no-cache"
+    unchanged = {"if-none-match": server.get("/page/main.js").headers["etag"]}
+    assert server.get("/page/main.js", headers=unchanged).status_code == 304
+
+
 def test_the_samples_are_scikit_learns():
     assert samples.PATH.read_text() == samples.text()
 
