@@ -113,7 +113,8 @@ def _write(model, path):
     view = keras.Model(rows, keras.layers.Lambda(answers)(model(rows, training=False)))
     spec = keras.InputSpec("float32", (None, 28, 28), name="rows")
     if path.endswith(".onnx"):
-        # The converter makes of Keras's own loop ONNX's LSTM, or an ONNX loop.
+        # Of Keras's own loop the converter makes ONNX's LSTM, or an ONNX loop; the weights that a
+        # graph for serving has captured it would take for further inputs.
         settings, form, options = {"fast": False}, "onnx", {}
     else:
         settings, form = {"for_serving": True}, "litert"
