@@ -141,7 +141,6 @@ def _create_rest(settings, repository, metrics):
         middleware.append(Middleware(BearerToken, token=settings.token))
     config = uvicorn.Config(
         create_app(api, routes, middleware),
-        loop="uvloop",
         http=_protocol(settings.request_seconds),
         ws="none",
         lifespan="off",
