@@ -145,6 +145,7 @@ def _create_rest(settings, repository, metrics):
         ws="none",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
         server_header=False,
         limit_concurrency=settings.most_connections,
