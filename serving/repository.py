@@ -175,10 +175,7 @@ class Repository:
 
     def models(self):
         """By name of a model its versions, the newest first."""
-        return {
-            model: sorted(versions.values(), key=lambda version: -version.number)
-            for model, versions in sorted(self._versions.items())
-        }
+        return {model: self.versions(model) for model in sorted(self._versions)}
 
     def labels(self, model):
         """By label of a model the number of the version it names."""
@@ -199,7 +196,7 @@ class Repository:
                 raise NotFound(f"received label {label[:80]!r}; {model} has: {known}")
             number = self.labels(model)[label]
         if number is None:
-            return self.models()[model]
+            return sorted(self._versions[model].values(), key=lambda version: -version.number)
         if number not in self._versions[model]:
             known = ", ".join(map(str, sorted(self._versions[model])))
             raise NotFound(f"received version {number} of {model}; expected one of: {known}")

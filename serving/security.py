@@ -3,7 +3,7 @@
 import hmac
 
 import grpc
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 # Open to all: a load balancer has no token, and the page asks for one.
@@ -30,15 +30,15 @@ def _is_right(authorization, token):
 class SecurityHeaders:
     """ASGI middleware that adds `HEADERS` to every answer."""
 
+    _ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send):
         async def send_with_headers(message):
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                message["headers"] = [*message["headers"], *self._ENCODED]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -141,11 +141,11 @@ def _create_rest(settings, repository, metrics):
         middleware.append(Middleware(BearerToken, token=settings.token))
     config = uvicorn.Config(
         create_app(api, routes, middleware),
-        loop="uvloop",
         http=_protocol(settings.request_seconds),
         ws="none",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
         server_header=False,
         limit_concurrency=settings.most_connections,

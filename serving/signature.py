@@ -47,7 +47,7 @@ class Spec:
                 raise RequestError(f"{self.name}: received {found:g}; expected {expected}")
         with np.errstate(over="ignore", invalid="ignore"):
             cast = array.astype(self.dtype, copy=False)
-        if cast.dtype != array.dtype and not _means_the_same(cast, array):
+        if not np.can_cast(array.dtype, self.dtype) and not _means_the_same(cast, array):
             raise RequestError(
                 f"{self.name}: received a value that {self.dtype} cannot hold; expected values of "
                 "that type"
