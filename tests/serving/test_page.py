@@ -14,7 +14,7 @@ from PIL import Image
 
 from configs import Config
 from datasets import load
-from export import export
+from export.saved_model import export
 from models import trace
 from serving import samples
 from tests.conftest import PROJECT, random_model
@@ -24,6 +24,7 @@ CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 if not CHROMIUM:
     pytest.skip("there is no chromium to use the page with", allow_module_level=True)
+pytestmark = pytest.mark.slow  # Servers and a browser of its own.
 expect = sync_api.expect
 expect.set_options(timeout=30_000)
 
