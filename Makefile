@@ -31,7 +31,7 @@ test: lint
 
 test-slow: $(VENV)/installed-formats
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
-		$(RUN) -m pytest --dist=load tests/models/test_cells.py
+		$(RUN) -m pytest --dist=load -m 'slow or not slow' tests/models/test_cells.py
 	$(RUN) -m pytest tests/export/test_formats.py
 	$(RUN) -m pytest -m slow tests $(ARGS)
 

@@ -21,8 +21,7 @@ from tests.conftest import PROJECT, random_model
 
 # Every class of cell and whatever gives one a state or a weight of its own, and both directions.
 MODELS = [
-    *("basic_rnn", "lstm_1997", "lstm", "peephole_fgr_lstm", "gru", "gru3"),
-    *("bidirectional_lstm", "bidirectional_peephole_lstm"),
+    *("basic_rnn", "lstm_1997", "lstm", "peephole_fgr_lstm", "gru3", "bidirectional_lstm"),
 ]
 
 # Loads every model in a process that has only TensorFlow and no accelerator.

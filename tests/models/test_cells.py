@@ -269,6 +269,7 @@ def test_mixed_precision_keeps_float32_weights(name, xs):
     assert {w.dtype for w in layer.trainable_weights} == {"float32"}
 
 
+@pytest.mark.slow
 @every_kind
 def test_compiled_by_xla_a_model_answers_the_same_and_learns(name, xs, random):
     inputs = keras.Input((STEPS, FEATURES))

@@ -193,6 +193,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(damage, graph, tmp_path):
         load_tf1_checkpoint(a_model(model="lstm"), path)
 
 
+@pytest.mark.slow
 def test_the_program_imports_a_checkpoint_evaluates_and_exports_it(graph, run_main, tmp_path):
     import tensorflow as tf
 
@@ -216,6 +217,7 @@ def test_the_program_imports_a_checkpoint_evaluates_and_exports_it(graph, run_ma
     assert f"done: {metrics['summary']}" in again.stdout
 
 
+@pytest.mark.slow
 def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
     path, images, logits = graph("basic_lstm_forget_bias_0")
     run_main(

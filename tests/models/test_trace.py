@@ -71,7 +71,12 @@ def equations_of(model, backward=False):
     return [np.stack(states, axis=1) for states in zip(*history, strict=True)]
 
 
-@pytest.mark.parametrize("name", [*CELLS, "lstm"])
+# One cell of each class in the quick tests, all of them in the slow ones.
+FEW = ["basic_rnn", "lstm_1997", "lstm", "peephole_cifg_lstm", "gru3"]
+MANY = [pytest.param(name, marks=pytest.mark.slow) for name in CELLS if name not in FEW]
+
+
+@pytest.mark.parametrize("name", [*FEW, *MANY])
 def test_hidden_and_cell_states_are_those_of_the_equations(name):
     model = random_model(model=name)
     found = traced(model)

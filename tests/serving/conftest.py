@@ -14,7 +14,7 @@ import requests
 from export.saved_model import export
 from tests.conftest import PROJECT, random_model
 
-MODELS = ["lstm", "basic_rnn", "bidirectional_gru"]
+MODELS = ["lstm", "basic_rnn"]
 
 
 class Server:

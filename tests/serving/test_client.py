@@ -30,7 +30,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+# The client of gRPC imports TensorFlow, which takes its seconds.
+GRPC = pytest.mark.slow
+
+
+@pytest.mark.parametrize("protocol", ["rest", pytest.param("grpc", marks=GRPC)])
 def test_files_and_folders_are_asked_for(protocol, server, models, folder):
     address = server.url if protocol == "rest" else f"grpc://{server.grpc}"
     flags = [f"--server={address}", "--version=1", "one.png", "photos"]
@@ -61,12 +65,18 @@ def test_standard_input_is_an_image(server, folder):
         ([], ["PNG or JPEG"]),
         (["none.png"], ["none.png"]),
         (["--server=http://127.0.0.1:9", "one.png"], ["127.0.0.1:9", "python serve.py"]),
-        (["--server=grpc://127.0.0.1:9", "one.png"], ["127.0.0.1:9", "python serve.py"]),
+        pytest.param(
+            ["--server=grpc://127.0.0.1:9", "one.png"],
+            ["127.0.0.1:9", "python serve.py"],
+            marks=GRPC,
+        ),
         (["--server=ftp://a", "one.png"], ["ftp://a", "grpc://"]),
         (["--server=REST", "--model=none", "one.png"], ["'none'", "basic_rnn"]),
-        (["--server=GRPC", "--model=none", "one.png"], ["'none'", "basic_rnn"]),
+        pytest.param(
+            ["--server=GRPC", "--model=none", "one.png"], ["'none'", "basic_rnn"], marks=GRPC
+        ),
         (["--server=REST", "photos/notes.txt"], ["PNG or JPEG"]),
-        (["--server=GRPC", "photos/notes.txt"], ["PNG or JPEG"]),
+        pytest.param(["--server=GRPC", "photos/notes.txt"], ["PNG or JPEG"], marks=GRPC),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments, expected, server, folder):

@@ -39,6 +39,7 @@ def test_a_mistaken_flag_is_told_in_one_line(flags, expected, tmp_path):
     assert_one_line_error(result, *expected)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_in_one_line(server, tmp_path):
     rest = urllib.parse.urlsplit(server.url).port
     grpc = server.grpc.split(":")[1]
