@@ -1,5 +1,6 @@
 """What `serve.py` says to a mistake."""
 
+import re
 import subprocess
 import sys
 import time
@@ -47,6 +48,14 @@ def test_a_port_that_is_taken_is_told_in_one_line(server, tmp_path):
         result = run_serve("--saved_models_dir=.", *flags, folder=tmp_path)
         assert result.status == 1
         assert_one_line_error(result, "--rest_api_port and --port")
+
+
+def test_neither_keras_nor_jax_is_imported(tmp_path):
+    flags = ["--saved_models_dir=.", "--host=203.0.113.7"]
+    command = [sys.executable, "-X", "importtime", PROJECT / "serve.py", *flags]
+    imported = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True).stderr
+    assert re.search(r"\| +tensorflow\n", imported)
+    assert not re.search(r"\| +(keras|jax)\.", imported)
 
 
 def test_an_answer_is_not_held_back_until_its_head_is_acknowledged(server):
