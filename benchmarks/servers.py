@@ -1,0 +1,124 @@
+"""Servers to be measured, each in processes of its own, on ports of this machine that are free."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import requests
+
+from benchmarks import MAIN
+from configs import UserError
+
+_FOLDER = MAIN.parent
+_PROC = pathlib.Path("/proc")
+# Seconds a server may take to start or to end; other work may keep the machine busy.
+_PATIENCE = 180
+
+
+class Server:
+    """A process that answers HTTP.
+
+    Attributes:
+        rest: `host:port` of its REST API.
+        process: The process.
+        seconds: From its start until it was ready.
+    """
+
+    def __init__(self, command):
+        self._started = time.perf_counter()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_FOLDER)
+
+    def wait_until(self, is_so):
+        """Wait until a function says so; `UserError` if the server ends or it takes minutes."""
+        end = time.monotonic() + _PATIENCE
+        while not is_so():
+            if self.process.poll() is not None or time.monotonic() > end:
+                command = " ".join(map(str, self.process.args))
+                raise UserError(f"{command}: ended, or takes minutes; expected it to serve")
+            time.sleep(0.01)
+
+    def get(self, path):
+        """Answer to a GET, `None` if there is none."""
+        try:
+            return requests.get(f"http://{self.rest}{path}", timeout=_PATIENCE)
+        except requests.ConnectionError:
+            return None
+
+    def megabytes(self):
+        """Memory the process holds now."""
+        status = (_PROC / str(self.process.pid) / "status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+    def processor_seconds(self):
+        """What the process, and those it has started, have taken of the processors."""
+        children = (_PROC / f"{self.process.pid}/task/{self.process.pid}/children").read_text()
+        ticks = 0
+        for process in (str(self.process.pid), *children.split()):
+            # The name in parentheses may hold spaces; then come the 3rd field and all others.
+            fields = (_PROC / process / "stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[14 - 3]) + int(fields[15 - 3])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        """Have it end, and return its status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(_PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+
+    def _age(self):
+        return time.perf_counter() - self._started
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+
+
+class Ours(Server):
+    """`serve.py` over a folder of models.
+
+    Attributes:
+        grpc: `host:port` of its gRPC services.
+    """
+
+    def __init__(self, folder, *flags):
+        ports = ("--rest_api_port=0", "--port=0")
+        super().__init__(
+            [sys.executable, _FOLDER / "serve.py", f"--saved_models_dir={folder}", *ports, *flags]
+        )
+        line = next((line for line in self.process.stdout if line.startswith("REST")), "")
+        addresses = re.fullmatch(r".* http://(\S+), gRPC: (\S+)\n", line)
+        if not addresses:
+            raise UserError("serve.py ended; expected addresses: see its message above")
+        self.rest, self.grpc = addresses.groups()
+        self.wait_until(lambda: (answer := self.get("/readyz")) is not None and answer.ok)
+        self.seconds = self._age()
+
+    def states(self, model):
+        """By number of a model's version its state."""
+        versions = self.get(f"/v1/models/{model}").json().get("model_version_status", [])
+        return {version["version"]: version["state"] for version in versions}
+
+
+class KServe(Server):
+    """KServe's Python server over a SavedModel, run by an interpreter that has kserve."""
+
+    def __init__(self, python, model, path, workers):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        script = pathlib.Path(__file__).parent / "kserve_server.py"
+        flags = (f"--path={path}", f"--http_port={port}", f"--workers={workers}")
+        super().__init__([python, script, f"--model_name={model}", *flags])
+        self.rest = f"127.0.0.1:{port}"
+        self.wait_until(lambda: self.get("/") is not None)
+        self.seconds = self._age()
