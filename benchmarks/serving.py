@@ -298,28 +298,22 @@ def _print_measures(turns, starts, memory):
     def beside(case, key, name):
         return name, of(case, key, name)
 
-    def peer(case):
-        """Name of the faster of the peers."""
-        names = [name for at, name in turns if at == case and name.startswith("KServe")]
-        return max(names, key=lambda name: statistics.median(of(case, "images/s", name).values))
-
     many, large = of(_REST_MANY, "images/s"), of(_REST_LARGE, "images/s")
     latency, work = of(_REST_ONE, "p50, ms"), of(_REST_MANY, "processor, ms")
     tenth = max(1, len(memory) // 10)
     first, last = statistics.median(memory[1 : 1 + tenth]), statistics.median(memory[-tenth:])
     growth = contest.Spread([100 * (last / first - 1)])
-    measures = []
-    if FLAGS.kserve_python:
-        measures = [
+    measures = [
+        _Measure(measure, ours, bar, beside(case, key, name), digits)
+        for measure, ours, bar, case, key, digits in [
             ("64 at once, images/s", many, "≥ 5", _REST_MANY, "images/s", 0),
             ("their processor time, ms", work, "", _REST_MANY, "processor, ms", 2),
             ("one at a time, ms", latency, "≤ 1", _REST_ONE, "p50, ms", 2),
             ("512 images, images/s", large, "", _REST_LARGE, "images/s", 0),
         ]
-        measures = [
-            _Measure(name, ours, bar, beside(case, key, peer(case)), digits)
-            for name, ours, bar, case, key, digits in measures
-        ]
+        for at, name in turns
+        if at == case and name.startswith("KServe")
+    ]
     direct_large = beside(_DIRECT_LARGE, "images/s", "direct")
     measures += [
         _Measure(*row)

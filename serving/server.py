@@ -167,7 +167,7 @@ def _protocol(seconds):
 
     class Protocol(HttpToolsProtocol):
         def connection_made(self, transport):
-            super().connection_made(transport)
+            super().connection_made(_OneWrite(transport, self.loop))
             self._give_up = self.loop.call_later(seconds, transport.abort)
 
         def on_message_begin(self):
@@ -184,3 +184,32 @@ def _protocol(seconds):
             super().connection_lost(exc)
 
     return Protocol
+
+
+class _OneWrite:
+    """A transport that sends at once what is written in one turn of the event loop.
+
+    uvicorn writes an answer's head and then its body, and each would be a packet of its own.
+    """
+
+    def __init__(self, transport, loop):
+        self._transport = transport
+        self._loop = loop
+        self._held = []
+
+    def write(self, data):
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+
+    def close(self):
+        self._send()
+        self._transport.close()
+
+    def _send(self):
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.writelines(held)
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
