@@ -126,7 +126,7 @@ def _prepare(config, folder):
     import tensorflow as tf
 
     from datasets import load
-    from export import export
+    from export.saved_model import export
     from models import create_model
 
     data = load(config)
