@@ -1,5 +1,7 @@
 """Versions come and go under a server that runs, and no request is lost."""
 
+import http.client
+import json
 import shutil
 import signal
 import threading
@@ -10,6 +12,7 @@ import requests
 from export.saved_model import export
 from tests.conftest import random_model
 from tests.serving.conftest import images
+from tests.serving.test_limits import connect
 
 pytestmark = pytest.mark.slow  # A server of its own for each test.
 
@@ -161,21 +164,34 @@ def test_tensorflow_servings_config_says_what_is_served(
     assert stable.status_code == (200 if "1" in served else 404)
 
 
+def is_refused(server):
+    try:
+        connect(server).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_under_way_are_answered_before_the_server_ends(number, saved_models, start):
     server = start(saved_models)
-    images_in_one = {"inputs": images(2000).tolist()}
-    expected = server.predict(**images_in_one)
-    answers = []
-    asking = [
-        threading.Thread(target=lambda: answers.append(server.predict(**images_in_one)))
-        for _ in range(3)  # One is answered, and two wait: as many as may.
-    ]
-    for thread in asking:
-        thread.start()
-    server.wait_until(lambda: "mnist_rows_rows_waiting 0.0" not in server.get("/metrics").text)
+    expected = answer_of(server.predict(**BODY))
+    body = json.dumps(BODY).encode()
+    head = (
+        f"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    clients = [connect(server) for _ in range(3)]
+    for client in clients:
+        client.sendall(head.encode() + body[:100])
+    assert server.get("/healthz").status_code == 200  # The others came before.
     server.process.send_signal(number)
-    for thread in asking:
-        thread.join()
-    assert [answer.json() for answer in answers] == [expected.json()] * 3
+    server.wait_until(lambda: is_refused(server))
+    for client in clients:
+        client.sendall(body[100:])
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert answer.status == 200
+        (row,) = json.loads(answer.read())["predictions"]
+        assert tuple(round(share, 5) for share in row["probabilities"]) == expected
+        client.close()
     assert server.process.wait(60) == 0
