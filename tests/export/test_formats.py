@@ -96,9 +96,9 @@ def test_litert_gives_the_live_models_answers(name, tmp_path):
 
 @needs("litert")
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY_MODEL)
-def test_every_model_can_be_had_as_litert(name, tmp_path):
-    model = random_model(model=name, **MODELS.get(name, {}))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"lstm", "gru"}))
+def test_every_kind_of_model_can_be_had_as_litert(name, tmp_path):
+    model = random_model(model=name, **MODELS[name])
     formats.write(model, tmp_path, ["litert"])
     assert_answers_as(model, tmp_path / "model.tflite")
 
