@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.grpc_api import ModelService, PredictionService
+from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.metrics import Metrics
 from serving.repository import Limits, Repository
 from serving.rest import Api, create_app
@@ -103,8 +103,11 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
 
 
 def _create_grpc(settings, repository, metrics):
+    interceptors = [RefuseDamaged()]
+    if settings.token:  # First, since the other remembers the methods it was once let through to.
+        interceptors.insert(0, GrpcBearerToken(settings.token))
     server = grpc.aio.server(
-        interceptors=[GrpcBearerToken(settings.token)] if settings.token else [],
+        interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", settings.most_bytes),
             ("grpc.so_reuseport", 0),
