@@ -9,6 +9,7 @@ import signal
 import socket
 
 import grpc
+import orjson
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -166,7 +167,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _protocol(seconds):
-    """uvicorn's HTTP protocol, which gives a client so long to send its request's head."""
+    """uvicorn's HTTP protocol, which gives a client so long to send its request's head.
+
+    What is no HTTP is refused as all else is, in JSON.
+    """
 
     class Protocol(HttpToolsProtocol):
         def connection_made(self, transport):
@@ -185,6 +189,15 @@ def _protocol(seconds):
         def connection_lost(self, exc):
             self._give_up.cancel()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg):
+            body = orjson.dumps({"error": msg})
+            self.transport.write(
+                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(body), body)
+            )
+            self.transport.close()
 
     return Protocol
 
