@@ -9,6 +9,7 @@ import contextlib
 import time
 
 import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     model_service_pb2_grpc,
@@ -110,6 +111,37 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         async with _answering(context):
             spec = request.model_spec
             return status_of(self.repository.versions(spec.name, *_choice(spec)))
+
+
+class RefuseDamaged(grpc.aio.ServerInterceptor):
+    """Answers what is no message of its type as a mistake of the client's, which gRPC does not."""
+
+    def __init__(self):
+        self._handlers = {}
+
+    async def intercept_service(self, continuation, details):
+        """The method itself, but for damaged messages."""
+        if details.method not in self._handlers:
+            handler = await continuation(details)
+            if handler is None:
+                return None
+            self._handlers[details.method] = _refusing_damaged(handler)
+        return self._handlers[details.method]
+
+
+def _refusing_damaged(handler):
+    def parse(message):
+        try:
+            return handler.request_deserializer(message)
+        except DecodeError as error:
+            return error
+
+    async def answer(request, context):
+        if isinstance(request, DecodeError):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"received no message: {request}")
+        return await handler.unary_unary(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(answer, parse, handler.response_serializer)
 
 
 def _find(repository, spec):

@@ -1,31 +1,34 @@
 """What the REST API takes and gives, as an OpenAPI document."""
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
+_REFUSALS = ("400", "401", "404")  # 401 of a server that asks for a token.
+_NAME = {"type": "string", "minLength": 1}
 _PLACES = {
     "": [],
     "/versions/{version}": [("version", {"type": "integer", "minimum": 0})],
-    "/labels/{label}": [("label", {"type": "string"})],
+    "/labels/{label}": [("label", _NAME)],
 }
 
 
 def document(most_bytes):
     """The OpenAPI 3.1 document of a server that takes bodies of so many bytes."""
     paths = {
-        "/v1/models": {"get": _get("All models, their versions, labels and model cards.")},
+        "/v1/models": {"get": _get("All models, their versions, labels and model cards.", "401")},
         "/healthz": {"get": _get("200: the server runs.")},
-        "/readyz": {"get": _get("200: every model is served; 503: not yet.", "503")},
-        "/metrics": {"get": _get("Counters for Prometheus.", media="text/plain")},
+        "/readyz": {"get": _get("Whether every model is served.")},
+        "/metrics": {"get": _get("Counters for Prometheus.", "401", media="text/plain")},
         "/openapi.json": {"get": _get("This document.")},
     }
+    paths["/readyz"]["get"]["responses"]["503"] = {"description": "Not yet."}
     for place, parameters in _PLACES.items():
         path = f"/v1/models/{{model}}{place}"
         named = [
             {"name": name, "in": "path", "required": True, "schema": schema}
-            for name, schema in [("model", {"type": "string"}), *parameters]
+            for name, schema in [("model", _NAME), *parameters]
         ]
-        paths[path] = {"get": _get("What the versions are doing.", "400", "404"), **_at(named)}
+        paths[path] = {"get": _get("What the versions are doing.", *_REFUSALS), **_at(named)}
         paths[f"{path}/metadata"] = {
-            "get": _get("What the signatures take and give.", "400", "404"),
+            "get": _get("What the signatures take and give.", *_REFUSALS),
             **_at(named),
         }
         for verb, body in [("predict", "PredictRequest"), ("classify", "ClassifyRequest")]:
@@ -66,7 +69,7 @@ def _post(verb, body):
             "required": True,
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}},
         },
-        "responses": _responses("400", "404", "413", "503", "504"),
+        "responses": _responses(*_REFUSALS, "413", "503", "504"),
     }
 
 

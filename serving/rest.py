@@ -219,7 +219,7 @@ def create_app(api, extra_routes=(), middleware=()):
     async def gone(request, error):
         return Response(status_code=_GONE)  # No one reads it.
 
-    return Starlette(
+    app = Starlette(
         routes=[*api.routes(), *extra_routes],
         middleware=list(middleware),
         exception_handlers={
@@ -228,6 +228,8 @@ def create_app(api, extra_routes=(), middleware=()):
             ClientDisconnect: gone,
         },
     )
+    app.router.redirect_slashes = False  # A slash too many is a path too many.
+    return app
 
 
 def _parsed(body):

@@ -9,6 +9,7 @@ import signal
 import socket
 
 import grpc
+import orjson
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -18,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.grpc_api import ModelService, PredictionService
+from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.metrics import Metrics
 from serving.repository import Limits, Repository
 from serving.rest import Api, create_app
@@ -103,8 +104,11 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
 
 
 def _create_grpc(settings, repository, metrics):
+    interceptors = [RefuseDamaged()]
+    if settings.token:  # First, since the other remembers the methods it was once let through to.
+        interceptors.insert(0, GrpcBearerToken(settings.token))
     server = grpc.aio.server(
-        interceptors=[GrpcBearerToken(settings.token)] if settings.token else [],
+        interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", settings.most_bytes),
             ("grpc.so_reuseport", 0),
@@ -163,7 +167,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _protocol(seconds):
-    """uvicorn's HTTP protocol, which gives a client so long to send its request's head."""
+    """uvicorn's HTTP protocol, which gives a client so long to send its request's head.
+
+    What is no HTTP is refused as all else is, in JSON.
+    """
 
     class Protocol(HttpToolsProtocol):
         def connection_made(self, transport):
@@ -182,6 +189,15 @@ def _protocol(seconds):
         def connection_lost(self, exc):
             self._give_up.cancel()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg):
+            body = orjson.dumps({"error": msg})
+            self.transport.write(
+                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(body), body)
+            )
+            self.transport.close()
 
     return Protocol
 

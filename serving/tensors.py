@@ -121,7 +121,7 @@ def from_proto(name, proto):
         if proto.tensor_content and dtype is not np.object_:
             return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RequestError(f"{name}: received a damaged tensor ({error})") from None
 
 

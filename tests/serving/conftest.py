@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -38,6 +39,9 @@ class Server:
         self.said = []
         line = next(line for line in self.process.stdout if line.startswith("REST"))
         self.url, self.grpc = re.fullmatch(r".* (http:\S+), gRPC: (\S+)\n", line).groups()
+        # What it says is read, or it would wait for that once a pipe is full.
+        self._listening = threading.Thread(target=lambda: self.said.extend(self.process.stdout))
+        self._listening.start()
 
     def wait_until(self, is_so, seconds=60):
         """Wait until a function returns something true, and return it."""
@@ -71,8 +75,10 @@ class Server:
     def stop(self):
         """Have it end, if it has not yet, and return its status."""
         self.process.terminate()
-        self.said += self.process.communicate(timeout=60)[0].splitlines()
-        return self.process.returncode
+        status = self.process.wait(60)
+        self._listening.join()
+        self.process.stdout.close()
+        return status
 
 
 @pytest.fixture(scope="session")

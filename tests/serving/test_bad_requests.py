@@ -112,6 +112,8 @@ REQUESTS = {
     "a verb to be got": ("GET", f"{LSTM}:predict", None, 404, "predict"),
     "another method": ("DELETE", f"{LSTM}:predict", None, 405, "POST"),
     "an unknown path": ("GET", "/v2/models", None, 404, "/openapi.json"),
+    "a slash too many": ("GET", "/v1/models/", None, 404, "/v1/models/"),
+    "no path": ("GET", "models", None, 400, "Invalid HTTP"),
     "a path that climbs": ("GET", "/page/../server.py", None, 404, "server.py"),
     "a path that climbs unseen": ("GET", "/page/%2e%2e/server.py", None, 404, "server.py"),
     "an absolute path": ("GET", "/page//etc/passwd", None, 404, "passwd"),

@@ -93,6 +93,8 @@ def broken(**changes):
             del tensor.tensor_shape.dim[:]
             for size in value:
                 tensor.tensor_shape.dim.add(size=size)
+        elif isinstance(value, list):
+            getattr(tensor, name).extend(value)
         else:
             setattr(tensor, name, value)
     return request
@@ -122,6 +124,11 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         (broken(shape=[-1, 28, 28]), INVALID, "no rows"),
         (broken(shape=[10**9, 28, 28], tensor_content=b""), None, "2048"),
         (broken(dtype=99), INVALID, "damaged"),
+        (
+            broken(dtype=tf.uint8.as_datatype_enum, tensor_content=b"", int_val=[-1]),
+            INVALID,
+            "damaged",
+        ),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(request_, code, expected, predictions):
@@ -129,6 +136,14 @@ def test_a_bad_request_is_told_what_is_wrong(request_, code, expected, predictio
         predictions.Predict(request_)
     assert caught.value.code() == (code or grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert expected in caught.value.details()
+
+
+def test_what_is_no_message_is_told(channel):
+    predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    with pytest.raises(grpc.RpcError) as caught:
+        predict(b"no message")
+    assert caught.value.code() == INVALID
+    assert "no message" in caught.value.details()
 
 
 def test_a_deadline_that_cannot_be_kept_is_told(predictions):
