@@ -23,11 +23,15 @@ from serving.tensors import from_proto, shape_of_proto, to_proto
 
 
 @contextlib.asynccontextmanager
-async def _answering(context, metrics=None, model=""):
-    """Answer a `RequestError` with its code, and count what was answered."""
-    started, code = time.perf_counter(), grpc.StatusCode.OK
+async def _answering(context, metrics=None):
+    """Answer a `RequestError` with its code, and count what was answered.
+
+    Yields a dict in which `model` is to be set to the name of a model there is: counts by whatever
+    name a client makes up would fill the memory.
+    """
+    started, code, answered = time.perf_counter(), grpc.StatusCode.OK, {"model": ""}
     try:
-        yield
+        yield answered
     except RequestError as error:
         code = error.code
         await context.abort(code, str(error))
@@ -36,7 +40,8 @@ async def _answering(context, metrics=None, model=""):
         raise
     finally:
         if metrics:
-            metrics.on_answer("grpc", model, code.name, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            metrics.on_answer("grpc", answered["model"], code.name, seconds)
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -55,8 +60,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request, context):
         """The outputs of a signature for inputs."""
-        async with _answering(context, self.metrics, request.model_spec.name):
+        async with _answering(context, self.metrics) as answered:
             version = _find(self.repository, request.model_spec)
+            answered["model"] = version.model
             signature = version.signature(request.model_spec.signature_name)
             most_rows = self.repository.limits.request_rows
             arrays = {}

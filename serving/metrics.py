@@ -16,6 +16,7 @@ class Metrics:
     def __init__(self, repository):
         self._repository = repository
         self._registry = CollectorRegistry()
+        self._counters = {}
         options = {"namespace": "mnist_rows", "registry": self._registry}
         self._requests = Counter(
             "requests", "Requests answered.", ["protocol", "model", "status"], **options
@@ -38,8 +39,15 @@ class Metrics:
 
     def on_answer(self, protocol, model, status, seconds):
         """Count a request: `rest` or `grpc`, its model, the status it was answered with."""
-        self._requests.labels(protocol, model, status).inc()
-        self._seconds.labels(protocol).observe(seconds)
+        answer = protocol, model, status
+        if answer not in self._counters:  # Prometheus takes its time to find them.
+            self._counters[answer] = (
+                self._requests.labels(*answer),
+                self._seconds.labels(protocol),
+            )
+        requests, times = self._counters[answer]
+        requests.inc()
+        times.observe(seconds)
 
     def text(self):
         """All of them in Prometheus's text format, as bytes."""

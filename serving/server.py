@@ -20,11 +20,13 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
+from serving.inference import Inference
 from serving.metrics import Metrics
 from serving.repository import Limits, Repository
 from serving.rest import Api, create_app
 from serving.security import BearerToken, GrpcBearerToken, SecurityHeaders
 
+_LAST_CALL = 0.5  # Seconds after SIGTERM in which a connection that was kept is still answered.
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
@@ -125,7 +127,8 @@ def _create_grpc(settings, repository, metrics):
 
 
 def _create_rest(settings, repository, metrics):
-    api = Api(repository, metrics, settings.most_bytes, settings.request_seconds)
+    limits = settings.most_bytes, settings.request_seconds
+    api = Api(Inference(repository, metrics, *limits))
 
     async def page(request):
         return FileResponse(_PAGE / "index.html")
@@ -173,22 +176,45 @@ def _protocol(seconds):
     """
 
     class Protocol(HttpToolsProtocol):
+        _in_head = True
+        _give_up = None
+        _is_last_call = False
+
         def connection_made(self, transport):
             super().connection_made(_OneWrite(transport, self.loop))
-            self._give_up = self.loop.call_later(seconds, transport.abort)
+            self._wait_for_head(True)
+
+        def data_received(self, data):
+            super().data_received(data)
+            self._wait_for_head(self._in_head)
+
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            self._wait_for_head(False)
 
         def on_message_begin(self):
             super().on_message_begin()
-            self._give_up.cancel()
-            self._give_up = self.loop.call_later(seconds, self.transport.abort)
+            self._in_head = True
 
         def on_headers_complete(self):
-            self._give_up.cancel()
             super().on_headers_complete()
+            self._in_head = False
+            self._wait_for_head(False)
+            if self._is_last_call:
+                self.cycle.keep_alive = False
 
-        def connection_lost(self, exc):
-            self._give_up.cancel()
-            super().connection_lost(exc)
+        def shutdown(self):
+            # Who keeps a connection may have sent what is not read yet.
+            self._is_last_call = True
+            self.loop.call_later(_LAST_CALL, super().shutdown)
+
+        def _wait_for_head(self, is_waited_for):
+            """Give up if a head that has begun does not end; most come in one piece."""
+            if is_waited_for and not self._give_up:
+                self._give_up = self.loop.call_later(seconds, self.transport.abort)
+            elif self._give_up and not is_waited_for:
+                self._give_up.cancel()
+                self._give_up = None
 
         def send_400_response(self, msg):
             body = orjson.dumps({"error": msg})

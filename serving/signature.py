@@ -1,6 +1,7 @@
 """One signature of a SavedModel: what it takes, checked, and what it gives."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -39,15 +40,17 @@ class Spec:
         if array.dtype.kind not in ("b" if self.dtype.kind == "b" else "iuf"):
             kind = "text or mixed values" if array.dtype.kind in "OUS" else array.dtype
             raise RequestError(f"{self.name}: received {kind}; expected numbers, {self.dtype}")
-        if self.bounds and array.size:
+        if self.bounds and array.size and not _is_within(array.dtype, self.bounds):
             low, high = array.min(), array.max()
             if not (self.bounds[0] <= low and high <= self.bounds[1]):  # True of NaN as well.
                 found = high if low >= self.bounds[0] else low
                 expected = "values of {:g} to {:g}".format(*self.bounds)
                 raise RequestError(f"{self.name}: received {found:g}; expected {expected}")
+        if np.can_cast(array.dtype, self.dtype):
+            return array.astype(self.dtype, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
-            cast = array.astype(self.dtype, copy=False)
-        if not np.can_cast(array.dtype, self.dtype) and not _means_the_same(cast, array):
+            cast = array.astype(self.dtype)
+        if not _means_the_same(cast, array):
             raise RequestError(
                 f"{self.name}: received a value that {self.dtype} cannot hold; expected values of "
                 "that type"
@@ -126,6 +129,14 @@ def _specs(infos, bounds):
         shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
         specs[name] = Spec(name, np.dtype(dtype.as_numpy_dtype), shape, bounds.get(name))
     return specs
+
+
+@functools.cache
+def _is_within(dtype, bounds):
+    """Whether a type has no value out of bounds, as a byte has none out of a pixel's."""
+    if dtype.kind not in "iu":
+        return False
+    return bounds[0] <= np.iinfo(dtype).min and np.iinfo(dtype).max <= bounds[1]
 
 
 def _means_the_same(cast, array):

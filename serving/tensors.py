@@ -4,11 +4,45 @@ import base64
 import binascii
 
 import numpy as np
+import simdjson
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import RequestError
 from serving.signature import words
+
+
+def images_from_json(spec, body):
+    """The images in the body of a request, if that is nothing but images of whole numbers.
+
+    Most requests are, and in this way take a quarter of the time: no Python number is made.
+
+    Args:
+        spec: The `Spec` of the input they are for.
+        body: The request's body, bytes.
+
+    Returns:
+        The one key of the JSON object that the body is, `instances` or `inputs`, and what it
+        stands for, `uint64 (images, height, width)`; twice `None` if the body is anything else,
+        JSON or not.
+    """
+    if len(spec.shape) != 3 or None in spec.shape[1:] or spec.dtype == object:
+        return None, None
+    # Without its numbers a body shows whether all rows are equally long.
+    _, height, width = spec.shape
+    row = b"[" + (width - 1) * b"," + b"]"
+    image = b"[" + b",".join(height * [row]) + b"]"
+    bare = body.translate(None, b"0123456789 \t\r\n")
+    key = "instances" if bare.startswith(b'{"instances"') else "inputs"
+    start, end = b'{"%b":[' % key.encode(), b"]}"
+    count, rest = divmod(len(bare) - len(start) - len(end) + 1, len(image) + 1)
+    if rest or count < 1 or bare != start + b",".join(count * [image]) + end:
+        return None, None
+    try:
+        numbers = simdjson.Parser().parse(body)[key].as_buffer(of_type="u")
+    except (ValueError, TypeError, KeyError):
+        return None, None
+    return key, np.frombuffer(numbers, np.uint64).reshape(count, height, width)
 
 
 def from_json(spec, value, may_hold_booleans=True):
@@ -24,8 +58,6 @@ def from_json(spec, value, may_hold_booleans=True):
     """
     if spec.dtype == object:
         return _strings(spec, value)
-    if not may_hold_booleans and (pixels := _pixels(spec, value)) is not None:
-        return pixels
     try:
         array = np.array(value)
     except (ValueError, OverflowError, RecursionError):
@@ -38,29 +70,6 @@ def from_json(spec, value, may_hold_booleans=True):
     if may_hold_booleans and array.dtype.kind in "iuf" and _holds_boolean(value):
         raise RequestError(f"{spec.name}: received true or false among numbers; expected numbers")
     return array
-
-
-def _pixels(spec, value):
-    """The array of images whose pixels are whole numbers of 0 to 255; of anything else `None`.
-
-    Most requests are that, and NumPy takes three times as long, which goes through all of it twice
-    to learn what it is.
-    """
-    if len(spec.shape) != 3 or not value:
-        return None
-    _, height, width = spec.shape
-    pixels = bytearray()
-    try:
-        for image in value:
-            if len(image) != height:
-                return None
-            for row in image:
-                if len(row) != width:
-                    return None
-                pixels.extend(row)
-    except (TypeError, ValueError):  # Other values, or fewer lists.
-        return None
-    return np.frombuffer(pixels, np.uint8).reshape(-1, height, width)
 
 
 def _holds_boolean(value):

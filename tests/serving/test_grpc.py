@@ -52,6 +52,12 @@ def test_tensorflow_servings_client_gets_the_live_models_predictions(model, pred
     assert (spec.name, spec.version.value, spec.signature_name) == (model, 1, "serving_default")
 
 
+def test_names_that_clients_make_up_are_not_counted_one_by_one(predictions, server):
+    with pytest.raises(grpc.RpcError, match="made_up"):
+        predictions.Predict(predict_request(images(1), "made_up"))
+    assert "made_up" not in server.get("/metrics").text
+
+
 def test_whole_numbers_are_taken_as_what_they_are(predictions):
     as_floats = predictions.Predict(predict_request(images(2).astype("float32")))
     as_bytes = predictions.Predict(predict_request(images(2).astype("uint8")))

@@ -1,11 +1,13 @@
 """Arrays made of JSON, beside NumPy's."""
 
+import json
+
 import numpy as np
 import pytest
 
 from serving.errors import RequestError
 from serving.signature import Spec
-from serving.tensors import from_json
+from serving.tensors import from_json, images_from_json
 from tests.serving.conftest import images
 
 SPEC = Spec("rows", np.dtype("float32"), (None, 28, 28))
@@ -44,3 +46,63 @@ def test_other_rows_are_refused(row, may_hold_booleans):
 def test_other_shapes_are_kept_to_be_refused(shape):
     array = from_json(SPEC, np.zeros(shape, int).tolist(), may_hold_booleans=False)
     assert array.shape == shape
+
+
+SMALL = Spec("rows", np.dtype("float32"), (None, 2, 3))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("spaced", [True, False])
+@pytest.mark.parametrize("key", ["instances", "inputs"])
+def test_a_body_of_images_alone_is_read_at_once(key, spaced, count):
+    expected = np.random.default_rng(0).integers(0, 300, (count, 2, 3))
+    body = json.dumps({key: expected.tolist()}, indent=1 if spaced else None)
+    read, found = images_from_json(SMALL, body.encode())
+    assert read == key
+    assert found.shape == (count, 2, 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"outputs":[[[1,2,3],[4,5,6]]]}',
+        '{"instances":[[[1,2,3],[4,5,6]]],"inputs":[[[1,2,3],[4,5,6]]]}',
+        '{"instances":[]}',
+        '{"instances":[[[1,2,3],[4,5]]]}',
+        '{"instances":[[[1,2],[3,4,5,6]]]}',
+        '{"instances":[[[1,2,3]],[[4,5,6]]]}',
+        '{"instances":[[[1,2,3],[4,5,[6]]]]}',
+        '{"instances":[[[[1],[2],[3]],[4,5,6]]]}',
+        '{"instances":[[1,2,3],[4,5,6]]}',
+        '{"instances":[[[1,2,3],[4,5,6]]],"signature_name":"trace"}',
+        '{"instances":[[[1,2,3],[4,5,-6]]]}',
+        '{"instances":[[[1,2,3],[4,5,0.5]]]}',
+        '{"instances":[[[1,2,3],[4,5,true]]]}',
+        '{"instances":[[[1,2,3],[4,5,99999999999999999999]]]}',
+        '{"instances":[[[1,2,3],[4,5,]]]}',
+        '{"instances":[[[1,2,3],[4,5 6,7]]]}',
+        '{"instances":[[[1,2,3],[4,5,06]]]}',
+        '{"instances":[[[1,2,3],[4,5,6]]]}]',
+        '{"instances7":[[[1,2,3],[4,5,6]]]}',
+        "[[[1,2,3],[4,5,6]]]",
+        "",
+    ],
+)
+def test_any_other_body_is_left_to_be_read_with_care(body):
+    assert images_from_json(SMALL, body.encode()) == (None, None)
+
+
+def test_a_body_with_anything_changed_is_read_as_json_or_left():
+    random = np.random.default_rng(0)
+    body = b'{"instances":[[[1,20,3],[4,5,255]],[[0,0,0],[7,8,9]]]}'
+    read = 0
+    for _ in range(20_000):
+        changed = bytearray(body)
+        for place in random.integers(len(body), size=random.integers(1, 4)):
+            changed[place] = random.choice(list(b'0123456789[],{}": .-e'))
+        key, found = images_from_json(SMALL, bytes(changed))
+        if key:
+            np.testing.assert_array_equal(found, json.loads(changed)[key])
+            read += 1
+    assert read > 100

@@ -195,3 +195,18 @@ def test_requests_under_way_are_answered_before_the_server_ends(number, saved_mo
         assert tuple(round(share, 5) for share in row["probabilities"]) == expected
         client.close()
     assert server.process.wait(60) == 0
+
+
+def test_a_request_that_crosses_the_end_is_answered(saved_models, start):
+    server = start(saved_models)
+    kept = http.client.HTTPConnection(server.url.removeprefix("http://"))
+    kept.request("GET", "/healthz")
+    assert kept.getresponse().read()
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_until(lambda: is_refused(server))
+    kept.request("POST", "/v1/models/lstm:predict", json.dumps(BODY))
+    answer = kept.getresponse()
+    assert answer.status == 200
+    assert answer.headers["connection"] == "close"
+    assert json.loads(answer.read())["predictions"]
+    assert server.process.wait(60) == 0

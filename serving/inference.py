@@ -1,0 +1,214 @@
+"""`:predict` and `:classify` of TensorFlow Serving's REST API: what nearly all requests are."""
+
+import asyncio
+import time
+
+import orjson
+from starlette.requests import ClientDisconnect
+
+from serving import classify
+from serving.errors import NotFound, RequestError, TooLarge, TooLate
+from serving.repository import DEFAULT_SIGNATURE
+from serving.tensors import from_json, images_from_json, to_json
+
+GONE = 499  # What nginx says of a client that did not wait for its answer.
+_LARGEST_VERSION = 2**63 - 1
+
+
+class Inference:
+    """An ASGI application; Starlette's `Request` and `Response` would take a tenth of its time.
+
+    Args:
+        repository: The `Repository`.
+        metrics: The `Metrics`.
+        most_bytes: Bytes of a request's body at most.
+        seconds: How long a request may take, its body included.
+    """
+
+    def __init__(self, repository, metrics, most_bytes, seconds):
+        self.repository = repository
+        self.metrics = metrics
+        self.most_bytes = most_bytes
+        self.seconds = seconds
+        self.verbs = {"predict": self._predict, "classify": self._classify}
+
+    async def __call__(self, scope, receive, send):
+        """Answer one request."""
+        started = time.perf_counter()
+        model, status = "", 200
+        try:
+            path = scope["path_params"]
+            version = self.repository.find(*choice(path))
+            model = version.model
+            answer = self.verbs.get(path["verb"])
+            if answer is None:
+                raise NotFound(f"received :{path['verb'][:80]}; expected :predict or :classify")
+            async with asyncio.timeout(self.seconds):
+                with version.used():
+                    value = await answer(version, await self._body(scope, receive))
+            await _send_json(send, value)
+        except TimeoutError:
+            status = TooLate.status
+            raise TooLate(f"no answer within {self.seconds:g} seconds") from None
+        except RequestError as error:
+            status = error.status
+            raise
+        except ClientDisconnect:
+            status = GONE
+            raise
+        except Exception:
+            status = 500
+            raise
+        finally:
+            self.metrics.on_answer("rest", model, status, time.perf_counter() - started)
+
+    async def _predict(self, version, raw):
+        signature, arrays, by_row = _read_images(version, raw) or _read(version, raw)
+        outputs = await version.run(signature, self._checked(signature, arrays))
+        outputs = {name: to_json(array) for name, array in outputs.items()}
+        if not by_row:
+            return {"outputs": _alone(outputs)}
+        if len(outputs) == 1:
+            return {"predictions": _alone(outputs)}
+        names, rows = list(outputs), zip(*outputs.values(), strict=True)
+        return {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
+
+    async def _classify(self, version, raw):
+        body = _parsed(raw)
+        _expect_keys(body, {"examples"}, {"signature_name", "context"})
+        signature = version.signature(_text(body, "signature_name"))
+        arrays = {classify.INPUT: classify.examples(signature, body)}
+        outputs = await version.run(signature, self._checked(signature, arrays))
+        return {"result": classify.results(outputs)}
+
+    def _checked(self, signature, arrays):
+        return signature.check(arrays, self.repository.limits.request_rows)
+
+    async def _body(self, scope, receive):
+        """The body of a request."""
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        self._expect_at_most(int(length) if length.isdigit() else 0)
+        parts, size, is_more = [], 0, True
+        while is_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message["body"])
+            size += len(parts[-1])
+            self._expect_at_most(size)
+            is_more = message["more_body"]
+        return b"".join(parts)
+
+    def _expect_at_most(self, size):
+        if size > self.most_bytes:
+            most = f"{self.most_bytes:,}"
+            raise TooLarge(f"received a body of over {most} bytes; expected fewer")
+
+
+def choice(path):
+    """The model, version number and label that the parameters of a path name."""
+    number = path.get("version")
+    if number is not None:
+        if not (number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_VERSION):
+            raise RequestError(f"received version {number[:80]!r}; expected a number")
+        number = int(number)
+    return path["model"], number, path.get("label")
+
+
+def _read_images(version, raw):
+    """What `_read` would return, in a fraction of its time, of nothing but images; or `None`."""
+    signature = version.signatures.get(DEFAULT_SIGNATURE)
+    if signature and len(signature.inputs) == 1:
+        ((name, spec),) = signature.inputs.items()
+        key, images = images_from_json(spec, raw)
+        if key:
+            return signature, {name: images}, key == "instances"
+    return None
+
+
+def _read(version, raw):
+    """The signature that is asked, its inputs by name, and whether they came row by row."""
+    body = _parsed(raw)
+    _expect_keys(body, {"instances", "inputs"}, {"signature_name"})
+    signature = version.signature(_text(body, "signature_name"))
+    by_row = "instances" in body
+    values = body["instances"] if by_row else body["inputs"]
+    columns = (_from_rows if by_row else _from_columns)(signature, values)
+    booleans = b"true" in raw or b"false" in raw
+    arrays = {
+        name: from_json(signature.inputs[name], value, booleans) for name, value in columns.items()
+    }
+    return signature, arrays, by_row
+
+
+def _parsed(body):
+    """The JSON object in a body."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"received no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RequestError(f"received a JSON {type(value).__name__}; expected an object")
+    return value
+
+
+def _expect_keys(body, one_of, others):
+    received = set(body)
+    if len(received & one_of) != 1 or received - one_of - others:
+        names = ", ".join(sorted(key[:80] for key in received)) or "nothing"
+        either = " or ".join(sorted(one_of))
+        raise RequestError(
+            f"received {names}; expected {either}, and besides at most {', '.join(sorted(others))}"
+        )
+
+
+def _text(body, key):
+    value = body.get(key, "")
+    if not isinstance(value, str):
+        raise RequestError(f"{key}: received {type(value).__name__}; expected a text")
+    return value
+
+
+def _from_rows(signature, instances):
+    """Column by name of the row format: a list of rows, of objects if there are several inputs."""
+    if not isinstance(instances, list) or not instances:
+        raise RequestError("instances: expected a list of at least one")
+    names = set(signature.inputs)
+    # An object may be a row, or a text in base64.
+    if all(isinstance(row, dict) and set(row) != {"b64"} for row in instances):
+        for row in instances:
+            if set(row) != names:
+                received = ", ".join(sorted(key[:80] for key in row)) or "nothing"
+                expected = ", ".join(sorted(names))
+                raise RequestError(f"instances: received a row of {received}; expected {expected}")
+        return {name: [row[name] for row in instances] for name in names}
+    if len(names) > 1:
+        raise RequestError(f"instances: expected objects with {', '.join(sorted(names))}")
+    return {next(iter(names)): instances}
+
+
+def _from_columns(signature, inputs):
+    """Column by name of the column format: an object, or the one input itself."""
+    if isinstance(inputs, dict) and set(inputs) != {"b64"}:
+        if set(inputs) != set(signature.inputs):
+            received = ", ".join(sorted(key[:80] for key in inputs)) or "nothing"
+            expected = ", ".join(sorted(signature.inputs))
+            raise RequestError(f"inputs: received {received}; expected {expected}")
+        return inputs
+    if len(signature.inputs) > 1:
+        raise RequestError(f"inputs: expected an object with {', '.join(sorted(signature.inputs))}")
+    return {next(iter(signature.inputs)): inputs}
+
+
+def _alone(outputs):
+    """The one output itself, or all by name."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+async def _send_json(send, value):
+    """Answer 200 and a value in JSON."""
+    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    length = (b"content-length", b"%d" % len(body))
+    headers = [length, (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

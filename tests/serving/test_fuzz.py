@@ -1,0 +1,334 @@
+"""Tens of thousands of requests that no one has thought of: none is a mistake of the server's.
+
+The requests that the published OpenAPI document allows, those with something changed in them,
+bytes that are hardly HTTP, and the same over gRPC. Whatever it is, the answer is no 5xx but 503,
+and every 4xx says in JSON what is wrong.
+"""
+
+import collections
+import copy
+import http.client
+import json
+import socket
+import string
+import urllib.parse
+
+import grpc
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow.core.framework.types_pb2 import DataType
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+from tests.serving.conftest import MODELS, images
+from tests.serving.test_grpc import predict_request
+from tests.serving.test_rest import b64, png
+
+pytestmark = pytest.mark.slow
+
+REQUESTS = {"allowed": 4000, "changed": 11000, "bytes": 2500, "grpc": 3500}
+counted = collections.Counter()
+
+texts = st.text(max_size=20)
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def fuzz(kind, **strategies):
+    """Ask so many times; the same requests every time."""
+
+    def decorate(test):
+        settled = settings(
+            max_examples=REQUESTS[kind],
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        return settled(given(**strategies)(test))
+
+    return decorate
+
+
+@pytest.fixture(scope="module")
+def ask(server):
+    """Ask on a connection that is kept for as long as the server keeps it."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
+
+    def ask(method, path, body=None):
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        with connection.getresponse() as answer:
+            return answer.status, answer.read()
+
+    yield ask
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def document(server):
+    return server.get("/openapi.json").json()
+
+
+def check(kind, status, body, allowed=range(200, 600)):
+    counted[kind] += 1
+    assert status in allowed
+    assert status < 500 or status == 503
+    if 400 <= status < 500:
+        error = json.loads(body)["error"]
+        assert isinstance(error, str)
+        assert error
+        assert "Traceback" not in error
+
+
+def from_schema(schema, components):
+    """What a schema allows. Knows the words our document uses, and no others."""
+    schema = dict(schema)
+    schema.pop("description", None)
+    if "$ref" in schema:
+        return from_schema(components[schema["$ref"].rpartition("/")[2]], components)
+    for either in ("oneOf", "anyOf"):
+        if either in schema:
+            return st.one_of([from_schema(one, components) for one in schema[either]])
+    kind = schema.pop("type", None)
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if kind == "object" and "properties" in schema:
+        required = schema.pop("required", [])
+        schema.pop("additionalProperties", None)
+        fields = {k: from_schema(v, components) for k, v in schema.pop("properties").items()}
+        assert not schema
+        return st.fixed_dictionaries(
+            {name: field for name, field in fields.items() if name in required},
+            optional={name: field for name, field in fields.items() if name not in required},
+        )
+    if kind == "array":
+        least = schema.get("minItems", 0)
+        most = schema.get("maxItems", least + 3)
+        items = from_schema(schema["items"], components)
+        return st.lists(items, min_size=least, max_size=most)
+    if kind == "string" and "minLength" in schema:
+        return st.text(min_size=schema["minLength"], max_size=20) | st.sampled_from(MODELS)
+    if kind == "integer":
+        return st.integers(schema.get("minimum"), schema.get("maximum"))
+    if kind == "number":
+        return numbers
+    return {
+        "string": texts | st.sampled_from([*MODELS, "serving_default", "serving_bytes", "trace"]),
+        "object": st.dictionaries(texts, values, max_size=3),
+        None: values,
+    }[kind]
+
+
+def operations(document):
+    """All that the document allows, as `(method, path, parameters, body, responses)`."""
+    schemas = document["components"]["schemas"]
+    found = []
+    for path, item in document["paths"].items():
+        parameters = {
+            p["name"]: from_schema(p["schema"], schemas) for p in item.get("parameters", [])
+        }
+        for method in item.keys() - {"parameters"}:
+            body = item[method].get("requestBody")
+            body = body and from_schema(body["content"]["application/json"]["schema"], schemas)
+            responses = {int(status) for status in item[method]["responses"]}
+            found.append((method.upper(), path, parameters, body, responses))
+    return sorted(found, key=lambda operation: operation[:2])
+
+
+@fuzz("allowed", data=st.data())
+def test_what_the_document_allows_is_answered_as_it_says(data, ask, document):
+    method, path, parameters, body, responses = data.draw(st.sampled_from(operations(document)))
+    for name, strategy in parameters.items():
+        value = urllib.parse.quote(str(data.draw(strategy)), safe="")
+        path = path.replace(f"{{{name}}}", value)
+    body = json.dumps(data.draw(body)) if body is not None else None
+    status, answer = ask(method, path, body)
+    check("allowed", status, answer, responses)
+
+
+IMAGE = images(1)[0]
+SEEDS = [
+    json.dumps(body)
+    for body in [
+        {"instances": [IMAGE.tolist()]},
+        {"instances": [{"rows": IMAGE.tolist()}] * 2},
+        {"inputs": {"rows": [IMAGE.tolist()]}},
+        {"inputs": [(IMAGE / 7).tolist()], "signature_name": "trace"},
+        {"instances": [b64(png(IMAGE))] * 2, "signature_name": "serving_bytes"},
+        {"inputs": {"image_bytes": [b64(png(IMAGE))]}, "signature_name": "serving_bytes"},
+        {"examples": [{"x": 1}], "context": {"y": [1.5]}, "signature_name": "serving_default"},
+    ]
+]
+PATHS = [
+    "/v1/models/lstm:predict",
+    "/v1/models/lstm/versions/1:predict",
+    "/v1/models/basic_rnn:predict",
+    "/v1/models/lstm:classify",
+]
+
+
+def change(draw, value):
+    """Change something, anywhere in a JSON value."""
+    holder = {"all": value}
+    parent, key = holder, "all"
+    while isinstance(inner := parent[key], list | dict) and inner and draw(st.booleans()):
+        parent = inner
+        key = draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
+    how = draw(st.sampled_from(["replace", "number", "remove", "wrap", "repeat", "add"]))
+    if how == "replace":
+        parent[key] = draw(values)
+    elif how == "number":
+        parent[key] = draw(numbers)
+    elif how == "remove":
+        del parent[key]
+    elif how == "wrap":
+        parent[key] = draw(st.sampled_from([[parent[key]], {"b64": parent[key]}]))
+    elif how == "repeat" and isinstance(parent, list):
+        parent.insert(key, copy.deepcopy(parent[key]))
+    elif isinstance(parent[key], dict):
+        parent[key][draw(texts)] = draw(values)
+    elif isinstance(parent[key], list):
+        parent[key].append(draw(values))
+    return holder.get("all")
+
+
+def spoil(draw, raw):
+    """Change some bytes: cut off, put in, exchanged."""
+    place = draw(st.integers(0, len(raw)))
+    until = draw(st.sampled_from([place, place + 1, place + 9, len(raw)]))
+    return raw[:place] + draw(st.binary(max_size=9)) + raw[until:]
+
+
+@fuzz("changed", data=st.data())
+def test_what_is_almost_right_is_told_what_is_wrong(data, ask):
+    body = json.loads(data.draw(st.sampled_from(SEEDS)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        body = change(data.draw, body)
+    raw = json.dumps(body).encode()
+    for _ in range(data.draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        raw = spoil(data.draw, raw)
+    status, answer = ask("POST", data.draw(st.sampled_from(PATHS)), raw)
+    check("changed", status, answer)
+    if status == 200:
+        assert json.loads(answer).keys() & {"predictions", "outputs", "result"}
+
+
+HTTP = f"POST {PATHS[0]} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n".encode()
+WHOLE = b'{"instances": [1]}'
+HTTP_SEEDS = [
+    HTTP + b"Content-Length: 18\r\n\r\n" + WHOLE,
+    HTTP + b"Transfer-Encoding: chunked\r\n\r\n12\r\n" + WHOLE + b"\r\n0\r\n\r\n",
+    HTTP + b"Content-Encoding: gzip\r\nExpect: 100-continue\r\nContent-Length: 18\r\n\r\n" + WHOLE,
+    b"GET /v1/models/lstm/versions/1/metadata?a=b%20c#d HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://a/page/index.html HTTP/1.1\r\nRange: bytes=0-9\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nOrigin: http://a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+]
+methods = st.sampled_from(["GET", "PUT", "HEAD", "PATCH", "DELETE", "CONNECT", "TRACE", "get"])
+paths = st.text(string.printable.strip() + "é€", max_size=30).map(lambda path: f"/{path}")
+
+
+@fuzz("bytes", data=st.data())
+def test_what_is_hardly_http_is_answered_or_let_go(data, server):
+    if data.draw(st.booleans()):
+        method, path = data.draw(methods), data.draw(paths)
+        sent = f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    else:
+        sent = spoil(data.draw, data.draw(st.sampled_from(HTTP_SEEDS)))
+    address = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=0.1) as client:
+        try:
+            client.sendall(sent)
+            answer = http.client.HTTPResponse(client, method=sent[:4].strip().decode("latin-1"))
+            answer.begin()
+            with answer:
+                status, body = answer.status, answer.read()
+        except (TimeoutError, ConnectionError, http.client.RemoteDisconnected):
+            counted["bytes"] += 1  # It waits for more, or takes this for no request.
+            return
+    if sent.startswith(b"HEAD") or (b"/page/" in sent and body):
+        body = b'{"error": "A body would say, and files are refused in plain words."}'
+    check("bytes", status, body)
+
+
+types = st.sampled_from([*DataType.values(), 99])
+sizes = st.lists(st.sampled_from([-1, 0, 1, 2, 28, 10**6, 2**62]) | st.integers(0, 30), max_size=5)
+WHOLE_REQUEST = predict_request(images(1).astype("float32"))
+
+
+def change_tensor(draw, tensor):
+    how = draw(st.sampled_from(["type", "shape", "content", "values", "size"]))
+    if how == "type":
+        tensor.dtype = draw(types)
+    elif how == "shape":
+        del tensor.tensor_shape.dim[:]
+        for size in draw(sizes):
+            tensor.tensor_shape.dim.add(size=size)
+    elif how == "content":
+        tensor.tensor_content = draw(st.binary(max_size=40)) * draw(st.sampled_from([1, 80]))
+    elif how == "values":
+        tensor.ClearField("tensor_content")
+        tensor.float_val.extend(draw(st.lists(st.floats(width=32), max_size=4)))
+        tensor.string_val.extend(draw(st.lists(st.binary(max_size=4), max_size=4)))
+        tensor.int_val.extend(draw(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4)))
+    else:
+        tensor.tensor_shape.unknown_rank = True
+
+
+def change_request(draw, request):
+    how = draw(st.sampled_from(["tensor", "tensor", "tensor", "name", "spec", "filter"]))
+    if how == "tensor":
+        tensor = request.inputs["rows"] if "rows" in request.inputs else TensorProto()
+        change_tensor(draw, tensor)
+    elif how == "name":
+        request.inputs[draw(texts)].CopyFrom(request.inputs["rows"])
+        if draw(st.booleans()):
+            del request.inputs["rows"]
+    elif how == "spec":
+        request.model_spec.name = draw(st.sampled_from(MODELS) | texts)
+        request.model_spec.signature_name = draw(st.sampled_from(["serving_bytes", "x"]) | texts)
+        if draw(st.booleans()):
+            request.model_spec.version.value = draw(st.integers(-(2**63), 2**63 - 1))
+        elif draw(st.booleans()):
+            request.model_spec.version_label = draw(texts)
+    else:
+        request.output_filter.append(draw(st.sampled_from(["classes", "x"])))
+
+
+@pytest.fixture(scope="module")
+def predict(server):
+    with grpc.insecure_channel(server.grpc) as channel:
+        yield channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+
+
+@fuzz("grpc", data=st.data())
+def test_what_is_almost_right_over_grpc_is_told_what_is_wrong(data, predict):
+    request = PredictRequest.FromString(WHOLE_REQUEST.SerializeToString())
+    for _ in range(data.draw(st.integers(0, 3))):
+        change_request(data.draw, request)
+    raw = request.SerializeToString()
+    for _ in range(data.draw(st.sampled_from([0, 0, 0, 1]))):
+        raw = spoil(data.draw, raw)
+    counted["grpc"] += 1
+    call = predict.future(raw, timeout=60)
+    assert call.code() in {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    assert call.code() == grpc.StatusCode.OK or call.details()
+
+
+def test_after_all_of_it_the_server_is_as_it_was(server):
+    assert counted.total() >= 20_000
+    assert server.process.poll() is None
+    expected = requests.post(f"{server.url}{PATHS[0]}", SEEDS[0], timeout=60)
+    assert expected.status_code == 200
+    assert 'status="500"' not in server.get("/metrics").text
+    assert 'status="INTERNAL"' not in server.get("/metrics").text
