@@ -21,6 +21,20 @@ flags.DEFINE_bool("resume", False, "Go on with --run, or with --name if there is
 flags.DEFINE_string("run", None, "Folder of the run to resume, evaluate or export.")
 flags.DEFINE_list("runs", None, "Folders of the runs to compare, separated by commas.")
 flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
+flags.DEFINE_enum(
+    "distribute",
+    "none",
+    ["none", "mirrored", "multi_worker"],
+    "Where to train: on one device, on all of this machine, or on the machines of TF_CONFIG.",
+)
+flags.DEFINE_string(
+    "ray",
+    None,
+    "Have Ray start the workers of --distribute=multi_worker: local, on this machine; auto, or "
+    "host:port of a cluster's head.",
+)
+flags.DEFINE_integer("workers", 2, "How many workers Ray starts.", 1)
+flags.DEFINE_float("peer_seconds", 60, "How long a worker waits for the others.", 0)
 flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
 flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
@@ -62,13 +76,28 @@ def train():
         config = override(Run.open(run.folder).config(), (*PLACES, "detect_anomaly"))
     else:
         config = config_from_flags()
-    data = datasets.load(config)  # A mistake is told before TensorFlow takes its seconds.
-    from training import tf1, train
-
+    if FLAGS.ray and FLAGS.distribute != "multi_worker":
+        raise UserError(f"--ray={FLAGS.ray}: expected --distribute=multi_worker with it")
+    # A mistake is told before TensorFlow takes its seconds; but several machines must have met
+    # before it computes anything, such as the images.
+    meets = FLAGS.distribute == "multi_worker" and not FLAGS.ray
+    data = None if meets else datasets.load(config)
+    task = config, run.folder, data, FLAGS.resume
     if FLAGS.mode == "import":
-        tf1.import_tf1(config, run.folder, FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+        from training import tf1
+
+        tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+    elif FLAGS.ray:
+        from training.launch import train_on_ray
+
+        train_on_ray(*task, FLAGS.ray, FLAGS.workers, FLAGS.peer_seconds)
     else:
-        train.train(config, run.folder, data, FLAGS.resume)
+        from training import train
+        from training.distribute import Distribution
+
+        run = train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
+    if not run:
+        return print("done: the run is the chief's")
     print(f"SavedModel: {_export(run)}")
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
 

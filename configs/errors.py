@@ -18,3 +18,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal, message):
         super().__init__(message)
         self.signal = signal
+
+    def __reduce__(self):  # It may come from another process.
+        return type(self), (self.signal, str(self))

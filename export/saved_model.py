@@ -1,13 +1,9 @@
 """Write `<folder>/<version>/`: a SavedModel with three named signatures and a model card."""
 
-import contextlib
 import errno
-import fcntl
 import json
 import os
 import pathlib
-import shutil
-import uuid
 
 import keras
 import tensorflow as tf
@@ -17,8 +13,8 @@ from configs import UserError
 from export import formats as other_formats
 from export.view import answers, layers_set
 from models import trace
+from training.files import folder_aside, sync, sync_all
 
-_ASIDE = ".incomplete-"
 # What an encoded image may unfold to at most: a few bytes of PNG can stand for gigabytes.
 _MOST_PIXELS = 2**24
 # What the values of an input mean something between, for servers to check.
@@ -60,24 +56,20 @@ def export(model, folder, card, formats=("saved_model",)):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder)
-    aside = folder / f"{_ASIDE}{uuid.uuid4().hex}"
-    aside.mkdir()
-    lock = os.open(aside, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _write(model, aside)
-        _write_warm_up(aside, folder.name)
+    with folder_aside(folder) as aside:
+        try:
+            _write(model, aside)
+            _write_warm_up(aside, folder.name)
+        except tf.errors.OpError as error:
+            # TensorFlow writes these files itself and has its own word for a full disk.
+            problem = f"the SavedModel could not be written ({error.message.splitlines()[0]})"
+            raise OSError(errno.EIO, problem, str(folder)) from error
         other_formats.write(model, aside, formats)
         (aside / "model_card.json").write_text(_card_text(card))
-        return _rename_to_next_version(aside, folder)
-    except tf.errors.OpError as error:
-        # TensorFlow writes the variables itself and has its own word for a full disk.
-        problem = f"the SavedModel could not be written ({error.message.splitlines()[0]})"
-        raise OSError(errno.EIO, problem, str(folder)) from error
-    finally:
-        os.close(lock)
-        shutil.rmtree(aside, ignore_errors=True)
+        sync_all(aside)
+        version = _rename_to_next_version(aside, folder)
+        sync(folder)
+    return version
 
 
 def find(folder, card, formats=("saved_model",)):
@@ -93,18 +85,6 @@ def find(folder, card, formats=("saved_model",)):
 
 def _card_text(card):
     return json.dumps({**card, "inputs": _INPUTS}, indent=2) + "\n"
-
-
-def _remove_leftovers(folder):
-    """Remove what exports that were killed have left; one under way holds a lock."""
-    for path in folder.glob(f"{_ASIDE}*"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            lock = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
 
 
 def _write(model, path):

@@ -8,6 +8,7 @@ if "MNIST_DIR" in os.environ:  # Renamed, since it would change what the program
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pathlib
+import signal
 import subprocess
 import sys
 from typing import NamedTuple
@@ -22,6 +23,9 @@ from configs import Config, run_script
 from datasets import Dataset, Split
 
 PROJECT = pathlib.Path(__file__).parent.parent
+
+# In the background a shell has its programs ignore Ctrl-C, and so would those that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result(NamedTuple):
@@ -47,6 +51,16 @@ def random_model(classes=7, **values):
     random = np.random.default_rng(1)
     model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
     return model
+
+
+@pytest.fixture(autouse=True)
+def not_deterministic():
+    """Undo what a training in this process has set, with which Keras refuses `jit_compile`."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
 
 
 @pytest.fixture(scope="session")
@@ -102,12 +116,33 @@ def call_main(tmp_path):
 def run_benchmark():
     """Run a benchmark on the embedded digits; gives what it prints. Speed is no test's business."""
 
-    def run(name, *arguments):
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--dataset=digits", *arguments]
+    def run(name, *arguments, dataset=("--dataset=digits",), prefix=()):
+        command = [*prefix, sys.executable, "-m", f"benchmarks.{name}", *dataset, *arguments]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """What a command begins with to run in a network where there is this machine alone."""
+    command = "ip link set lo up && echo up && exec sleep 9999"
+    try:
+        holder = subprocess.Popen(
+            ["unshare", "--map-root-user", "--net", "sh", "-c", command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare, to make a network of its own")
+    with holder:
+        if holder.stdout.readline() != "up\n":
+            pytest.skip("this user cannot make a network of its own")
+        target = f"--target={holder.pid}"
+        yield ["nsenter", target, "--user", "--net", "--preserve-credentials", "--wd=."]
+        holder.kill()
 
 
 def pytest_collection_modifyitems(items):

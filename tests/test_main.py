@@ -59,6 +59,7 @@ def test_a_run_can_be_evaluated_and_exported_again(run_main, first_run):
     assert exported.stdout.splitlines()[-1] == "done: SavedModel: saved_models/lstm/2"
 
 
+@pytest.mark.slow
 def test_a_runs_flag_file_repeats_it_to_the_same_weights(run_main, first_run, tmp_path):
     import keras
 
@@ -240,6 +241,7 @@ def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     assert "interrupted: python main.py --resume" in run_main("--mode=list").stdout
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alone(
     trained, first_run, run_main, tmp_path
 ):
@@ -284,6 +286,7 @@ def test_output_that_no_one_reads_ends_the_program_quietly(first_run, tmp_path):
     assert listing.returncode == 128 + signal.SIGPIPE
 
 
+@pytest.mark.slow
 def test_an_export_on_a_full_disk_is_told_in_one_line_and_leaves_no_half(first_run, tmp_path):
     def small_files_only():
         # The closest to a full disk that needs no privilege: no file may grow beyond 1 kB.

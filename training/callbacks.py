@@ -26,6 +26,7 @@ class Keep(keras.callbacks.Callback):
         requested: The `--dataset` asked for, of which `data` is what was found.
         steps: Training steps of the whole run.
         stop_signal: A function that gives the number of the signal that asked to stop, or `None`.
+        distribution: The `Distribution` of the training; its chief is who reads and writes.
 
     Attributes:
         history: A list with a dict of each epoch's metrics by name.
@@ -33,7 +34,7 @@ class Keep(keras.callbacks.Callback):
         seconds: How long the run has trained, interruptions left out.
     """
 
-    def __init__(self, run, config, data, requested, steps, stop_signal):
+    def __init__(self, run, config, data, requested, steps, stop_signal, distribution):
         super().__init__()
         self.run = run
         self.config = config
@@ -41,7 +42,8 @@ class Keep(keras.callbacks.Callback):
         self.epoch_size = len(data.train)
         self.requested = requested
         self.steps = steps
-        self.stop_signal = stop_signal
+        self.stop_signal = distribution.agreed(stop_signal)
+        self.on_chief = distribution.on_chief
         self.history = []
         self.printed = [0.0, 0.0]
         self.seconds = 0.0
@@ -53,10 +55,10 @@ class Keep(keras.callbacks.Callback):
             UserError: If no checkpoint is good, or the images are not those it was trained on.
         """
         self.clock = time.perf_counter()
-        progress = checkpoint.restore(self.run, self.model)
+        progress = checkpoint.restore(self.run, self.model, self.on_chief)
         if progress is None:
             self.save()
-            return
+            progress = self.on_chief(self._progress)
         if progress["data"] != self.checksum:
             raise UserError(
                 f"{self.run.folder}: these images have the SHA-256 {self.checksum}; expected those "
@@ -70,14 +72,16 @@ class Keep(keras.callbacks.Callback):
         """Write a checkpoint."""
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
-        progress = {
+        self.on_chief(lambda: checkpoint.save(self.run, self.model, self._progress()))
+
+    def _progress(self):
+        return {
             "data": self.checksum,
             "requested": self.requested,
             "history": self.history,
             "printed": self.printed,
             "seconds": self.seconds,
         }
-        checkpoint.save(self.run, self.model, progress)
 
     def _check_state(self):
         """`Anomaly` if a weight, or what the optimizer knows of it, is lost."""
@@ -87,7 +91,7 @@ class Keep(keras.callbacks.Callback):
 
     @property
     def steps_taken(self):
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     @property
     def finished(self):
@@ -139,16 +143,16 @@ class Keep(keras.callbacks.Callback):
                 raise Anomaly(f"the {name} is {value}")
         self._check_state()  # Before anything is written.
         self.history.append({name: float(value) for name, value in logs.items()})
-        self.run.save_history(self.history)
+        self.on_chief(lambda: self.run.save_history(self.history))
         if not self.config.early_stopping_patience or self._best_epoch() == epoch:
             with averaged(self.model):
-                self.run.save_model(self.model)
+                self.on_chief(lambda: self.run.save_model(self.model))
         self.model.reset_metrics()  # No epoch is under way.
         self.save()
         if self._stopped_early():
             self.model.stop_training = True
-        elif self.stop_signal() and not self.finished:
-            self._interrupt(self.stop_signal())
+        elif not self.finished and (signal := self.stop_signal()):
+            self._interrupt(signal)
 
     def _best_epoch(self):
         losses = [logs["val_loss"] for logs in self.history]

@@ -31,19 +31,24 @@ def save(run, model, progress):
     """
     folder = run.checkpoints_path
     folder.mkdir(exist_ok=True)
-    arrays = {name: np.asarray(variable) for name, variable in variables(model).items()}
-    steps = int(model.optimizer.iterations)
+    arrays = {name: variable.numpy() for name, variable in variables(model).items()}
+    steps = int(model.optimizer.iterations.numpy())
     with replacing(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
         np.savez(file, progress=json.dumps(progress), **arrays)
     for old in _newest_first(folder)[_KEPT:]:
         old.unlink()
 
 
-def restore(run, model):
+def restore(run, model, on_chief=lambda function: function()):
     """Give a model, its optimizer and its metrics the state of the newest good checkpoint of a run.
 
     A damaged one is named on the standard error stream, put aside as `.damaged`, and the one before
     it is taken.
+
+    Args:
+        run: The `Run`.
+        model: A compiled model, with optimizer and metrics built.
+        on_chief: What calls the function that reads, as `Distribution.on_chief`.
 
     Returns:
         The `progress` saved with it, or `None` if the run has yet to begin.
@@ -52,6 +57,25 @@ def restore(run, model):
         UserError: If all its checkpoints are damaged or of another model, or it has a model but no
             checkpoint, as one that was imported.
     """
+    newest = on_chief(lambda: _read_newest(run))
+    if newest is None:
+        return None
+    path, arrays, progress = newest
+    state = variables(model)
+    expected = {name: tuple(v.shape) for name, v in state.items()}
+    if {name: array.shape for name, array in arrays.items()} != expected:
+        raise UserError(
+            f"{path} was made by another model or version of this program; expected "
+            f"{len(expected)} arrays as of the model {run.flags_path} describes; train the run "
+            "again under another --name"
+        )
+    for name, variable in state.items():
+        variable.assign(arrays[name])
+    return progress
+
+
+def _read_newest(run):
+    """The path, the arrays and the progress of the newest good checkpoint, or `None`."""
     paths, damaged = _newest_first(run.checkpoints_path), []
     for path in paths:
         try:
@@ -62,19 +86,9 @@ def restore(run, model):
             print(f"{path} is damaged ({error}); the one before is taken", file=sys.stderr)
             damaged.append(path)
             continue
-        state = variables(model)
-        expected = {name: tuple(v.shape) for name, v in state.items()}
-        if {name: array.shape for name, array in arrays.items()} != expected:
-            raise UserError(
-                f"{path} was made by another model or version of this program; expected "
-                f"{len(expected)} arrays as of the model {run.flags_path} describes; train the run "
-                "again under another --name"
-            )
-        for name, variable in state.items():
-            variable.assign(arrays[name])
         for bad in damaged:  # Else it would count as the one to be kept.
             bad.rename(bad.with_suffix(".damaged"))
-        return progress
+        return path, arrays, progress
     if damaged:
         raise UserError(
             f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint; "

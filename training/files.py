@@ -4,7 +4,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import time
+import uuid
 
 # What the names of unfinished files and folders begin with.
 ASIDE = ".incomplete-"
@@ -31,8 +33,34 @@ def replacing(path):
         aside.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def folder_aside(parent):
+    """Give a new folder in `parent` to be filled, and renamed when it is whole.
+
+    It is gone after the block unless it has another name by then. What a process that was killed
+    has left of such folders is removed; one that is being filled is locked.
+    """
+    for left in parent.glob(f"{ASIDE}*/"):
+        with contextlib.suppress(FileNotFoundError), locking(left, shared=True) as is_left:
+            if is_left:
+                shutil.rmtree(left, ignore_errors=True)
+    aside = parent / f"{ASIDE}{uuid.uuid4().hex}"
+    aside.mkdir()
+    try:
+        with locking(aside):
+            yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync_all(folder):
+    """Have the disk hold a folder with all that is in it."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
 def sync(path):
-    """Have the disk hold what was written to a file or folder."""
+    """Have the disk hold what was written to a file, or a folder's list of files."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

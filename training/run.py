@@ -7,11 +7,9 @@ import errno
 import json
 import os
 import pathlib
-import shutil
-import uuid
 
 from configs import UserError, format_flags, read_flags
-from training.files import ASIDE, locking, replacing, sync
+from training.files import ASIDE, folder_aside, locking, replacing, sync, sync_all
 
 
 def save_figure(path, figure):
@@ -54,24 +52,22 @@ class Run:
         run = cls(folder)
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         # Made aside, so that a run has its flags from the first.
-        aside = cls(run.folder.parent / f"{ASIDE}{uuid.uuid4().hex}")
-        aside.folder.mkdir()
-        try:
+        with folder_aside(run.folder.parent) as aside:
             text = f"# {command} --flagfile={run.flags_path}\n{format_flags(config)}"
-            aside.flags_path.write_text(text)
-            sync(aside.flags_path)
-            if os.path.lexists(run.folder):
-                raise FileExistsError(errno.EEXIST, "File exists")
-            aside.folder.rename(run.folder)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            raise UserError(
-                f"{folder} exists; expected the name of a new run: choose another with --name, go "
-                "on with this one by --resume, or remove the folder"
-            ) from error
-        finally:
-            shutil.rmtree(aside.folder, ignore_errors=True)
+            cls(aside).flags_path.write_text(text)
+            sync_all(aside)
+            try:
+                if os.path.lexists(run.folder):
+                    raise FileExistsError(errno.EEXIST, "File exists")
+                aside.rename(run.folder)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                raise UserError(
+                    f"{folder} exists; expected the name of a new run: choose another with --name, "
+                    "go on with this one by --resume, or remove the folder"
+                ) from error
+        sync(run.folder.parent)
         return run
 
     @classmethod

@@ -7,6 +7,7 @@ import threading
 import time
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_noting = []  # The function of the block that is entered, if one is.
 
 
 @contextlib.contextmanager
@@ -15,11 +16,15 @@ def stop_signal():
 
     One within a second of the first is the same request once more: `timeout` and others send theirs
     to a process and to its group. A signal that the process was started to ignore is ignored. In
-    any thread but the main one Python lets nobody catch signals, and none is noted.
+    any thread but the main one Python lets nobody catch signals, and none is noted. A block within
+    such a block yields the outer one's function, so that neither misses what the other noted.
 
     Yields:
         A function that gives the number of the signal that came, or `None`.
     """
+    if _noting:
+        yield _noting[-1]
+        return
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
@@ -36,9 +41,11 @@ def stop_signal():
     fd_before = signal.set_wakeup_fd(writer)
     noted = [s for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
     before = {each: signal.signal(each, note) for each in noted}
+    _noting.append(lambda: received[0] if received else None)
     try:
-        yield lambda: received[0] if received else None
+        yield _noting[-1]
     finally:
+        _noting.clear()
         for each, handler in before.items():
             signal.signal(each, handler)
         signal.set_wakeup_fd(fd_before)

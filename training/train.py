@@ -1,6 +1,8 @@
 """From a `Config` to a finished run."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import sys
 import time
@@ -13,16 +15,18 @@ from configs import Config
 from datasets import load
 from datasets.batches import ordered_batches, shuffled_batches
 from models import create_model
-from training import callbacks, figures
+from training import callbacks, checkpoint, figures
 from training.anomaly import Anomaly, explain
 from training.averages import ValidateAverages
+from training.distribute import Distribution
 from training.loss import SmoothedCrossentropy
+from training.optimizers import create_optimizer
 from training.record import record
 from training.run import Run
 from training.signals import stop_signal
 
 
-def train(config: Config, folder, data=None, resume=False) -> Run:
+def train(config: Config, folder, data=None, resume=False, distribution=None):
     """Train the model a `Config` describes, evaluate it on all test images and record it.
 
     The same config with the same processors gives the same weights, bit for bit, however often the
@@ -34,63 +38,81 @@ def train(config: Config, folder, data=None, resume=False) -> Run:
         data: A `Dataset`; `None` loads the one the config names.
         resume: Whether to go on with the run in the folder, if there is one, from its newest
             checkpoint. `config` must be its own but for the places of the data.
+        distribution: The `Distribution`; `None` trains in this process, on one device. Of several
+            machines each calls this function, and only the chief looks at the folder.
 
     Returns:
-        The finished `Run`.
+        The finished `Run`; `None` to a machine that is not the chief.
 
     Raises:
         UserError: If the folder exists and is not to be resumed, another process is training in
-            it, its checkpoints are damaged, the dataset cannot be had or is another than it was, or
-            the loss explodes.
+            it, its checkpoints are damaged, the dataset cannot be had or is another than it was,
+            the loss explodes, or another machine is lost.
         Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
     """
     start = time.perf_counter()
+    distribution = distribution or Distribution()
     data = data or load(config)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
     run = Run(folder)
-    if not (resume and run.exists()):
-        run = Run.create(folder, config)
-    with run.locked():
-        run.remove_leftovers()
-        if run.metrics():
+    with contextlib.ExitStack() as until_the_end, distribution.losing_peers():
+
+        def open_folder():
+            if not (resume and run.exists()):
+                Run.create(folder, config)
+            until_the_end.enter_context(run.locked())
+            run.remove_leftovers()
+            return run.metrics()
+
+        if distribution.on_chief(open_folder):
             print(f"{run.folder} is finished")
         else:
-            _train(config, run, data, requested, start)
-    return run
+            _train(config, run, data, requested, start, distribution)
+    return run if distribution.is_chief else None
 
 
-def _train(config, run, data, requested, start):
+def _train(config, run, data, requested, start, distribution):
     """Train, evaluate and record a run whose folder is there and locked."""
     if config.deterministic or (
         config.deterministic is None and not tf.config.list_physical_devices("GPU")
     ):
         tf.config.experimental.enable_op_determinism()
-    print(f"dataset: {data.summary()}", flush=True)
+    say = functools.partial(print, flush=True) if distribution.is_chief else lambda line: None
+    say(f"dataset: {data.summary()}")
     steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
     steps = config.steps or config.epochs * steps_per_epoch
     keras.utils.set_random_seed(config.seed)
-    model = create_model(config, data.classes)
-    compile_model(model, config, steps, steps_per_epoch)
-    print(f"model: {model.name}, {model.count_params():,} parameters", flush=True)
+    model = distribution.place(lambda: create_model(config, data.classes))
+    with distribution.scope():
+        compile_model(model, config, steps, steps_per_epoch)
+    say(f"model: {model.name}, {model.count_params():,} parameters")
+    if distribution.kind != "none":
+        say(f"distribute: {distribution.kind}, {distribution.replicas} replicas")
 
     with stop_signal() as signal:
-        keep = callbacks.Keep(run, config, data, requested, steps, signal)
+        keep = callbacks.Keep(run, config, data, requested, steps, signal, distribution)
         keep.set_model(model)
         keep.restore()
         start -= keep.seconds
-        _fit(model, config, data, run, keep, steps_per_epoch)
-    # With early stopping the best epoch's weights, with --ema their averages.
-    run.load_weights(model)
+        _fit(model, config, data, run, keep, steps_per_epoch, distribution)
 
-    run.save_figure("curves", figures.draw_curves(keep.history))
-    images = _images_seen(keep.steps_taken, len(data.train), config.batch_size)
-    training = {
-        "steps": keep.steps_taken,
-        "images": images,
-        "seconds": keep.seconds,
-        "images_per_second": images / keep.seconds,
-    }
-    record(run, model, data, keep.requested, start, training=training)
+    def conclude():
+        # With early stopping the best epoch's weights, with --ema their averages.
+        measured = model if distribution.kind == "none" else create_model(config, data.classes)
+        run.load_weights(measured)
+        run.save_figure("curves", figures.draw_curves(keep.history))
+        images = _images_seen(keep.steps_taken, len(data.train), config.batch_size)
+        training = {
+            "steps": keep.steps_taken,
+            "images": images,
+            "seconds": keep.seconds,
+            "images_per_second": images / keep.seconds,
+            "distribute": distribution.kind,
+            "replicas": distribution.replicas,
+        }
+        record(run, measured, data, keep.requested, start, training=training)
+
+    distribution.on_chief(conclude)
 
 
 def compile_model(model, config, steps, steps_per_epoch):
@@ -113,48 +135,14 @@ def compile_model(model, config, steps, steps_per_epoch):
     model.reset_metrics()
 
 
-def create_optimizer(config, steps):
-    """The optimizer a `Config` describes, for a run of so many steps."""
-    options = {
-        "learning_rate": _create_schedule(config, steps),
-        "global_clipnorm": config.clip_norm,
-        "use_ema": config.ema is not None,
-        "ema_momentum": config.ema or 0,
-    }
-    if config.weight_decay is not None:
-        options["weight_decay"] = config.weight_decay
-    if config.optimizer == "muon":
-        if config.weight_decay is not None:
-            options["adam_weight_decay"] = config.weight_decay
-        # Made for matrices between hidden states; the read-out learns by Adam, as it advises.
-        options["exclude_layers"] = ["logits"]
-    optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
-    if config.weight_decay is not None:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "peephole"])
-    return optimizer
-
-
-def _create_schedule(config, steps):
-    """The learning rate, or its schedule, of a run of so many steps."""
-    rate = float(config.learning_rate)
-    warmup = min(round(config.warmup * steps), steps - 1)
-    if config.schedule == "constant":
-        return rate
-    if warmup:
-        return keras.optimizers.schedules.CosineDecay(
-            0.0, decay_steps=steps - warmup, warmup_target=rate, warmup_steps=warmup
-        )
-    return keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-
-
-def _fit(model, config, data, run, keep, steps_per_epoch):
+def _fit(model, config, data, run, keep, steps_per_epoch, distribution):
     """Fit from where the run is to its end."""
     watchers = [keep]  # The last of them: what the others do is done when a checkpoint is written.
     if config.ema is not None:
         watchers.insert(0, ValidateAverages())
-    if config.log_every:
+    if config.log_every and distribution.is_chief:
         watchers.insert(0, callbacks.PrintAccuracy(config.log_every, keep))
-    if config.tensorboard:
+    if config.tensorboard and distribution.is_chief:
         watchers.insert(0, keras.callbacks.TensorBoard(run.tensorboard_path))
 
     while not keep.finished:
@@ -171,16 +159,25 @@ def _fit(model, config, data, run, keep, steps_per_epoch):
                 else None,
                 callbacks=watchers,
                 shuffle=False,
-                verbose=_verbosity(config),
+                verbose=_verbosity(config) if distribution.is_chief else 0,
             )
         except Anomaly as anomaly:
-            lost_at = keep.steps_taken
-            keep.restore()
-            epoch, taken = divmod(keep.steps_taken, steps_per_epoch)
-            batches = shuffled_batches(data.train, config.batch_size, config.seed, epoch, taken)
-            steps = batches.take(lost_at - keep.steps_taken)
-            raise explain(anomaly, model, config, steps) from anomaly
+            lost = anomaly, keep.steps_taken
+            explain_it = functools.partial(_explain, *lost, config, data, run, keep.steps)
+            raise distribution.on_chief(explain_it) from anomaly
         keep.restore()  # `fit` leaves the averages of the weights in their place.
+
+
+def _explain(anomaly, lost_at, config, data, run, steps):
+    """The `UserError` of a loss that was lost after so many of the run's steps."""
+    steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
+    model = create_model(config, data.classes)
+    compile_model(model, config, steps, steps_per_epoch)
+    checkpoint.restore(run, model)
+    since = int(model.optimizer.iterations)
+    place = divmod(since, steps_per_epoch)
+    batches = shuffled_batches(data.train, config.batch_size, config.seed, *place)
+    return explain(anomaly, model, config, batches.take(lost_at - since))
 
 
 def _verbosity(config):

@@ -238,6 +238,7 @@ def test_the_card_lies_beside_the_model(tmp_path):
     assert card == {"accuracy": 0.5, "inputs": {"rows": {"minimum": 0, "maximum": 255}}}
 
 
+@pytest.mark.slow
 def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypatch):
     import tensorflow as tf
 
@@ -259,6 +260,7 @@ def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_model_can_be_trained_on_and_exported_again(tmp_path):
     import tensorflow as tf
 
@@ -280,6 +282,7 @@ def test_a_failed_export_leaves_no_trace(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_export_killed_with_9_leaves_the_last_good_version(tmp_path):
     import tensorflow as tf
 

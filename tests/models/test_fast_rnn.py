@@ -173,6 +173,7 @@ def test_batches_that_no_shards_divide_are_swept_whole(batch, random, sweeps):
     assert sweeps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
     losses = []

@@ -8,6 +8,7 @@ from datasets.batches import shuffled_batches
 from models import create_model
 from training import callbacks
 from training.anomaly import Anomaly, explain
+from training.distribute import Distribution
 from training.run import Run
 from training.train import compile_model, train
 
@@ -39,7 +40,7 @@ def keep(data, tmp_path):
     model = create_model(TOO_FAST, data.classes)
     compile_model(model, TOO_FAST, 36, 4)
     run = Run.create(tmp_path / "run", TOO_FAST)
-    keep = callbacks.Keep(run, TOO_FAST, data, "random", 36, lambda: None)
+    keep = callbacks.Keep(run, TOO_FAST, data, "random", 36, lambda: None, Distribution())
     keep.set_model(model)
     keep.set_params({"steps": 4})
     keep.restore()

@@ -1,5 +1,6 @@
 """One request to stop is noted, another ends the process."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT
+from training.signals import stop_signal
 
 # Sends itself SIGTERM twice, while the main thread is in one long call.
 SCRIPT = """
@@ -44,3 +46,13 @@ def test_a_second_request_ends_at_once():
     done = run(1.2)
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stdout == ""
+
+
+def test_a_block_within_a_block_notes_what_the_outer_one_notes():
+    with stop_signal() as outer:
+        with stop_signal() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert inner() == signal.SIGTERM
+        assert outer() == signal.SIGTERM
+    with stop_signal() as another:
+        assert another() is None

@@ -13,8 +13,9 @@ from configs import Config, UserError
 from models import create_model
 from training.evaluate import evaluate, evaluate_run
 from training.loss import SmoothedCrossentropy
+from training.optimizers import create_optimizer
 from training.run import Run
-from training.train import compile_model, create_optimizer, train
+from training.train import compile_model, train
 
 # 37 training images in batches of 10: 4 steps an epoch.
 TINY = Config(model="basic_rnn", units=5, epochs=3, batch_size=10, learning_rate=0.01)
@@ -91,6 +92,7 @@ def test_the_metrics_count_every_test_image_and_are_right(data, finished):
     assert metrics["versions"]["keras"] == keras.__version__
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_first_weights(still, data, tmp_path):
     config = replace(seed=1, learning_rate=1e-12, steps=1)
     for matrix, other in zip(still, weights(train(config, tmp_path / "run", data)), strict=True):
@@ -194,6 +196,7 @@ def test_the_loss_is_the_cross_entropy_with_smoothed_labels(smoothing):
     assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_weights_with_the_best_validation_loss(data, tmp_path):
     config = replace(epochs=40, learning_rate=0.1, early_stopping_patience=2)
     run = train(config, tmp_path / "run", data)
@@ -211,6 +214,7 @@ def test_training_on_all_images_needs_no_validation_and_logs_to_tensorboard(data
     assert list(run.tensorboard_path.rglob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
 def test_the_tutorials_prints_show_the_accuracy_of_the_steps_since_the_last(data, tmp_path, capsys):
     # At a learning rate of next to nothing the accuracy of 3 steps can be computed afterwards.
     # An epoch has 4 steps: the second line spans two of them.

@@ -1,0 +1,95 @@
+"""A Ray cluster: of this machine's own, or one that is running."""
+
+import contextlib
+import importlib
+import os
+import pathlib
+import socket
+import tempfile
+
+from configs import UserError
+
+_PROJECT = pathlib.Path(__file__).parent.parent
+_CODE = ("configs", "datasets", "export", "models", "training", "tuning")
+_LEAST_MEMORY = 80_000_000  # Bytes, of what is shared between processes: Ray refuses less.
+_SECONDS = 10  # For the head of a cluster to answer.
+
+
+@contextlib.contextmanager
+def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, needs=("ray",)):
+    """Connect to Ray, and leave it when the block ends; one of this machine's own ends with it.
+
+    Args:
+        address: `"local"` for a Ray of its own on this machine, `"auto"` for the one that the
+            environment variable `RAY_ADDRESS` names or that is running on it, or `host:port` of a
+            cluster's head, to which our code is sent.
+        environment: Environment variables of the workers.
+        cpus: How many processors a Ray of its own has; `None` for those that Ray finds.
+        memory: The bytes it has to share between processes; `None` for what Ray thinks best.
+        log_to_driver: Whether what the workers print is printed here.
+        needs: The packages to import.
+
+    Yields:
+        The package `ray`.
+
+    Raises:
+        UserError: If Ray is not installed, cannot be reached, or is of another version, or of
+            another of Python.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray, *_ = [importlib.import_module(name) for name in needs]
+    except ImportError as error:
+        raise UserError(
+            f"--ray={address}: {error}; expected Ray: pip install -r requirements-ray.txt"
+        ) from error
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    options = {
+        "runtime_env": {"env_vars": environment},
+        "logging_config": ray.LoggingConfig(log_level="ERROR"),
+        "log_to_driver": log_to_driver,
+    }
+    with contextlib.ExitStack() as at_the_end:
+        if address == "local":
+            environment["PYTHONPATH"] = str(_PROJECT)
+            # Ray makes sockets in it, whose names have to be short.
+            folder = tempfile.TemporaryDirectory(
+                prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
+            )
+            options |= {
+                "_temp_dir": at_the_end.enter_context(folder),
+                "_node_ip_address": "127.0.0.1",  # Nothing of it need be reached from elsewhere.
+                "num_cpus": cpus,
+                "object_store_memory": memory and max(memory, _LEAST_MEMORY),
+                "include_dashboard": False,
+            }
+        else:
+            options["runtime_env"]["py_modules"] = [str(_PROJECT / name) for name in _CODE]
+        at_the_end.callback(ray.shutdown)
+        try:
+            where = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+            if where not in ("local", "auto"):
+                _probe(where)
+            ray.init(address, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"--ray={address}: {error}; expected local, auto, or host:port of the head of a "
+                f"running cluster with Ray {ray.__version__}, as ray start --head says it"
+            ) from error
+        yield ray
+
+
+def _probe(address):
+    """`OSError` or `ValueError` if no Ray is at an address; Ray itself would wait for minutes."""
+    address = address.removeprefix("ray://")
+    host, port = address.rsplit(":", 1)
+    socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    if os.environ.get("RAY_USE_TLS") == "1":
+        return  # Whoever answers there has to be asked with Ray's own keys.
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_SECONDS)
+        except grpc.FutureTimeoutError as error:
+            raise TimeoutError("what listens there is no Ray") from error
