@@ -2,7 +2,7 @@
 #
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
-#   make test-slow  test the cells on JAX, ONNX and LiteRT, runs that are killed, servers, benchmarks
+#   make test-slow  test the cells on JAX, ONNX and LiteRT, killed runs, machines, servers, benchmarks
 #   make serve      serve what was exported, with a page to draw on
 #   make audit      look for known vulnerabilities in what is pinned
 #   make lint       lint alone
@@ -29,7 +29,7 @@ test: lint
 	$(RUN) -m pytest $(ARGS)
 	@echo "make test: all checks passed"
 
-test-slow: $(VENV)/installed-formats
+test-slow: $(VENV)/installed-formats $(VENV)/installed-ray
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
 		$(RUN) -m pytest --dist=load -m 'slow or not slow' tests/models/test_cells.py
 	$(RUN) -m pytest tests/export/test_formats.py
@@ -59,6 +59,8 @@ lock: $(VENV)/installed-dev
 		--custom-compile-command='make lock' requirements-bench.in --output-file=requirements-bench.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
 		--custom-compile-command='make lock' requirements-formats.in --output-file=requirements-formats.txt
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version=3.11 --no-emit-index-url \
+		--custom-compile-command='make lock' requirements-ray.in --output-file=requirements-ray.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -76,4 +78,8 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 $(VENV)/installed-formats: requirements-formats.txt $(VENV)/installed-dev
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-formats.txt
+	@touch $@
+
+$(VENV)/installed-ray: requirements-ray.txt $(VENV)/installed-dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	@touch $@

@@ -1,0 +1,123 @@
+"""A search whose trials take no time, and what it leaves."""
+
+import csv
+import dataclasses
+import random
+
+import pytest
+
+from configs import Config
+from tuning import execution
+from tuning.execution import InProcess
+from tuning.results import Results
+from tuning.search import Search, run_search
+from tuning.space import parse_space
+
+
+@dataclasses.dataclass
+class Trainer:
+    """Stands in for the training of trials: scores by their values, and notes what it was given.
+
+    Attributes:
+        configs: The `Config` of each call.
+        before: A function of each call's number and `Config`, called before it scores.
+        excess: A function of a `Config`: why its model costs too much, or `None`.
+    """
+
+    configs: list = dataclasses.field(default_factory=list)
+    before: object = lambda number, config: None
+    excess: object = lambda config: None
+
+    def run_trial(self, trial, config, folder, data, executions):
+        self.configs.append(config)
+        try:
+            self.before(len(self.configs) - 1, config)
+        except ValueError as error:
+            return trial.failed(error)
+        score = 1 / (1 + config.units / 30 + config.dropout) + config.epochs / 100
+        return dataclasses.replace(
+            trial, status="completed", score=score, scores=(score,) * executions, seconds=1.0
+        )
+
+    def measure(self, config, classes, max_parameters=None, max_latency_ms=None):
+        return 10 * config.units, None, self.excess(config)
+
+
+class SideBySide(InProcess):
+    """Trials under way at the same time, which end in an order drawn at random.
+
+    Args:
+        at_once: How many.
+        seed: Of the order.
+        most: After how many trials the process is killed, as it were.
+    """
+
+    def __init__(self, at_once, seed=0, most=None):
+        self.at_once, self.most = at_once, most
+        self._random, self._tasks = random.Random(seed), []
+
+    @property
+    def under_way(self):
+        return len(self._tasks)
+
+    def start(self, *task):
+        assert len(self._tasks) < self.at_once
+        self._tasks.append(task)
+
+    def wait(self):
+        if self.most is not None and self.most <= 0:
+            raise Killed
+        count = self._random.randrange(len(self._tasks) + 1)
+        ended = [self._tasks.pop(self._random.randrange(len(self._tasks))) for _ in range(count)]
+        if self.most is not None:
+            self.most -= count
+        return [execution.run_trial(*task, self._data, self._executions) for task in ended]
+
+
+class Killed(BaseException):
+    """Ends a search as `kill -9` does: nothing is written after it."""
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    """In place of TensorFlow a `Trainer`; and no pictures are drawn."""
+    trainer = Trainer()
+    monkeypatch.setattr("tuning.execution.run_trial", trainer.run_trial)
+    monkeypatch.setattr("tuning.loop.measure", trainer.measure)
+    monkeypatch.setattr(Results, "save_figures", lambda self, trials: [])
+    monkeypatch.setattr(Results, "save_hparams", lambda self, trial: None)
+    return trainer
+
+
+SPACES = {
+    "random": "units:8..64,model:lstm|gru",
+    "bayesian": "dropout:0..0.5",
+    "hyperband": "units:8..64,dropout:0..0.5",
+    "asha": "units:8..64,dropout:0..0.5",
+    "grid": "units:8..64:8,model:lstm|gru",
+}
+NUMBERS = {"random": 7, "bayesian": 5, "hyperband": None, "asha": 9, "grid": None}
+
+
+def a_search(tuner="random", space=None, max_trials=0, **options):
+    """A `Search` that has an end."""
+    config = options.pop("config", Config(dataset="digits", model="basic_rnn", epochs=3))
+    space = parse_space(space or SPACES[tuner])
+    return Search(config, space, tuner, max_trials or NUMBERS[tuner], **options)
+
+
+@pytest.fixture
+def search(data, tmp_path):
+    """Run a search, given as to `a_search`, in a folder; the rows of its `trials.csv`."""
+
+    def run(*arguments, folder="tune-it", workers=None, **options):
+        run_search(a_search(*arguments, **options), tmp_path / folder, data, workers)
+        return rows_of(tmp_path / folder)
+
+    return run
+
+
+def rows_of(folder):
+    """The rows of a `trials.csv` as dicts of texts."""
+    with open(folder / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))

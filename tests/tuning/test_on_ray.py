@@ -1,0 +1,248 @@
+"""A search on Ray comes to what it comes to without, whatever is lost on the way."""
+
+import contextlib
+import csv
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import PROJECT, Result, assert_one_line_error
+
+OF_ALL = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it", "--tuner=grid")
+# As many threads as a trial has on Ray: with others the rounding would be another.
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+
+def start_tune(folder, *flags):
+    folder.mkdir(exist_ok=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, PROJECT / "tune.py", *OF_ALL, *flags]
+    environment = os.environ | ONE_THREAD
+    return subprocess.Popen(command, cwd=folder, env=environment, process_group=0, **pipes)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Kill what a failed test has left to run."""
+    yield
+    for child in psutil.Process().children():
+        if str(PROJECT / "tune.py") in child.cmdline():
+            child.kill()
+
+
+def tune(folder, *flags, timeout=300):
+    process = start_tune(folder, *flags)
+    stdout, stderr = process.communicate(timeout=timeout)
+    return Result(process.returncode, stdout, stderr)
+
+
+def rows_of(folder):
+    """The rows of the folder's `trials.csv`, without what may differ each time."""
+    with open(folder / "runs/tune-it/trials.csv", newline="") as file:
+        return [row | {"seconds": None, "known_at": None} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--cpus_per_trial=2"], ["--cpus_per_trial=2", "expected --ray"]),
+        (["--ray=local", "--cpus_per_trial=0"], ["--cpus_per_trial=0"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(flags, expected, tmp_path):
+    result = tune(tmp_path, "--search=units:3|4", *flags)
+    assert result.status == 1
+    assert_one_line_error(result, *expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_ray_it_is_told_what_to_install(monkeypatch):
+    from configs import UserError
+    from training.cluster import cluster
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"--ray=auto: .*pip install -r requirements-ray.txt"):
+        cluster("auto", {}).__enter__()
+
+
+def test_something_else_in_place_of_ray_is_told_in_seconds(monkeypatch):
+    from configs import UserError
+    from training.cluster import _probe, cluster
+
+    pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setattr("training.cluster._SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"--ray={address}: what listens there is no Ray"):
+            cluster(address, {}).__enter__()
+        monkeypatch.setenv("RAY_USE_TLS", "1")
+        _probe(address)
+
+
+def test_a_worker_with_other_packages_or_another_disk_is_told(tmp_path):
+    from configs import UserError
+    from training.rendezvous import versions
+    from tuning.on_ray import _run
+
+    def outcome(folder=tmp_path, **other):
+        return _run(None, None, folder, (None, 1, versions() | other))
+
+    assert isinstance(outcome(keras="1.0"), UserError)
+    assert re.search(
+        r"a worker on .* has keras 3.*; expected as here 1\.0", f"{outcome(keras='1.0')}"
+    )
+    assert "has python 3" in str(outcome(python="2.7"))
+    missing = outcome(folder=tmp_path / "not-shared")
+    assert "does not see" in str(missing)
+    assert "--runs_dir" in str(missing)
+
+
+def test_a_worker_waits_for_one_that_is_still_in_the_folder_but_not_for_ever(tmp_path, monkeypatch):
+    from configs import Interrupted, UserError
+    from training.files import locking
+    from tuning import on_ray
+
+    with locking(tmp_path) as locked:
+        assert locked
+        ending = threading.Timer(0.5, lambda: asked.append(15))
+        asked = []
+        ending.start()
+        with pytest.raises(Interrupted), on_ray._alone(tmp_path, lambda: asked and asked[0]):
+            pass
+        monkeypatch.setattr(on_ray, "_PATIENCE", 0.1)
+        with pytest.raises(UserError, match="another process"):
+            on_ray._alone(tmp_path, lambda: None).__enter__()
+    with on_ray._alone(tmp_path, lambda: None), locking(tmp_path, shared=True) as locked:
+        assert not locked
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """Two nodes of Ray on this machine, with a processor each."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+        options = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+        cluster = Cluster(initialize_head=True, head_node_args={**options, "temp_dir": folder})
+        cluster.add_node(**options)
+        cluster.wait_for_nodes()
+        yield cluster
+        cluster.shutdown()
+
+
+def workers(*nodes):
+    """The processes that train on some nodes, by Ray's title of them."""
+    raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+    found = []
+    for child in (child for pid in raylets for child in psutil.Process(pid).children()):
+        with contextlib.suppress(psutil.NoSuchProcess):  # It ended just now.
+            if "ray::_run" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def wait_for(condition, process, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_workers_a_node_and_the_search_itself_are_killed_and_every_trial_is_accounted_for(
+    nodes, tmp_path
+):
+    flags = ["--search=units:3..8:1", "--epochs=40", "--checkpoint_every=3"]
+    on_ray = [*flags, f"--ray={nodes.address}"]
+    killed, trials = tmp_path / "killed", tmp_path / "killed/runs/tune-it/trials"
+
+    def checkpoints():
+        return {*trials.rglob("*[1-9].npz")}
+
+    process = start_tune(killed, *on_ray)
+    wait_for(lambda: len({path.parent for path in checkpoints()}) == 2, process)
+
+    both = nodes.list_all_nodes()
+    one, _ = workers(*both)
+    one.kill()
+    before = checkpoints()
+    wait_for(lambda: len({*workers(*both)} - {one}) == 2, process)
+    wait_for(lambda: len({path.parent for path in checkpoints() - before}) == 2, process)
+
+    (node,) = nodes.worker_nodes
+    wait_for(lambda: len(workers(node)) == 1, process)  # It may be between two trials.
+    nodes.remove_node(node, allow_graceful=False)
+    another = nodes.add_node(num_cpus=1, object_store_memory=80_000_000)
+    wait_for(lambda: workers(another), process)
+
+    process.kill()
+    stdout, _ = process.communicate()
+    assert len(re.findall(r"running .*\(lost its worker", stdout)) == 2
+    assert len(rows_of(killed)) >= 2
+    done = tune(killed, *on_ray, timeout=600)
+    assert done.status == 0, done.stderr
+
+    alone = tune(tmp_path / "alone", *flags)
+    assert alone.status == 0, alone.stderr
+    assert rows_of(killed) == rows_of(tmp_path / "alone")
+    assert len(rows_of(killed)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_end_leaves_no_process_of_rays_and_trials_to_go_on_with(number, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    flags = ["--search=units:3|4", "--epochs=9999"]
+    process = start_tune(tmp_path, *flags, "--ray=local")
+    trials = tmp_path / "runs/tune-it/trials"
+    wait_for(lambda: len({p.parent for p in trials.rglob("*[1-9].npz")}) == 2, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    commands = " ".join(word for child in children for word in child.cmdline())
+    (folder,) = set(re.findall(r"/tmp/ray-\w+", commands))
+    assert pathlib.Path(folder).is_dir()
+    if number == signal.SIGINT:  # Which a terminal sends to all processes of a group.
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, stderr = process.communicate(timeout=100)
+    is_killed = number == signal.SIGKILL
+    if not is_killed:
+        assert process.returncode == 128 + number
+        assert stderr.splitlines()[-1] == (
+            "interrupted in trials 0, 1; to go on: python tune.py "
+            "--flagfile=runs/tune-it/search.flags --ray=local --cpus_per_trial=1"
+        )
+    # Killed at once, Ray's own agents need a minute to notice.
+    _, alive = psutil.wait_procs(children, timeout=100 if is_killed else 10)
+    assert not alive
+    assert pathlib.Path(folder).exists() == is_killed
+    shutil.rmtree(folder, ignore_errors=True)
+    assert [row["status"] for row in rows_of(tmp_path)] == ["running"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "nowhere.invalid:6379"])
+def test_a_ray_that_cannot_be_reached_is_told_in_one_line(address, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    result = tune(tmp_path, "--search=units:3|4", f"--ray={address}", timeout=100)
+    assert_one_line_error(result, f"--ray={address}", "ray start --head")
+
+
+@pytest.mark.slow
+def test_more_processors_for_a_trial_than_a_node_has_are_told(nodes, tmp_path):
+    flags = ["--search=units:3|4", f"--ray={nodes.address}", "--cpus_per_trial=1.5"]
+    result = tune(tmp_path, *flags)
+    assert_one_line_error(result, "--cpus_per_trial=1.5", "has 1 processors")

@@ -1,0 +1,119 @@
+import dataclasses
+
+import pytest
+
+from tests.tuning.conftest import rows_of
+from tuning.results import Results
+from tuning.space import parse_space
+from tuning.table import Table, best_of_each
+from tuning.trial import Trial, best_of
+
+SPACE = parse_space(
+    "learning_rate:1e-4..1e-2:log,units:8|16,model:lstm|gru,deterministic:true|false"
+)
+VALUES = {"learning_rate": 1 / 300, "units": 16, "model": "gru", "deterministic": False}
+TRIALS = [
+    Trial(0, "completed", VALUES, 0.1 + 0.2, (0.1, 0.2), 182, 0.123456789, 12.5, 3, 1),
+    Trial(1, "rejected", VALUES, parameters=999, epochs=3, known_at=3, reason='too, "much"'),
+    Trial(2, "running", VALUES, parameters=99, epochs=3),
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(tmp_path, SPACE)
+
+
+def test_trials_read_back_are_the_same_in_every_bit(results):
+    saved = []
+    for trial in TRIALS:
+        results.save(saved, trial)
+    assert saved == results.read() == TRIALS
+    ended = Trial(2, "completed", VALUES, 0.5, (0.5,), 99, None, 1.0, 3, 3)
+    results.save(saved, ended)
+    assert results.read() == [*TRIALS[:2], ended]
+    assert rows_of(results.folder)[0]["learning_rate"] == "0.0033333333333333335"
+
+
+def test_tensorboard_shows_the_values_and_the_score_of_a_trial(results):
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    for _ in range(2):  # Killed after the first time, it is written again.
+        results.save_hparams(TRIALS[0])
+    assert len(list((results.folder / "hparams/0000").iterdir())) == 1
+    events = EventAccumulator(str(results.folder / "hparams/0000")).Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    shown = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert shown["learning_rate"].number_value == 1 / 300
+    assert shown["model"].string_value == "gru"
+    assert shown["deterministic"].bool_value is False
+    assert shown["epochs"].number_value == 3
+    (score,) = events.Tensors("validation accuracy")
+    assert tf.make_ndarray(score.tensor_proto) == pytest.approx(0.3)
+
+
+def test_the_best_is_the_first_of_the_highest_scores_of_what_was_trained():
+    trials = [
+        Trial(number, status, {}, score)
+        for number, (status, score) in enumerate(
+            [("failed", None), ("completed", 0.5), ("completed", 0.7), ("completed", 0.7)]
+        )
+    ]
+    assert best_of([*trials, Trial(4, "repeated", {}, 0.9)]).number == 2
+    assert best_of(trials[:1]) is None
+
+
+class Terminal:
+    """A stream that says whether it is a terminal, and remembers."""
+
+    def __init__(self, live):
+        self.live, self.text = live, ""
+
+    def isatty(self):
+        return self.live
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
+    log = Terminal(live=False)
+    table = Table(log)
+    table.begin(TRIALS[0])
+    table.end(TRIALS[0])
+    table.end(TRIALS[1])
+    first, second = log.text.splitlines()
+    for words in ("0  completed", "30.00%", "12 s", "182", "learning_rate=0.003333", "best so far"):
+        assert words in first
+    assert second.endswith('model=gru deterministic=False  (too, "much")')
+
+
+def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends():
+    terminal = Terminal(live=True)
+    table = Table(terminal)
+    table.end(TRIALS[0])
+    table.begin(TRIALS[2])
+    assert terminal.text.split("\n")[-1].startswith("\r\x1b[2Kbest 30.00% in 0;    2  running")
+    assert not terminal.text.endswith("\n")
+    table.begin(dataclasses.replace(TRIALS[2], number=3))
+    assert "  3  running" in terminal.text.split("\r")[-1]
+    assert terminal.text.endswith("  and 1 more")
+    table.end(TRIALS[2])
+    assert terminal.text.count("\n") == 2
+    assert "  3  running" in terminal.text.split("\n")[-1]
+
+
+def test_the_best_of_each_model_is_told_the_best_first():
+    scores = [("lstm", 0.5), ("gru", 0.9), ("lstm", 0.7), ("irnn", None), ("gru", 0.8)]
+    trials = [
+        Trial(number, "completed" if score else "failed", {"model": model}, score, (score,))
+        for number, (model, score) in enumerate(scores)
+    ]
+    lines = best_of_each("model", trials).splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+    assert "90.00%" in lines[0]

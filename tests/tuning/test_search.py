@@ -1,0 +1,360 @@
+"""A search goes on after whatever ended it, and ends in good order."""
+
+import dataclasses
+import os
+import signal
+
+import pytest
+
+from configs import Config, Interrupted, UserError
+from tests.tuning.conftest import NUMBERS, SPACES, Killed, SideBySide, rows_of
+from training.files import locking
+from tuning import execution
+from tuning.loop import MOST_REJECTED
+from tuning.search import Search
+from tuning.space import parse_space
+
+
+def kill_at(*calls):
+    """A function that ends the process, as it were, at these calls of it."""
+
+    def kill(number, config):
+        if number in calls:
+            raise Killed
+
+    return kill
+
+
+@pytest.mark.parametrize("tuner", NUMBERS)
+def test_a_search_killed_in_every_trial_ends_with_the_same_trials_each_counted_once(
+    tuner, trainer, search, tmp_path
+):
+    whole = search(tuner, folder="tune-whole")
+    trained = list(trainer.configs)
+    trainer.configs.clear()
+    trainer.before = kill_at(*range(0, 999, 2))  # Each trial when it is first begun.
+    for _ in range(len(whole)):
+        with pytest.raises(Killed):
+            search(tuner)
+        assert rows_of(tmp_path / "tune-it")[-1]["status"] == "running"
+    assert search(tuner) == whole
+    assert trainer.configs[::2] == trainer.configs[1::2] == trained  # Once more, and never again.
+    assert search(tuner) == whole
+    assert len(trainer.configs) == 2 * len(trained)
+
+
+def drawn_of(rows):
+    """What was drawn and scored, which is to be the same whatever ended first."""
+    return [row | {"known_at": None} for row in rows]
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid"])
+@pytest.mark.parametrize("at_once", [2, 5])
+def test_side_by_side_the_same_is_drawn_as_one_after_another(tuner, at_once, trainer, search):
+    alone = search(tuner, folder="tune-alone")
+    together = search(tuner, workers=SideBySide(at_once))
+    assert drawn_of(together) == drawn_of(alone)
+    assert together != alone  # Since what is known when is recorded.
+
+
+@pytest.mark.parametrize("tuner", NUMBERS)
+def test_side_by_side_every_trial_is_accounted_for_once(tuner, trainer, search):
+    alone = search(tuner, folder="tune-alone")
+    trainer.configs.clear()
+    together = search(tuner, workers=SideBySide(3))
+    assert len(together) >= min(len(alone), 9)
+    assert {row["status"] for row in together} == {"completed"}
+    assert len(trainer.configs) == len(set(trainer.configs)) == len(together)
+
+
+@pytest.mark.parametrize("tuner", NUMBERS)
+def test_a_search_killed_with_trials_side_by_side_keeps_what_was_finished_and_goes_on(
+    tuner, trainer, search, tmp_path
+):
+    kept, kills = [], 0
+    while True:
+        # With another number of workers each time.
+        workers = SideBySide((3, 1, 4)[kills % 3], seed=kills, most=2)
+        try:
+            rows = search(tuner, workers=workers)
+            break
+        except Killed:
+            kills += 1
+        finished = [r for r in rows_of(tmp_path / "tune-it") if r["status"] != "running"]
+        assert all(row in finished for row in kept)
+        assert len(finished) > len(kept)
+        kept = finished
+    assert kills
+    assert {row["status"] for row in rows} == {"completed"}
+    assert search(tuner) == rows  # What was drawn by more than one process is drawn by one.
+
+
+def test_the_best_trial_is_a_flag_file(trainer, search, tmp_path):
+    from configs import read_flags
+
+    rows = search()
+    best = max(rows, key=lambda row: float(row["score"]))
+    config = read_flags(tmp_path / "tune-it/best.flags")
+    assert (str(config.units), config.model) == (best["units"], best["model"])
+    assert config in trainer.configs
+    text = (tmp_path / "tune-it/best.flags").read_text()
+    assert f"# Trial {best['number']} of" in text
+    assert f"python main.py --flagfile={tmp_path}/tune-it/best.flags" in text
+
+
+def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_search_goes_on(trainer, search):
+    def fail(number, config):
+        if number in (1, 2, 4):
+            raise ValueError(f"the loss\nis nan in {number}")
+
+    trainer.before = fail
+    rows = search()
+    assert [row["status"] for row in rows].count("completed") == 7 - 3
+    assert [row["reason"] for row in rows[:3]] == [
+        "",
+        "the loss is nan in 1",
+        "the loss is nan in 2",
+    ]
+    assert len(rows) == 7  # Those that failed count.
+
+
+def test_three_alike_failures_in_a_row_end_a_search_and_the_same_command_goes_past_them(
+    trainer, search, tmp_path
+):
+    def fail(number, config):
+        if 1 <= number <= 3:
+            raise ValueError(f"the loss is {['nan', 1.5e9, 'inf'][number - 1]} at step {number}")
+
+    trainer.before = fail
+    with pytest.raises(
+        UserError, match="3 trials in a row failed alike: the loss is inf at step 3"
+    ):
+        search()
+    assert [row["status"] for row in rows_of(tmp_path / "tune-it")] == ["completed"] + 3 * [
+        "failed"
+    ]
+    rows = search()
+    assert [row["status"] for row in rows] == ["completed"] + 3 * ["failed"] + 3 * ["completed"]
+
+
+def test_a_search_killed_in_the_third_alike_failure_ends_at_it_too(trainer, search, tmp_path):
+    def fail(number, config):
+        if number == 2:
+            raise Killed
+        raise ValueError("the loss is nan")
+
+    trainer.before = fail
+    with pytest.raises(Killed):
+        search()
+    with pytest.raises(UserError, match="3 trials in a row failed alike"):
+        search()
+    assert len(rows_of(tmp_path / "tune-it")) == 3
+
+
+def test_failures_that_differ_end_no_search(trainer, search):
+    def fail(number, config):
+        raise ValueError(["out of memory", "the loss is nan"][number % 2])
+
+    trainer.before = fail
+    with pytest.raises(UserError, match="no trial was completed"):
+        search()
+
+
+def test_values_that_contradict_each_other_fail_as_a_trial(trainer, search):
+    rows = search("grid", "schedule:constant|cosine", config=Config(dataset="digits", warmup=0.1))
+    assert [row["status"] for row in rows] == ["failed", "completed"]
+    assert "--schedule=constant starts with its full rate" in rows[0]["reason"]
+
+
+def test_what_costs_too_much_is_recorded_and_not_trained_nor_counted(trainer, search):
+    trainer.excess = lambda config: f"{config.units} is too much" if config.units > 40 else None
+    rows = search(max_trials=5)
+    rejected = [row for row in rows if row["status"] == "rejected"]
+    assert rejected
+    for row in rejected:
+        assert row["reason"] == f"{row['units']} is too much"
+        assert row["parameters"] == str(10 * int(row["units"]))
+        assert row["score"] == ""
+    assert len(trainer.configs) == len(rows) - len(rejected) == 5
+    assert all(config.units <= 40 for config in trainer.configs)
+
+
+def test_what_costs_too_much_takes_no_place_of_hyperbands(trainer, search):
+    whole = search("hyperband", folder="tune-whole")
+    trainer.excess = lambda config: "too much" if config.units > 40 else None
+    rows = [row for row in search("hyperband") if row["status"] != "rejected"]
+    assert [row["epochs"] for row in rows] == [row["epochs"] for row in whole]
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid"])
+def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, trainer, search, tmp_path):
+    trainer.excess = lambda config: f"{config.units} is too much"
+    for _ in range(2):  # The same command comes to the same.
+        with pytest.raises(UserError, match=r"no trial was completed, .* is too much; expected"):
+            search(tuner, "units:8..256,model:lstm|gru")
+        assert len(rows_of(tmp_path / "tune-it")) == MOST_REJECTED
+
+
+def test_what_was_drawn_before_is_not_trained_again_and_ends_a_search_if_it_is_all(
+    trainer, search, monkeypatch
+):
+    monkeypatch.setattr("tuning.loop.MOST_REJECTED", 2)
+    rows = search("bayesian", "units:8|16|24|32", max_trials=5)
+    assert [row["status"] for row in rows[-2:]] == ["repeated", "repeated"]
+    for row in rows[-2:]:
+        (earlier,) = (r for r in rows if row["reason"] == f"the same as {r['number']}")
+        assert (row["units"], row["score"]) == (earlier["units"], earlier["score"])
+    assert len(set(trainer.configs)) == len(trainer.configs) <= 4
+
+
+def test_more_trials_go_on_with_a_search(trainer, search):
+    few = search(max_trials=3)
+    more = search(max_trials=6)
+    assert more[:3] == few
+    assert len(more) == len(trainer.configs) == 6
+    assert search(max_trials=6, folder="tune-at-once") == more
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"space": "units:8..63,model:lstm|gru"},
+            "--search=units:8..64,model:lstm|gru, not units:8",
+        ),
+        (
+            {"tuner": "bayesian", "max_trials": 7, "space": SPACES["random"]},
+            "--tuner=random, not b",
+        ),
+        ({"executions_per_trial": 2}, "--executions_per_trial=1, not 2"),
+        ({"max_parameters": 9}, "--max_parameters=None, not 9"),
+        ({"config": Config(model="basic_rnn", epochs=4)}, "--epochs=3, not 4"),
+    ],
+)
+def test_the_folder_of_another_search_is_refused_and_kept(
+    options, expected, trainer, search, tmp_path
+):
+    search()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError) as error:
+        search(**options)
+    assert expected in str(error.value)
+    assert "--name" in str(error.value)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_fewer_trials_than_there_are_draw_nothing_more(trainer, search):
+    rows = search(max_trials=5)
+    assert search(max_trials=3) == rows
+    assert len(trainer.configs) == 5
+
+
+def test_a_trial_that_loses_its_worker_goes_on_with_another(trainer, search, capsys):
+    class Losing(SideBySide):
+        lost = ()
+
+        def wait(self):
+            if len(self.lost) == 3:
+                return super().wait()
+            trial, *_ = self._tasks.pop(0)
+            self.lost = (*self.lost, trial.number)
+            return [dataclasses.replace(trial, reason="lost its worker: hit by a meteorite")]
+
+    alone = search(folder="tune-alone")
+    capsys.readouterr()
+    assert drawn_of(search(workers=Losing(2))) == drawn_of(alone)
+    assert len(trainer.configs) == 2 * len(alone)
+    assert capsys.readouterr().out.count("(lost its worker: hit by a meteorite)") == 3
+
+
+def test_a_signal_stops_trials_side_by_side_and_counts_those_that_ended_just_then(
+    trainer, search, tmp_path
+):
+    class Stopping(SideBySide):
+        flags = " --ray=local"
+
+        def wait(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return []
+
+        def stop(self):
+            task = self._tasks.pop(0)
+            return [execution.run_trial(*task, self._data, self._executions)]
+
+    with pytest.raises(Interrupted) as interrupt:
+        search(workers=Stopping(3))
+    flags = tmp_path / "tune-it/search.flags"
+    assert str(interrupt.value) == (
+        f"interrupted in trials 1, 2; to go on: python tune.py --flagfile={flags} --ray=local"
+    )
+    statuses = [row["status"] for row in rows_of(tmp_path / "tune-it")]
+    assert statuses == ["completed", "running", "running"]
+
+
+def test_the_places_of_the_data_may_change(trainer, search):
+    rows = search()
+    config = Config(dataset="digits", model="basic_rnn", epochs=3, data_dir="elsewhere")
+    assert search(config=config) == rows
+    assert len(trainer.configs) == 7
+
+
+def test_a_folder_in_which_another_process_searches_is_refused(trainer, search, tmp_path):
+    (tmp_path / "tune-it").mkdir()
+    with locking(tmp_path / "tune-it"), pytest.raises(UserError, match=r"another process.*--name"):
+        search()
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "value", "gap", "more"])
+def test_damaged_trials_are_told_and_kept(damage, trainer, search, tmp_path):
+    search("grid")
+    path = tmp_path / "tune-it/trials.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    lines = {
+        "cut": [*lines[:-1], lines[-1][:9]],
+        "garbage": ["\0\1", *lines],
+        "value": [*lines[:-1], lines[-1].replace("gru", "grue")],
+        "gap": lines[:3] + lines[4:],
+        "more": [*lines, lines[-1].replace("15,", "16,", 1)],
+    }[damage]
+    path.write_text("".join(lines))
+    with pytest.raises(UserError, match=r"trials.csv.*expected"):
+        search("grid")
+    assert path.read_text() == "".join(lines)
+
+
+def test_a_signal_between_two_trials_ends_in_good_order_and_says_how_to_go_on(
+    trainer, search, tmp_path
+):
+    trainer.before = lambda number, config: number == 2 and os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Interrupted) as interrupt:
+        search()
+    assert interrupt.value.signal == signal.SIGTERM
+    flags = tmp_path / "tune-it/search.flags"
+    assert str(interrupt.value) == (
+        f"interrupted after trial 2; to go on: python tune.py --flagfile={flags}"
+    )
+    assert f"--name=it\n--runs_dir={tmp_path}\n" in flags.read_text()
+    assert [row["status"] for row in rows_of(tmp_path / "tune-it")] == 3 * ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"tuner": "grid", "space": "dropout:0..0.5"}, "dropout has no grid; expected dropout:A|B"),
+        ({"tuner": "grid", "space": "units:8..64:log"}, "units:LOW..HIGH:STEP"),
+        ({"tuner": "random"}, "expected --max_trials=NUMBER"),
+        ({"tuner": "asha"}, "expected --max_trials=NUMBER"),
+        ({"tuner": "hyperband", "config": Config(steps=9)}, "--steps=9; expected --epochs"),
+        (
+            {"tuner": "asha", "config": Config(steps=9), "max_trials": 1},
+            "--steps=9; expected --epochs",
+        ),
+        ({"config": Config(validation_size=0), "max_trials": 1}, "--validation_size=0: expected"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_told(options, expected):
+    options = {"config": Config(), "space": "units:8..64"} | options
+    options["space"] = parse_space(options["space"])
+    with pytest.raises(UserError) as error:
+        Search(**options)
+    assert expected in str(error.value)

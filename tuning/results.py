@@ -1,0 +1,178 @@
+"""The folder of a search, and the only place that knows what lies where in it."""
+
+import contextlib
+import csv
+import dataclasses
+import pathlib
+import shutil
+
+from configs import UserError, format_flags
+from training.files import ASIDE, locking, replacing
+from training.run import save_figure
+from tuning.space import Choice
+from tuning.trial import Trial, csv_line
+
+# What another command may say of the same search: how far it goes, and where its data lie.
+_CHANGEABLE = ("max_trials", "data_dir", "mnist_dir", "name", "runs_dir")
+# What `trials.csv` says of a trial, but for its scores and values.
+_COLUMNS = {
+    **{"number": int, "status": str, "score": float, "parameters": int, "latency_ms": float},
+    **{"seconds": float, "epochs": int, "known_at": int, "reason": str},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a search has found, on disk.
+
+    Attributes:
+        folder: `runs/tune-<name>/`.
+        space: A tuple of `Range` and `Choice`.
+
+    Files: `search.flags` repeats the search; `trials.csv` has a line for each draw, from which a
+    search that was ended goes on; `trials/<number>/` the runs of a trial; `best.flags` is the best
+    trial as a flag file for `main.py`; `hparams/` is for TensorBoard; the pictures show it all.
+    """
+
+    folder: pathlib.Path
+    space: tuple
+
+    def __post_init__(self):
+        object.__setattr__(self, "folder", pathlib.Path(self.folder))
+
+    @property
+    def flags_path(self):
+        return self.folder / "search.flags"
+
+    @property
+    def trials_path(self):
+        return self.folder / "trials.csv"
+
+    @property
+    def best_path(self):
+        return self.folder / "best.flags"
+
+    def trial_path(self, number):
+        """The folder of a trial."""
+        return self.folder / "trials" / f"{number:04d}"
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Make the folder, and keep other searches out of it until the block or process ends.
+
+        Raises:
+            UserError: If another process is searching in it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locking(self.folder) as locked:
+            if not locked:
+                raise UserError(
+                    f"{self.folder}: another process is searching in it; expected a folder of its "
+                    "own: choose another with --name, or wait"
+                )
+            # What a process that was killed had begun to write.
+            for path in list(self.folder.rglob(f"{ASIDE}*")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            yield
+
+    def begin(self, flags):
+        """Write `search.flags`.
+
+        Args:
+            flags: The flags of the search, one a line.
+
+        Raises:
+            UserError: If another search is in the folder.
+        """
+        if self.trials_path.exists() or self.flags_path.exists():
+            there = _by_name(self.flags_path.read_text()) if self.flags_path.exists() else {}
+            given = _by_name(flags)
+            for name in {**there, **given}:
+                if there.get(name) != given.get(name) and name not in _CHANGEABLE:
+                    raise UserError(
+                        f"{self.folder} is a search with --{name}={there.get(name)}, not "
+                        f"{given.get(name)}; expected its own flags, or another --name"
+                    )
+        name, runs_dir = self.folder.name.removeprefix("tune-"), self.folder.parent
+        with replacing(self.flags_path) as path:
+            path.write_text(
+                f"# python tune.py --flagfile={self.flags_path}\n{flags}--name={name}\n"
+                f"--runs_dir={runs_dir}\n"
+            )
+
+    def read(self):
+        """The `Trial`s so far, in order; `UserError` if `trials.csv` is damaged."""
+        if not self.trials_path.is_file():
+            return []
+        try:
+            with open(self.trials_path, newline="") as file:
+                trials = [self._trial(row) for row in csv.DictReader(file, strict=True)]
+            if [trial.number for trial in trials] != list(range(len(trials))):
+                raise ValueError("the numbers have gaps")
+            if any(t.known_at is None for t in trials if t.status not in ("running", "repeated")):
+                raise ValueError("known_at is missing")
+            return trials
+        except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+            raise UserError(
+                f"{self.trials_path} is damaged ({error!r}); expected a line for each draw; mend "
+                "it, or search again under another --name"
+            ) from error
+
+    def _trial(self, row):
+        values = {}
+        for parameter in self.space:
+            text = row.pop(parameter.name)
+            if isinstance(parameter, Choice):
+                values[parameter.name] = {str(v): v for v in parameter.values}[text]
+            else:
+                values[parameter.name] = type(parameter.low)(text)
+        scores = tuple(map(float, row.pop("scores").split()))
+        rest = {name: _COLUMNS[name](text) if text else None for name, text in row.items()}
+        return Trial(values=values, scores=scores, **rest)
+
+    def save(self, trials, trial):
+        """Write `trials.csv`, with a new `Trial` or what has become of one in its place."""
+        trials[trial.number :] = [trial, *trials[trial.number + 1 :]]
+        names = [parameter.name for parameter in self.space]
+        *columns, last = _COLUMNS
+        head = csv_line([*columns, "scores", *names, last])
+        with replacing(self.trials_path) as path:
+            path.write_text(head + "".join(trial.line for trial in trials), newline="")
+
+    def save_best(self, trial, config):
+        """Write `best.flags`, from the best `Trial` and its `Config`."""
+        path = self.best_path
+        with replacing(path) as aside:
+            aside.write_text(
+                f"# Trial {trial.number} of {self.folder}: {trial.score:.2%} of the validation "
+                f"images right.\n#   python main.py --flagfile={path}\n{format_flags(config)}"
+            )
+
+    def save_hparams(self, trial):
+        """Write a completed `Trial` for the HParams page of TensorBoard."""
+        import tensorflow as tf
+        from tensorboard.plugins.hparams import api
+
+        folder = self.folder / "hparams" / f"{trial.number:04d}"
+        shutil.rmtree(folder, ignore_errors=True)  # What a process that was killed had begun.
+        writer = tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step=0):
+            api.hparams(trial.values | {"epochs": trial.epochs}, trial_id=str(trial.number))
+            tf.summary.scalar("validation accuracy", trial.score)
+            tf.summary.scalar("parameters", trial.parameters)
+        writer.close()
+
+    def save_figures(self, trials):
+        """Draw the completed of the `Trial`s; the names of the pictures."""
+        from tuning import figures
+
+        drawn = figures.draw(self.space, [t for t in trials if t.status == "completed"])
+        for name, figure in drawn.items():
+            save_figure(self.folder / f"{name}.png", figure)
+        return [f"{name}.png" for name in drawn]
+
+
+def _by_name(flags):
+    """The values in the text of a flag file by name."""
+    lines = [line[2:] for line in flags.splitlines() if line.startswith("--")]
+    return dict(line.split("=", 1) for line in lines)

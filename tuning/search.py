@@ -1,0 +1,121 @@
+"""A search, from its first draw to its last, however often it is ended in between."""
+
+import dataclasses
+import shlex
+
+from configs import Config, Interrupted, UserError, format_flags
+from training.signals import stop_signal
+from tuning.results import Results
+from tuning.space import Range
+from tuning.trial import best_of
+
+TUNERS = ("random", "bayesian", "hyperband", "asha", "grid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Attributes:
+        config: The `Config` of which each draw replaces some values. Its seed decides the draws.
+        space: What is searched, a tuple of `Range` and `Choice`.
+        tuner: One of `TUNERS`.
+        max_trials: How many draws to train; `None` for a whole grid, or one sweep of Hyperband.
+        executions_per_trial: With how many seeds to train each.
+        max_parameters: How many numbers a model may consist of, or `None`.
+        max_latency_ms: How many milliseconds it may take for an image, or `None`.
+
+    Raises:
+        UserError: If values contradict each other.
+    """
+
+    config: Config
+    space: tuple
+    tuner: str = "random"
+    max_trials: int | None = None
+    executions_per_trial: int = 1
+    max_parameters: int | None = None
+    max_latency_ms: float | None = None
+
+    def __post_init__(self):
+        tuner = f"--tuner={self.tuner}"
+        ranges = [parameter for parameter in self.space if isinstance(parameter, Range)]
+        endless = [r.name for r in ranges if r.log or isinstance(r.low, float)]
+        if self.tuner == "grid" and endless:
+            name = endless[0]
+            raise UserError(
+                f"{tuner}: {name} has no grid; expected {name}:A|B|C or {name}:LOW..HIGH:STEP"
+            )
+        if self.tuner in ("random", "bayesian", "asha") and self.max_trials is None:
+            raise UserError(f"{tuner} has no end of its own; expected --max_trials=NUMBER")
+        if self.tuner in ("hyperband", "asha") and self.config.steps:
+            raise UserError(
+                f"{tuner} shares out epochs, but --steps={self.config.steps}; expected --epochs, "
+                "the most that a trial gets"
+            )
+        if self.config.validation_size == 0:
+            raise UserError("--validation_size=0: expected validation images, which decide")
+
+    def config_of(self, trial):
+        """The `Config` of a `Trial`; `UserError` if its values contradict each other."""
+        return dataclasses.replace(self.config, epochs=trial.epochs, **trial.values)
+
+    def flags(self):
+        """The text of the flags that repeat the search, one a line."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[2:]}
+        own = {"search": ",".join(map(str, self.space)), **own}
+        lines = [f"--{name}={value}\n" for name, value in own.items() if value is not None]
+        return format_flags(self.config) + "".join(lines)
+
+
+def run_search(search, folder, data, workers=None):
+    """Draw, train and score until the search is at its end, and write what it has found.
+
+    Called again after it was ended, by whatever, it goes on to the same draws and scores. It ends
+    before its time when a hundred draws in a row cost too much or were drawn before.
+
+    Args:
+        search: The `Search`.
+        folder: Its folder, `runs/tune-<name>/`, made if it is not there.
+        data: A `Dataset`.
+        workers: What trains: `execution.InProcess`, which `None` stands for, or `on_ray.OnRay`.
+
+    Returns:
+        The `Results`, and the best `Trial`.
+
+    Raises:
+        UserError: If the folder holds another search or is in use, its `trials.csv` is damaged,
+            three trials in a row fail alike, no trial was completed, or Ray cannot be had.
+        Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
+    """
+    # What `auto` stood for decides what a score means.
+    config = dataclasses.replace(search.config, dataset=data.name)
+    search = dataclasses.replace(search, config=config)
+    results = Results(folder, search.space)
+    with results.locked():
+        results.begin(search.flags())
+        trials = results.read()
+        if workers is None:
+            from tuning.execution import InProcess
+
+            workers = InProcess()
+        # Ray, when it starts, takes the signals for itself.
+        with workers.ready(data, search.executions_per_trial), stop_signal() as signal:
+            from tuning.loop import Loop  # With it comes TensorFlow.
+
+            try:
+                Loop(search, results, trials, data.classes, workers).run(signal)
+            except Interrupted as interrupt:
+                command = f"python tune.py --flagfile={shlex.quote(str(results.flags_path))}"
+                raise Interrupted(
+                    interrupt.signal, f"{interrupt}; to go on: {command}{workers.flags}"
+                ) from None
+        best = best_of(trials)
+        if best is None:
+            last = f", the last as {trials[-1].reason}" if trials else ""
+            raise UserError(
+                f"{results.trials_path}: no trial was completed{last}; expected another --search "
+                "or budget under another --name"
+            )
+        results.save_figures(trials)
+    return results, best

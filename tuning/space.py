@@ -1,0 +1,164 @@
+"""What is searched: ranges and choices of the fields of `Config`, as `--search` writes them."""
+
+import dataclasses
+import difflib
+import math
+
+from configs import Config, UserError
+from configs.option import problem, value_type
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+# Scores on other images, or of other seeds, are no measure of one draw against another; and these
+# others change nothing that is scored.
+FIXED = {
+    **dict.fromkeys(("dataset", "data_dir", "mnist_dir", "validation_size"), "the data"),
+    "seed": "--seed and --executions_per_trial",
+    **dict.fromkeys(("epochs", "steps"), "how long a trial trains"),
+    **dict.fromkeys(("log_every", "tensorboard", "detect_anomaly", "checkpoint_every"), "the run"),
+}
+_MOST_VALUES = 1000
+_FORMS = (
+    "expected --search=NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, "
+    "with commas between several"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """All numbers from `low` to `high`, both included: integers if these are.
+
+    Attributes:
+        name: A field of `Config`.
+        low: The smallest value.
+        high: The largest value.
+        log: Whether each factor, rather than each difference, counts the same.
+    """
+
+    name: str
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    def __str__(self):
+        return f"{self.name}:{self.low}..{self.high}" + (":log" if self.log else "")
+
+    def clip(self, value):
+        """The value of the range nearest to a number, whatever NumPy made of its type."""
+        return type(self.low)(min(max(value, self.low), self.high))
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of some values.
+
+    Attributes:
+        name: A field of `Config`.
+        values: The values, all of the field's type.
+    """
+
+    name: str
+    values: tuple
+
+    def __str__(self):
+        return f"{self.name}:" + "|".join(map(str, self.values))
+
+
+def height(parameter, value):
+    """Where a value stands between the ends of its parameter, from 0 to 1, on its own scale."""
+    if isinstance(parameter, Choice):
+        return parameter.values.index(value) / (len(parameter.values) - 1)
+    scale = math.log if parameter.log else float
+    low, high = scale(parameter.low), scale(parameter.high)
+    return (scale(value) - low) / (high - low)
+
+
+def parse_space(text):
+    """Read a search space.
+
+    Args:
+        text: As in `learning_rate:1e-4..1e-2:log,units:32..128:32,model:lstm|gru`: after the name
+            of a field of `Config` a range, on a linear or a logarithmic scale; a range in steps,
+            which is a choice; or a choice.
+
+    Returns:
+        A tuple of `Range` and `Choice`.
+
+    Raises:
+        UserError: If it cannot be read, a name is no field that can be searched or comes twice, a
+            range is empty or reversed, or a value is none that the field may have.
+    """
+    space = tuple(_parse(part.strip()) for part in (text or "").split(","))
+    names = [parameter.name for parameter in space]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--search={text}: {name} comes twice; expected each name once")
+    return space
+
+
+def _parse(text):
+    name, colon, what = text.partition(":")
+    if not (name and colon and what):
+        raise UserError(f"--search: received {text!r}; {_FORMS}")
+    if name not in _FIELDS:
+        near = difflib.get_close_matches(name, _FIELDS, 1)
+        such = f"did you mean {near[0]}?" if near else "see python main.py --help"
+        raise UserError(f"--search={text}: there is no {name}; expected the name of a flag; {such}")
+    if name in FIXED:
+        raise UserError(
+            f"--search={text}: {name} is the same for all trials; expected a flag of the model or "
+            f"its training, and {FIXED[name]} as flags of their own"
+        )
+    bounds, *options = what.split(":")
+    if ".." in bounds:
+        return _parse_range(text, _FIELDS[name], bounds.split(".."), options)
+    values = tuple(_value(text, _FIELDS[name], word) for word in bounds.split("|"))
+    if options or len(set(values)) < max(len(values), 2):
+        raise UserError(f"--search={text}: {_FORMS}, each choice once and two of them at least")
+    return Choice(name, values)
+
+
+def _parse_range(text, field, bounds, options):
+    if value_type(field) not in (int, float):
+        raise UserError(f"--search={text}: {field.name} is no number; expected {field.name}:A|B|C")
+    if len(bounds) != 2 or len(options) > 1:
+        raise UserError(f"--search={text}: {_FORMS}")
+    low, high = (_value(text, field, bound) for bound in bounds)
+    if not low < high:
+        raise UserError(f"--search={text}: the range is empty; expected the lower bound first")
+    if options in ([], ["log"]):
+        if options and low <= 0:
+            raise UserError(f"--search={text}: 0 has no logarithm; expected a lower bound above 0")
+        return Range(field.name, low, high, log=bool(options))
+    step = _number(text, field, options[0])
+    count = math.floor((high - low) / step + 1e-9) + 1 if step > 0 else 0
+    if not 2 <= count <= _MOST_VALUES:
+        raise UserError(
+            f"--search={text}: {options[0]} steps to {max(count, 0)} values; expected a step that "
+            f"makes 2 to {_MOST_VALUES}, or log"
+        )
+    # Without the rounding 0.1 * 3 would be 0.30000000000000004.
+    return Choice(field.name, tuple(type(low)(f"{low + step * n:.12g}") for n in range(count)))
+
+
+def _value(text, field, word):
+    """A value of a field, which has to be one that `Config` allows."""
+    kind = value_type(field)
+    if kind is bool:
+        value = {"true": True, "false": False}.get(word.lower(), word)
+    else:
+        value = word if kind is str else _number(text, field, word)
+    wrong = problem(field, value)
+    if wrong:
+        raise UserError(f"--search={text}: {word} is no {field.name}; {wrong}")
+    return value
+
+
+def _number(text, field, word):
+    try:
+        number = value_type(field)(word)
+        if math.isfinite(number):
+            return number
+    except ValueError:
+        pass
+    kind = "an integer" if value_type(field) is int else "a number"
+    raise UserError(f"--search={text}: received {word!r}; expected {kind}; {_FORMS}")
