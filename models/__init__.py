@@ -12,7 +12,7 @@ from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.scan import Scan
 from models.tf1_checkpoint import load_tf1_checkpoint
-from models.trace import trace
+from models.trace import follow, trace
 
 __all__ = [
     "CELLS",
@@ -25,6 +25,7 @@ __all__ = [
     "LSTMCell",
     "Scan",
     "create_model",
+    "follow",
     "load_tf1_checkpoint",
     "trace",
 ]

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from models.cell import unwatched
 from models.fast_rnn import FastRNN
 
 
@@ -16,35 +17,73 @@ def trace(model, images):
     Returns:
         A dict of tensors. `probabilities (batch, steps, classes)` is what the network would answer
         if the image ended after each step; a backward direction then begins at that step. The
-        others, each `(batch, steps, units)`, are what it holds as it reads the whole image, in the
-        order of the image's rows in both directions: `hidden`; in an LSTM `cell`; and the gates and
-        the candidate of the cell by name, such as `forget_gate`. With several layers or directions
-        the name of each begins with its place, as in `forward_1_hidden` and `backward_2_cell`.
+        others are those of `follow`, but for its `logits`.
     """
+    sequences, recurrent, read_out = _taken_apart(model, images)
+    seen, x = _read_all(recurrent, sequences)
+    if any(direction.go_backwards for layer in recurrent for direction in _directions(layer)):
+        x = [_read_each_beginning(recurrent, sequences)]
+    return {"probabilities": ops.softmax(read_out(x[0])), **seen}
+
+
+def follow(model, images, watch=unwatched, nudges=None):
+    """Read images as a network does, and see, or change, what goes on in it at each step.
+
+    Args:
+        model: A model made by `create_model`.
+        images: Pixel values 0 to 255, `(batch, 28, 28)`.
+        watch: A function: `watch(name, value)` is shown each gate and the candidate,
+            `(batch, units)`, by its name in the result, and returns what takes its place.
+        nudges: By name of a hidden state in the result, or `inputs` for what the first recurrent
+            layer reads, a tensor `(batch, steps, width)` that is added to it at each step. The
+            gradients with respect to nudges of zeros are those with respect to the states.
+
+    Returns:
+        A dict of tensors. `logits (batch, classes)` is the network's answer. The others, each
+        `(batch, steps, units)`, are what it holds as it reads the image, in the order of the
+        image's rows in both directions: `hidden`; in an LSTM `cell`; and the gates and the
+        candidate of the cell by name, such as `forget_gate`. With several layers or directions the
+        name of each begins with its place, as in `forward_1_hidden` and `backward_2_cell`.
+    """
+    x, recurrent, read_out = _taken_apart(model, images)
+    if nudges and "inputs" in nudges:
+        x = ops.add(x, nudges["inputs"])
+    seen, hidden = _read_all(recurrent, x, watch, nudges)
+    last = recurrent[-1]
+    ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in _directions(last)]
+    final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
+    return {"logits": read_out(ops.concatenate(final, axis=-1)), **seen}
+
+
+def _taken_apart(model, images):
+    """What the recurrent layers read, `(batch, steps, features)`, those layers, the read-out."""
     layers = model.layers[1:]
     recurrent = [layer for layer in layers if _directions(layer)]
-    sequences = images
+    x = images
     for layer in layers[: layers.index(recurrent[0])]:
-        sequences = layer(sequences)  # (batch, steps, features)
+        x = layer(x)
+    return x, recurrent, layers[-1]
 
-    x, readings = sequences, {}
-    for number, layer in enumerate(recurrent, start=1):
-        here = {}
+
+def _read_all(recurrent, x, watch=unwatched, nudges=None):
+    """What there was at each step by name, and the hidden states of the last layer's directions."""
+    seen, nudges = {}, nudges or {}
+    for layer in recurrent:
+        hidden = []
         for direction in _directions(layer):
-            place = f"{'backward' if direction.go_backwards else 'forward'}_{number}"
-            here[place] = _read(direction, x)
-        x = ops.concatenate([reading["hidden"] for reading in here.values()], axis=-1)
-        readings |= here
-    if any(place.startswith("backward") for place in readings):
-        x = _read_each_beginning(recurrent, sequences)
+            prefix = _prefix(recurrent, layer, direction)
+            here = _read(direction, x, prefix, watch, nudges.get(f"{prefix}hidden"))
+            hidden.append(here[f"{prefix}hidden"])
+            seen |= here
+        x = ops.concatenate(hidden, axis=-1)
+    return seen, hidden
 
-    read_out = layers[-1]
-    named = {
-        name if len(readings) == 1 else f"{place}_{name}": values
-        for place, reading in readings.items()
-        for name, values in reading.items()
-    }
-    return {"probabilities": ops.softmax(read_out(x)), **named}
+
+def _prefix(recurrent, layer, direction):
+    """What the names of all that goes on in one direction of a layer begin with."""
+    if sum(len(_directions(layer)) for layer in recurrent) == 1:
+        return ""
+    return f"{'backward' if direction.go_backwards else 'forward'}_{recurrent.index(layer) + 1}_"
 
 
 def _directions(layer):
@@ -54,13 +93,17 @@ def _directions(layer):
     return [layer] if isinstance(layer, FastRNN) else []
 
 
-def _read(direction, sequences):
+def _read(direction, sequences, prefix, watch, nudge):
     """Read `(batch, steps, features)`: by name what there was at each step, in their order."""
-    cell = _Watched(direction)
+    cell = _Watched(direction, lambda name, value: watch(prefix + name, value))
+    cell.is_nudged = nudge is not None
+    if cell.is_nudged:
+        sequences = ops.concatenate([sequences, nudge], axis=-1)
     kept = _rnn(direction, cell, return_sequences=True)(sequences)
     if direction.go_backwards:
         kept = ops.flip(kept, axis=1)
-    return dict(zip(cell.names, ops.split(kept, len(cell.names), axis=-1), strict=True))
+    kept = ops.split(kept, len(cell.names), axis=-1)
+    return {prefix + name: values for name, values in zip(cell.names, kept, strict=True)}
 
 
 def _read_each_beginning(recurrent, sequences):
@@ -74,7 +117,7 @@ def _read_each_beginning(recurrent, sequences):
     for layer in recurrent:
         outputs = []
         for direction in _directions(layer):
-            rnn = _rnn(direction, _Watched(direction, ["hidden"]), layer.return_sequences)
+            rnn = _rnn(direction, _Watched(direction, names=["hidden"]), layer.return_sequences)
             output = rnn(x, mask=is_read)
             backwards = direction.go_backwards and layer.return_sequences
             outputs.append(ops.flip(output, axis=1) if backwards else output)
@@ -95,15 +138,22 @@ class _Watched(keras.layers.Layer):
 
     Args:
         direction: The `FastRNN`.
+        watch: As in `Cell.step`.
         names: What is wanted of it; `None` for all there is. The attribute `names`, after a call,
             says what there was.
+
+    Attributes:
+        is_nudged: Whether what is to be added to the hidden state comes behind the inputs.
     """
 
-    def __init__(self, direction, names=None):
+    is_nudged = False
+
+    def __init__(self, direction, watch=unwatched, names=None):
         super().__init__(dtype=direction.dtype_policy)
         self.cell = direction.equations
         self.given = direction.equation_weights()
         self.state_size = self.cell.state_size
+        self.watch = watch
         self.wanted = names
 
     def build(self, inputs_shape):
@@ -116,10 +166,14 @@ class _Watched(keras.layers.Layer):
         seen = {}
 
         def watch(name, value):
-            seen[name] = value
-            return value
+            seen[name] = self.watch(name, value)
+            return seen[name]
 
+        if self.is_nudged:
+            inputs, nudge = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
         after = self.cell.step(self.cell.sums_of(inputs, parts), list(states), watch, **extras)
+        if self.is_nudged:
+            after = [after[0] + nudge, *after[1:]]
         seen = dict(zip(("hidden", "cell"), after, strict=False)) | seen
         self.names = self.wanted or list(seen)
         return ops.concatenate([seen[name] for name in self.names], axis=-1), after

@@ -1,0 +1,199 @@
+"""What a trained network shows of itself, chapter by chapter."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from configs import Config
+from explain import gates, gradients, mistakes, probes, reading
+from explain.report import Report
+from models import create_model
+from training.evaluate import evaluate
+from training.figures import draw_confusion
+
+# Numbers of images.
+_FOR_GRADIENTS, _HARDEST = 200, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained network that is explained.
+
+    Attributes:
+        name: What it is called in the figures.
+        model: It.
+        config: The `Config` it was made by.
+    """
+
+    name: str
+    model: keras.Model
+    config: Config
+
+    def untrained(self):
+        """The network as it was before its training."""
+        keras.utils.set_random_seed(self.config.seed)
+        return create_model(self.config, self.model.output_shape[-1])
+
+
+def explain(subjects, test, folder, image=0, images=2000):
+    """Write a report of trained networks.
+
+    Args:
+        subjects: The `Subject` that is explained, and those beside which it is shown.
+        test: The `Split` of all test images.
+        folder: Where the report is written.
+        image: Number of the test image whose reading is shown.
+        images: By how many of the test images, the first, most of it is shown; mistakes are looked
+            for among all.
+
+    Returns:
+        The path of the report, `report.html`.
+    """
+    subject, split = subjects[0], test[:images]
+    report = Report(folder, f"What {subject.name} does as it reads")
+    readings = {}
+    for s in subjects:
+        _tell(f"follow {s.name} through {len(split):,} images")
+        readings[s.name] = reading.read(s.model, split.images)
+    _read_digits(report, subjects, readings, split, test, image)
+    _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
+    _take_gates_away(report, subject, readings[subject.name], split)
+    _probe(report, readings[subject.name], split.labels)
+    _make_mistakes(report, subjects, split, test)
+    return report.write()
+
+
+def _tell(what):
+    print(f"explain: {what}", flush=True)
+
+
+def _read_digits(report, subjects, readings, split, test, image):
+    report.chapter(
+        "It reads a digit",
+        "From top to bottom: what was there after each step of the reading. The probabilities are "
+        "those it would give if the image ended there. Last come the images it finds hardest.",
+    )
+    last = readings[subjects[0].name]["probabilities"][:, -1]
+    right = np.take_along_axis(last, split.labels[:, None], axis=1)[:, 0]
+    _draw_readings(report, subjects, test, image, is_animated=True)
+    for number in np.argsort(right)[:_HARDEST]:
+        _draw_readings(report, subjects[:1], test, number)
+    report.chapter("The classes, on average", f"Of {len(split):,} test images.")
+    for place, subject in enumerate(subjects):
+        of_this = readings[subject.name]
+        steps = reading.decided_at(of_this["probabilities"])
+        length = of_this["probabilities"].shape[1]
+        suffix = f"-{place + 1}" if place else ""
+        figure = reading.draw_classes(of_this, split.labels)
+        report.figure(f"classes{suffix}", figure, f"{subject.name}: means over all its units.")
+        figure = reading.draw_decisions(steps, split.labels, length)
+        report.figure(
+            f"decisions{suffix}",
+            figure,
+            f"{subject.name}: half of all answers were there to stay after step "
+            f"{np.median(steps):.0f} of {length}.",
+        )
+
+
+def _draw_readings(report, subjects, test, number, is_animated=False):
+    """How networks read one test image."""
+    image, label = test.images[number], test.labels[number]
+    for place, subject in enumerate(subjects):
+        _tell(f"draw how {subject.name} reads image {number}")
+        one = {name: v[0] for name, v in reading.read(subject.model, image[None]).items()}
+        answer = one["probabilities"][-1].argmax()
+        title = f"{subject.name} reads a {label}, and takes it for a {answer}"
+        name = f"reading-{number}" + (f"-{place + 1}" if place else "")
+        report.figure(name, reading.draw_reading(image, one, title), f"Test image {number}.")
+        if is_animated:
+            _tell("draw it row by row")
+            reading.animate_reading(report.folder / f"{name}.gif", image, one, title)
+            report.animation(f"{name}.gif", "The same, row by row.")
+
+
+def _follow_gradients(report, subjects, split):
+    report.chapter(
+        "Gradients through time",
+        "How much the loss depends on what was there at each step. Where the curve falls to the "
+        "left, what came early cannot be learnt from. Means over "
+        f"{len(split)} images.",
+    )
+    curves = {"states": {}, "inputs": {}}
+    captions = []
+    for subject in subjects:
+        for when, model in [("untrained", subject.untrained()), ("trained", subject.model)]:
+            _tell(f"follow the gradients of {subject.name}, {when}")
+            for name, values in gradients.norms(model, split).items():
+                kind = "inputs" if name == "inputs" else "states"
+                place = "" if name in ("inputs", "hidden") else f", {name.replace('_', ' ')}"
+                curves[kind][f"{subject.name}, {when}{place}"] = values
+            sizes = [max(found) for found in gradients.largest_singular_values(model).values()]
+            captions.append(f"{subject.name}, {when}: {', '.join(f'{s:.2f}' for s in sizes)}")
+    titles = {"states": "gradient of the loss at h(t)", "inputs": "gradient of the loss at x(t)"}
+    for kind, title in titles.items():
+        report.figure(f"gradients-{kind}", gradients.draw_norms(curves[kind], title))
+    largest = "; ".join(captions)
+    report.chapter("", f"Largest singular value of a recurrent matrix or its blocks: {largest}.")
+
+
+def _take_gates_away(report, subject, of_this, split):
+    report.chapter(
+        "What each gate is for",
+        "The accuracy that is left if a gate is held at a value, all else as it was trained. "
+        f"Judged by {len(split):,} test images.",
+    )
+    whole = gates.accuracy(subject.model, split)
+    left = {}
+    for what, share in gates.knock_out(subject.model, split, of_this):
+        _tell(f"{what}: {share:.2%} of {whole:.2%}")
+        left[what] = share
+    if left:
+        report.figure("gates", gates.draw_knock_outs(whole, left))
+    _tell("blank one row after the other")
+    lost = gates.row_saliency(subject.model, split)
+    report.figure("rows", gates.draw_row_saliency(lost, split.images.mean(axis=0)))
+
+
+def _probe(report, of_this, labels):
+    hidden = np.concatenate(
+        [values for name, values in of_this.items() if name.endswith("hidden")], axis=-1
+    )
+    _tell("ask the hidden state for the class, step by step")
+    recall, weights = probes.probe(hidden, labels)
+    classes = np.unique(labels)
+    units = "; ".join(
+        f"{c}: {', '.join(map(str, units))}"
+        for c, units in probes.most_informative(weights, classes)
+    )
+    report.chapter(
+        "Which units store what",
+        "What a linear classifier can tell from the hidden state after each step. "
+        f"The units that say most of each class: {units}.",
+    )
+    report.figure("probes", probes.draw_probes(recall, weights, classes))
+
+
+def _make_mistakes(report, subjects, split, test):
+    evaluations = {subject.name: evaluate(subject.model, test) for subject in subjects}
+    accuracies = "; ".join(f"{name}: {e.summary()}" for name, e in evaluations.items())
+    report.chapter("Mistakes", f"{accuracies}.")
+    figure = mistakes.draw_calibration(
+        {name: mistakes.calibration(e.probabilities, e.labels) for name, e in evaluations.items()}
+    )
+    report.figure("calibration", figure)
+    for place, evaluation in enumerate(evaluations.values()):
+        report.figure(f"confusion-{place + 1}", draw_confusion(evaluation))
+    answers = np.stack([evaluation.predictions for evaluation in evaluations.values()])
+    missed = np.flatnonzero((answers != test.labels).all(axis=0))
+    of_all = "all of these networks take" if len(subjects) > 1 else "it takes"
+    figure = mistakes.draw_missed(test.images, test.labels, answers, missed)
+    report.figure("missed", figure, f"{len(missed)} images that {of_all} for something else.")
+    robust = {}
+    for subject in subjects:
+        _tell(f"change the images that {subject.name} is shown")
+        robust[subject.name] = mistakes.robustness(
+            lambda changed, model=subject.model: evaluate(model, changed).accuracy, split
+        )
+    caption = f"Of {len(split):,} test images, changed more and more."
+    report.figure("robustness", mistakes.draw_robustness(robust), caption)

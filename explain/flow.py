@@ -1,0 +1,124 @@
+"""How far back the gradients of several networks reach, before and after their training.
+
+    python -m explain.flow --runs=runs/lstm,runs/basic_rnn --picture=docs/memory/gradients.png
+
+Beside them stand the largest singular values of the recurrent matrices: as long as those stay well
+below 1, what a plain recurrent network passes back fades by as much with every step.
+"""
+
+import dataclasses
+
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+
+import datasets
+from configs import UserError, run_script
+from explain.style import STYLES
+from training.run import Run
+
+FLAGS = flags.FLAGS
+WHEN = ("untrained", "trained")
+
+
+def measure(subject, split):
+    """What `draw` shows of a `Subject`, before and after its training.
+
+    Returns:
+        Two dicts: `hidden` and `inputs`, the norms of the gradients of `explain.gradients.norms`
+        with respect to the last layer's states and to the inputs, `(steps,)`; and
+        `singular_values`, the largest of each block of the recurrent matrices.
+    """
+    from explain import gradients
+
+    found = []
+    for model in (subject.untrained(), subject.model):
+        norms = gradients.norms(model, split)
+        inputs = norms.pop("inputs")
+        blocks = gradients.largest_singular_values(model).values()
+        sizes = [size for of_weight in blocks for size in of_weight]
+        found.append(
+            {"hidden": list(norms.values())[-1], "inputs": inputs, "singular_values": sizes}
+        )
+    return found
+
+
+def draw(found):
+    """Gradients against the step, on logarithmic axes, and the largest singular values.
+
+    Args:
+        found: By the name of a network what `measure` returns.
+    """
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    panels = figure.subplots(2, 3, width_ratios=[1, 1, 0.7], sharex="col")
+    largest = max(of["hidden"].max() for pair in found.values() for of in pair)
+    for row, (what, symbol) in enumerate([("hidden", "h(t)"), ("inputs", "x(t)")]):
+        for column, when in enumerate(WHEN):
+            axes = panels[row, column]
+            for (name, pair), (colour, dashes) in zip(found.items(), STYLES, strict=False):
+                values = np.where(pair[column][what] > 0, pair[column][what], np.nan)
+                steps = range(1, len(values) + 1)
+                axes.plot(steps, values, color=colour, linestyle=dashes, label=name)
+            axes.set(yscale="log", title=f"∂loss/∂{symbol}, {when}")
+            # What is smaller is no signal to anyone.
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-12 * largest))
+            axes.grid(alpha=0.3)
+        panels[row, 0].set_ylabel("mean norm of the gradient")
+    for axes in panels[1, :2]:
+        axes.set_xlabel("step t")
+    for row, when in enumerate(WHEN):
+        axes = panels[row, 2]
+        for place, (pair, (colour, _)) in enumerate(zip(found.values(), STYLES, strict=False)):
+            sizes = pair[row]["singular_values"]
+            axes.plot(sizes, len(sizes) * [place], "o", color=colour, fillstyle="none")
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set(title=f"singular values, {when}", ylim=(len(found) - 0.5, -0.5))
+        axes.set_yticks(range(len(found)), list(found))
+        axes.grid(alpha=0.3)
+    panels[1, 2].set_xlabel("largest of each recurrent matrix")
+    handles = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(found))
+    return figure
+
+
+def main():
+    """Measure, and draw the picture."""
+    if not 0 < len(FLAGS.runs) <= len(STYLES):
+        raise UserError(f"--runs: received {len(FLAGS.runs)}; expected 1 to {len(STYLES)} folders")
+    runs = [Run.open(folder) for folder in FLAGS.runs]
+    configs = [run.config() for run in runs]
+    for run, config in zip(runs, configs, strict=True):
+        if (config.dataset, config.scan) != (configs[0].dataset, configs[0].scan):
+            raise UserError(
+                f"--runs: {run.folder} read {config.scan} of {config.dataset}; expected "
+                f"{configs[0].scan} of {configs[0].dataset}, as {runs[0].folder} did"
+            )
+    places = {"data_dir": FLAGS.data_dir} if FLAGS.data_dir else {}
+    test = datasets.load(dataclasses.replace(configs[0], **places)).test
+    from explain.explanation import Subject  # TensorFlow takes its seconds.
+
+    found = {}
+    for run, config in zip(runs, configs, strict=True):
+        print(f"follow the gradients of {run.folder.name}", flush=True)
+        subject = Subject(run.folder.name, run.load_model(), config)
+        found[run.folder.name] = measure(subject, test[: FLAGS.images])
+    print(
+        "| network | first step to last, untrained | trained | largest singular value | trained |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, pair in found.items():
+        ratios = [f"{of['hidden'][0] / of['hidden'][-1]:.1e}" for of in pair]
+        sizes = [f"{max(of['singular_values']):.2f}" for of in pair]
+        print(f"| {name} | {ratios[0]} | {ratios[1]} | {sizes[0]} | {sizes[1]} |")
+    draw(found).savefig(FLAGS.picture, dpi=150)
+    print(f"done: see {FLAGS.picture}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("runs", [], "Folders of finished runs on one dataset, separated by commas.")
+    flags.DEFINE_integer("images", 200, "By how many test images.", 1)
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps datasets (default: as the runs had it)."
+    )
+    flags.DEFINE_string("picture", "flow.png", "Where the picture is written; .svg for vectors.")
+    run_script(main)

@@ -1,0 +1,137 @@
+"""How long each cell can remember: its error on long-lag tasks, against the lag.
+
+    python -m explain.lags --results_dir=runs/lags
+
+Each cell gets the same number of examples and of units. What is finished already is not repeated.
+"""
+
+import csv
+import io
+import pathlib
+
+import keras
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+
+import datasets
+from configs import Config, run_script
+from datasets.lags import TASKS
+from explain.style import STYLES
+from models import CELLS, FastRNN
+from training.files import replacing
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_enum("tasks", list(TASKS), list(TASKS), "Which tasks.")
+flags.DEFINE_list(
+    "cells",
+    ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
+    "Which cells.",
+)
+flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Which lags, in steps.")
+flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
+flags.DEFINE_integer("updates", 2000, "How many batches are learnt from.", 1)
+flags.DEFINE_integer("batch_size", 50, "Sequences in a batch.", 1)
+flags.DEFINE_float("learning_rate", 0.001, "Of Adam.")
+flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
+flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
+flags.DEFINE_string("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
+_COLUMNS = ("task", "cell", "lag", "error")
+
+
+def learn(cell, task, lag, images, units, updates, batch_size, learning_rate, seed):
+    """Have a cell learn a task, and return its error on 1,000 other examples.
+
+    Args:
+        cell: A name in `models.CELLS`.
+        task: A `Task`.
+        lag: In steps.
+        images: `uint8 (N, 28, 28)`, of which `first_row` is made.
+        units: Size of the hidden state.
+        updates: How many batches are learnt from, each seen once.
+        batch_size: Sequences in a batch.
+        learning_rate: Of Adam, with gradients clipped to a global norm of 1.
+        seed: Of the first weights and of the sequences.
+    """
+    random = np.random.default_rng((seed, lag))
+    tests, answers = task.generate(lag, 1000, random, images)
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input(tests.shape[1:]),
+            FastRNN(CELLS[cell](units)),
+            keras.layers.Dense(task.outputs),
+        ]
+    )
+    loss = keras.losses.get(task.loss)
+    options = {} if task.loss == "mean_squared_error" else {"from_logits": True}
+    model.compile(
+        keras.optimizers.Adam(learning_rate, global_clipnorm=1.0),
+        loss=lambda targets, outputs: loss(targets, outputs, **options),
+    )
+    for _ in range(updates):
+        model.train_on_batch(*task.generate(lag, batch_size, random, images))
+    return task.error(model.predict(tests, batch_size=200, verbose=0), answers)
+
+
+def draw(rows):
+    """Error against lag, of each cell, in a panel for each task; `rows` as in `lags.csv`."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    figure = Figure(figsize=(1 + 3.6 * len(tasks), 4.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(tasks)))
+    for axes, task in zip(panels, tasks, strict=True):
+        for number, cell in enumerate(cells):
+            colour, dashes = STYLES[number % len(STYLES)]
+            points = sorted(
+                (int(row["lag"]), float(row["error"]))
+                for row in rows
+                if (row["task"], row["cell"]) == (task, cell)
+            )
+            axes.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                linestyle=dashes,
+                marker="o",
+                markersize=4,
+                label=cell,
+            )
+        axes.set(title=task.replace("_", " "), xlabel="lag (steps)", ylabel=TASKS[task].unit)
+        axes.set(xscale="log", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(cells)
+    )
+    return figure
+
+
+def main():
+    """Learn what is missing, then print the table and draw it."""
+    folder = pathlib.Path(FLAGS.results_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lags.csv"
+    rows = list(csv.DictReader(io.StringIO(path.read_text()))) if path.is_file() else []
+    done = {(row["task"], row["cell"], row["lag"]) for row in rows}
+    config = Config(dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
+    images = datasets.load(config).train.images
+    settings = (FLAGS.units, FLAGS.updates, FLAGS.batch_size, FLAGS.learning_rate, FLAGS.seed)
+    for lag in FLAGS.lags:
+        for task in FLAGS.tasks:
+            for cell in FLAGS.cells:
+                if (task, cell, lag) in done:
+                    continue
+                error = learn(cell, TASKS[task], int(lag), images, *settings)
+                rows.append(dict(zip(_COLUMNS, (task, cell, lag, f"{error:.4f}"), strict=True)))
+                print(f"{task}, {cell}, lag {lag}: {TASKS[task].unit} {error:.4f}", flush=True)
+                with replacing(path) as aside, aside.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, _COLUMNS)
+                    writer.writeheader()
+                    writer.writerows(rows)
+    for suffix in ("png", "svg"):
+        draw(rows).savefig(folder / f"lags.{suffix}", dpi=150)
+    print(f"done: see {folder}")
+
+
+if __name__ == "__main__":
+    run_script(main)

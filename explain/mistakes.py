@@ -1,0 +1,152 @@
+"""What a network does not know, and whether it knows that it does not."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from datasets import Split
+from explain.style import STYLES
+
+_BINS = 15
+
+
+def calibration(probabilities, labels):
+    """How often an answer is right of which the network was so sure.
+
+    Args:
+        probabilities: `(N, classes)`.
+        labels: The right classes, `(N,)`.
+
+    Returns:
+        For each of 15 bins of confidence, equally wide, that is not empty: the mean confidence, the
+        share of right answers, and how many images it holds; three arrays. And the expected
+        calibration error, the mean distance of the first two over all images. Source: C. Guo et
+        al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599.
+    """
+    confidence = probabilities.max(axis=-1)
+    is_right = probabilities.argmax(axis=-1) == labels
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    filled = counts > 0
+    sure = np.bincount(bins, confidence, _BINS)[filled] / counts[filled]
+    right = np.bincount(bins, is_right, _BINS)[filled] / counts[filled]
+    error = float(np.abs(sure - right) @ counts[filled] / len(labels))
+    return sure, right, counts[filled], error
+
+
+def draw_calibration(found):
+    """Reliability diagrams, of `calibration`'s results by label."""
+    figure = Figure(figsize=(5.2, 5.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 100], [0, 100], color="grey", linewidth=1, label="as sure as right")
+    for (label, (sure, right, counts, error)), (colour, dashes) in zip(
+        found.items(), STYLES, strict=False
+    ):
+        axes.plot(
+            100 * sure,
+            100 * right,
+            color=colour,
+            linestyle=dashes,
+            marker="o",
+            markersize=4,
+            label=f"{label}: off by {100 * error:.2f} points on average",
+        )
+        for x, y, count in zip(100 * sure, 100 * right, counts, strict=True):
+            axes.annotate(
+                f"{count}", (x, y), (4, -9), textcoords="offset points", fontsize=7, color=colour
+            )
+    axes.set(
+        xlabel="confidence (%)",
+        ylabel="right (%)",
+        title="is it right as often as it is sure? (numbers: images)",
+        xlim=(0, 103),
+        ylim=(0, 103),
+    )
+    figure.legend(loc="outside lower center", fontsize=8)
+    return figure
+
+
+def _rotate(images, degrees):
+    return _each(images, lambda image: image.rotate(degrees, Image.Resampling.BILINEAR))
+
+
+def _shift(images, pixels):
+    return _each(images, lambda image: image.rotate(0, translate=(pixels, 0)))
+
+
+def _each(images, change):
+    return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
+
+
+def _add_noise(images, deviation):
+    noise = np.random.default_rng(0).normal(scale=deviation, size=images.shape)
+    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+
+def _blank_rows(images, count):
+    blank, random = images.copy(), np.random.default_rng(0)
+    for image in blank:
+        image[random.permutation(28)[:count]] = 0
+    return blank
+
+
+# By name what is done to images, with how much of it, and in what unit.
+CHANGES = {
+    "turned": (_rotate, (0, 15, 30, 45, 60, 90, 120, 150, 180), "degrees; 180: upside down"),
+    "shifted to the right": (_shift, (0, 1, 2, 3, 4, 6, 8), "pixels"),
+    "with noise": (_add_noise, (0, 20, 40, 60, 80, 120, 160), "standard deviation, of 255"),
+    "with rows left out": (_blank_rows, (0, 2, 4, 8, 12, 16, 20, 24), "rows of 28"),
+}
+
+
+def robustness(accuracy, split):
+    """The accuracy on images that are changed, more and more.
+
+    Args:
+        accuracy: A function of a `Split`.
+        split: A `Split` of `uint8 (N, 28, 28)`.
+
+    Returns:
+        By name of the change the accuracies, in the order of `CHANGES`.
+    """
+    return {
+        name: [accuracy(Split(change(split.images, much), split.labels)) for much in amounts]
+        for name, (change, amounts, _) in CHANGES.items()
+    }
+
+
+def draw_robustness(found):
+    """Accuracy against how much the images are changed, of `robustness`'s results by label."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(CHANGES), sharey=True)
+    for axes, (name, (_, amounts, unit)) in zip(panels, CHANGES.items(), strict=True):
+        for (label, accuracies), (colour, dashes) in zip(found.items(), STYLES, strict=False):
+            shares = [100 * share for share in accuracies[name]]
+            axes.plot(
+                amounts, shares, color=colour, linestyle=dashes, marker="o", ms=3, label=label
+            )
+        axes.set(title=name, xlabel=unit, ylim=(0, 103))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy (%)")
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+def draw_missed(images, labels, answers, indices):
+    """Images that every network takes for something else.
+
+    Args:
+        images: `(N, 28, 28)`.
+        labels: The right classes, `(N,)`.
+        answers: The networks' classes, `(networks, N)`.
+        indices: Which images to draw, at most 16 of them.
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    grid = figure.subplots(2, 8).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, index in zip(grid, indices, strict=False):
+        axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
+        taken = "".join(map(str, answers[:, index]))
+        axes.set_title(f"{labels[index]} → {taken}, nr {index}", fontsize=8)
+    return figure

@@ -1,0 +1,56 @@
+"""Which units store what: linear classifiers of the hidden state after each step.
+
+Source: G. Alain and Y. Bengio, Understanding Intermediate Layers Using Linear Classifier Probes,
+2016, https://arxiv.org/abs/1610.01644.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from explain.style import draw_by_class
+
+
+def probe(hidden, labels):
+    """Learn to tell the classes from the hidden state after each step, each step anew.
+
+    Args:
+        hidden: `(N, steps, units)`. Of these images every other one is learnt from, and what was
+            learnt is judged by the rest.
+        labels: The right classes, `(N,)`.
+
+    Returns:
+        `recall (classes, steps)`, the share of each class that is recognised, and
+        `weights (classes, units)`: by how much more likely, in nats, a class gets if a unit is one
+        standard deviation higher after the last step.
+    """
+    classes, recall = np.unique(labels), []
+    for states in np.moveaxis(hidden, 1, 0):
+        scaler = StandardScaler().fit(states[::2])
+        classifier = LogisticRegression(C=0.01, max_iter=300)
+        classifier.fit(scaler.transform(states[::2]), labels[::2])
+        right = classifier.predict(scaler.transform(states[1::2])) == labels[1::2]
+        recall.append([right[labels[1::2] == c].mean() for c in classes])
+    return np.array(recall).T, classifier.coef_
+
+
+def draw_probes(recall, weights, classes):
+    """What can be told after each step, and by which units in the end; see `probe`."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    told, units = figure.subplots(1, 2, width_ratios=[1, 1.6])
+    draw_by_class(told, 100 * recall, classes, "recognised (%)", vmin=0, vmax=100)
+    told.set(title="a linear reading of the hidden state", xlabel="step", ylabel="class")
+    # By the class each unit speaks for or against most.
+    order = np.lexsort([-np.abs(weights).max(axis=0), np.abs(weights).argmax(axis=0)])
+    most = np.abs(weights).max()
+    label = "weight (nats per standard deviation)"
+    draw_by_class(units, weights[:, order], classes, label, vmin=-most, vmax=most)
+    units.set(title="what each unit says in the end", xlabel="unit, sorted", ylabel="class")
+    return figure
+
+
+def most_informative(weights, classes, count=3):
+    """The units that speak most for or against each class: a list of `(class, units)`."""
+    order = np.argsort(-np.abs(weights), axis=1)[:, :count]
+    return [(c, units.tolist()) for c, units in zip(classes, order, strict=True)]

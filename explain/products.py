@@ -1,0 +1,76 @@
+"""Why gradients vanish or explode: a vector multiplied by a matrix again and again.
+
+    python -m explain.products --picture=docs/memory/products.png
+
+Source: R. Pascanu, T. Mikolov and Y. Bengio, On the Difficulty of Training Recurrent Neural
+Networks, 2013, https://arxiv.org/abs/1211.5063.
+"""
+
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+
+from configs import run_script
+from explain.style import STYLES
+
+FLAGS = flags.FLAGS
+UNITS, STEPS, SINGULAR_VALUES = 64, 100, (0.9, 1.0, 1.1)
+
+
+def multiply(singular_value, steps=STEPS, units=UNITS, squash=lambda x: x, seed=0):
+    """The length of a random vector, of length 1 at first, after each product.
+
+    Args:
+        singular_value: Every singular value of the random matrix: an orthogonal one, times it.
+        steps: How often.
+        units: Size of the vector.
+        squash: What every product goes through.
+        seed: Of vector and matrix.
+
+    Returns:
+        `float64 (steps + 1,)`. Without squashing it is the singular value to the power of the step.
+    """
+    random = np.random.default_rng(seed)
+    orthogonal, _ = np.linalg.qr(random.normal(size=(units, units)))
+    x = random.normal(size=units)
+    x /= np.linalg.norm(x)
+    lengths = [1.0]
+    for _ in range(steps):
+        x = squash(singular_value * orthogonal @ x)
+        lengths.append(np.linalg.norm(x))
+    return np.array(lengths)
+
+
+def draw():
+    """Lengths against the number of products, for singular values below, at and above 1."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, squash, title in [
+        (panels[0], lambda x: x, "x ← W x"),
+        (panels[1], np.tanh, "x ← tanh(W x)"),
+    ]:
+        for singular_value, (colour, dashes) in zip(SINGULAR_VALUES, STYLES, strict=False):
+            lengths = multiply(singular_value, squash=squash)
+            label = f"all singular values {singular_value}"
+            axes.plot(lengths, color=colour, linestyle=dashes, label=label)
+            theory = float(singular_value) ** np.arange(0, STEPS + 1, 10)
+            axes.plot(range(0, STEPS + 1, 10), theory, "x", color=colour)
+        axes.set(title=title, xlabel="products", yscale="log")
+        axes.grid(alpha=0.3)
+    panels[0].plot([], [], "x", color="grey", label="theory without tanh: singular value$^t$")
+    panels[0].set_ylabel("length of x")
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+def main():
+    """Draw the picture."""
+    draw().savefig(FLAGS.picture, dpi=150)
+    print(f"done: see {FLAGS.picture}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string(
+        "picture", "products.png", "Where the picture is written; .svg for vectors."
+    )
+    run_script(main)

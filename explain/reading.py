@@ -1,0 +1,190 @@
+"""How a network reads: what it holds, and would answer, after each step."""
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
+
+from explain.style import draw_by_class
+from models import trace
+
+# Images followed at once. Of a bidirectional network each is read anew up to each of its steps.
+_BATCH_SIZE = 100
+# From what begins the reading to what ends it; whatever else a cell has comes between.
+_FIRST, _LAST = ("probabilities", "input_gate", "forget_gate"), ("cell", "hidden")
+_BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # All else is 0 to 1.
+
+
+def read(model, images):
+    """Follow a network through images, as `models.trace` does.
+
+    Args:
+        model: A model made by `create_model`.
+        images: Pixel values 0 to 255, `(N, 28, 28)`.
+
+    Returns:
+        By name `float32 (N, steps, ...)`, `probabilities` among them.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
+    def traced(rows):
+        return {name: tf.cast(values, tf.float32) for name, values in trace(model, rows).items()}
+
+    batches = [
+        traced(images[start : start + _BATCH_SIZE].astype(np.float32))
+        for start in range(0, len(images), _BATCH_SIZE)
+    ]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def decided_at(probabilities):
+    """The step at which an answer is there to stay.
+
+    Args:
+        probabilities: `(N, steps, classes)`.
+
+    Returns:
+        `int (N,)`: the number of the first step, from 1, from which on the most probable class is
+        the one at the end.
+    """
+    answers = probabilities.argmax(axis=-1)
+    differs = answers != answers[:, -1:]
+    steps = answers.shape[1]
+    # Counted from the end, the first that differs is the last before the decision.
+    since = np.where(differs.any(axis=1), differs[:, ::-1].argmax(axis=1), steps)
+    return steps - since + 1
+
+
+def draw_reading(image, reading, title):
+    """An image, and what a network held after each of its steps, row beside row.
+
+    Args:
+        image: `(28, 28)`.
+        reading: By name `(steps, width)`: one image's part of what `read` returns.
+        title: What is drawn.
+    """
+    return _Reading(image, reading, title).figure
+
+
+def animate_reading(path, image, reading, title):
+    """Write a GIF of the same, row by row."""
+    drawn = _Reading(image, reading, title)
+    steps = len(reading["probabilities"])
+    # Longer sequences than an image has rows are shown in as many frames.
+    frames = np.unique(np.linspace(1, steps, min(steps, 28)).astype(int)).tolist()
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")  # Else each frame would be laid out anew.
+    # What was decided is to be seen a while.
+    animation = FuncAnimation(drawn.figure, drawn.show_until, frames=[*frames, *[steps] * 8])
+    animation.save(path, PillowWriter(fps=5), dpi=70)
+
+
+class _Reading:
+    """The figure of `draw_reading`, which can be shown up to a step."""
+
+    def __init__(self, image, reading, title):
+        names = sorted(reading, key=_place)
+        self.steps = len(reading["probabilities"])
+        self.figure = Figure(figsize=(3 + 1.75 * len(names), 4.2), layout="constrained")
+        self.figure.suptitle(title)
+        picture, *panels = self.figure.subplots(
+            1, len(names) + 1, width_ratios=[1.6, *[1] * len(names)]
+        )
+        # Not square, so that each row stands beside its step.
+        picture.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto")
+        picture.set(title="image", xlabel="column", ylabel="row")
+        ruler = self.figure.colorbar(picture.images[0], orientation="horizontal", ticks=[0, 255])
+        ruler.ax.set(xlabel="ink")
+        self.shown = []
+        for axes, name in zip(panels, names, strict=True):
+            low, high = next((b for end, b in _BOUNDS.items() if name.endswith(end)), (0, 1))
+            values = reading[name]
+            heat = axes.imshow(
+                values,
+                cmap="cividis",
+                vmin=low,
+                vmax=high,
+                aspect="auto",
+                extent=(-0.5, values.shape[1] - 0.5, self.steps + 0.5, 0.5),  # The first is 1.
+                interpolation="none",
+            )
+            is_probability = name == "probabilities"
+            axes.set(
+                title="probability" if is_probability else name.replace("_", " "),
+                xlabel="class" if is_probability else "unit",
+            )
+            if is_probability:
+                axes.set(xticks=range(values.shape[1]), ylabel="step")
+            else:
+                axes.set_yticks([])
+            self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12)
+            self.shown.append((heat, values))
+        # Only rows are entered one after the other; other scans are shown beside the whole image.
+        self.cover = picture.axhspan(27.5, 27.5, color="white") if self.steps == 28 else None
+
+    def show_until(self, step):
+        """Hide what comes after a step."""
+        for heat, values in self.shown:
+            heat.set_data(np.where(np.arange(self.steps)[:, None] < step, values, np.nan))
+        if self.cover is not None:
+            self.cover.set(y=step - 0.5, height=28 - step)
+
+
+def _place(name):
+    """Where a quantity is drawn: those of a layer and direction together, in the order of time."""
+    prefix, quantity = "", name
+    if name.startswith(("forward_", "backward_")):
+        direction, layer, quantity = name.split("_", 2)
+        prefix = f"{layer}{'' if direction == 'forward' else '~'}"
+    order = {known: place for place, known in enumerate(_FIRST)}
+    order |= {known: 100 + place for place, known in enumerate(_LAST)}
+    return prefix, order.get(quantity, 50), quantity
+
+
+def draw_classes(readings, labels):
+    """The average reading of each class: the share of the right class, and the mean of all else.
+
+    Args:
+        readings: What `read` returns.
+        labels: The right classes, `(N,)`.
+    """
+    right = np.take_along_axis(readings["probabilities"], labels[:, None, None], axis=-1)
+    others = {name: values for name, values in readings.items() if name != "probabilities"}
+    # States are of either sign, and would cancel.
+    means = {"probabilities": right[..., 0]} | {
+        name: (np.abs(values) if name.endswith(_LAST) else values).mean(axis=-1)
+        for name, values in others.items()
+    }
+    names = sorted(means, key=_place)
+    figure = Figure(figsize=(2 + 2.1 * len(names), 3.6), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    classes = np.unique(labels)
+    for axes, name in zip(panels, names, strict=True):
+        values = [means[name][labels == c].mean(axis=0) for c in classes]
+        draw_by_class(axes, values, classes, None, vmin=0, orientation="horizontal")
+        text = "probability of the class" if name == "probabilities" else name.replace("_", " ")
+        size = "mean size of " if name.endswith(_LAST) else ""
+        axes.set(title=f"{size}{text}", xlabel="step")
+    panels[0].set_ylabel("class")
+    return figure
+
+
+def draw_decisions(steps, labels, length):
+    """When the answer was there to stay: of each class the share of images, by step.
+
+    Args:
+        steps: What `decided_at` returns.
+        labels: The right classes, `(N,)`.
+        length: Steps of a sequence.
+    """
+    classes = np.unique(labels)
+    numbers = np.arange(1, length + 1)
+    shares = [100 * (steps[labels == c][:, None] <= numbers).mean(axis=0) for c in classes]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    draw_by_class(axes, shares, classes, "images decided (%)", vmin=0, vmax=100)
+    medians = [np.median(steps[labels == c]) for c in classes]
+    axes.plot(medians, range(len(classes)), "o", mfc="white", mec="black", label="half of them")
+    axes.set(title="when the answer was there to stay", xlabel="step", ylabel="class")
+    axes.legend(loc="lower left")
+    return figure

@@ -1,0 +1,70 @@
+"""The page on which everything stands that a network shows of itself."""
+
+import base64
+import html
+import pathlib
+
+_SCALE = 72  # Pixels an inch.
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1a1a1a; background: #fff }}
+img {{ max-width: 100%; height: auto }}
+figure {{ margin: 1.5rem 0 }}
+figcaption {{ color: #555; font-size: 0.9rem }}
+</style>
+<h1>{title}</h1>
+{body}
+</html>
+"""
+
+
+class Report:
+    """A page and its figures, in a folder.
+
+    Args:
+        folder: Where `report.html`, and each figure as `.png` and `.svg`, are written.
+        title: Of the page.
+    """
+
+    def __init__(self, folder, title):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._title = title
+        self._body = []
+
+    def chapter(self, title, text):
+        """Begin a chapter."""
+        self._body.append(f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(text)}</p>")
+
+    def figure(self, name, figure, caption=""):
+        """Add a matplotlib figure."""
+        figure.savefig(self.folder / f"{name}.png", dpi=150)
+        figure.set_layout_engine("none")  # It stays where it is, and takes most of the time.
+        figure.savefig(self.folder / f"{name}.svg")
+        # All at one scale, at which a letter of one is as large as a letter of another.
+        self._picture(f"{name}.png", caption, f' width="{_SCALE * figure.get_figwidth():.0f}"')
+
+    def animation(self, name, caption):
+        """Add a GIF that is in the folder already."""
+        self._picture(name, caption)
+
+    def _picture(self, name, caption, width=""):
+        path = self.folder / name
+        data = base64.b64encode(path.read_bytes()).decode()
+        kind, text = path.suffix[1:], html.escape(caption)
+        self._body.append(
+            f'<figure><img{width} src="data:image/{kind};base64,{data}" alt="{text}">'
+            f"<figcaption>{text}</figcaption></figure>"
+        )
+
+    def write(self):
+        """Write the page, and return its path."""
+        path = self.folder / "report.html"
+        body = "\n".join(self._body)
+        path.write_text(_PAGE.format(title=html.escape(self._title), body=body))
+        return path

@@ -1,0 +1,40 @@
+"""What all figures share."""
+
+import numpy as np
+
+# Told apart by their dashes too, where there is no colour. Colours: M. Okabe and K. Ito, Color
+# Universal Design, 2008, https://jfly.uni-koeln.de/color/.
+STYLES = [
+    ("#0072B2", "-"),
+    ("#D55E00", "--"),
+    ("#009E73", "-."),
+    ("#CC79A7", ":"),
+    ("#E69F00", (0, (5, 1, 1, 1, 1, 1))),
+    ("#56B4E9", (0, (8, 3))),
+    ("#000000", (0, (1, 3))),
+]
+
+
+def draw_by_class(axes, values, classes, label, **options):
+    """A heat map with a row for each class, its colours explained beside it.
+
+    Args:
+        axes: Where to draw it.
+        values: `(classes, columns)`; the columns are numbered from 1.
+        classes: The names of the rows.
+        label: What the colours stand for, with its unit.
+        **options: Of `Axes.imshow`, such as `vmin`, and of `Figure.colorbar`: `orientation`.
+    """
+    bar = {"orientation": options.pop("orientation", "vertical")}
+    if bar["orientation"] == "horizontal":
+        bar["aspect"] = 14
+    heat = axes.imshow(
+        values,
+        cmap="cividis",
+        aspect="auto",
+        extent=(0.5, np.shape(values)[1] + 0.5, len(classes) - 0.5, -0.5),
+        interpolation="none",
+        **options,
+    )
+    axes.set_yticks(range(len(classes)), classes)
+    axes.figure.colorbar(heat, ax=axes, label=label, **bar)

@@ -1,0 +1,196 @@
+"""What the figures of `explain` show, beside the same found in another way."""
+
+import numpy as np
+import pytest
+
+from configs import Config
+from explain import gates, gradients, mistakes, probes, reading
+from models import create_model
+from tests.conftest import random_model, random_split
+
+
+def weights_of(model):
+    return {weight.name: weight.numpy() for weight in model.layers[-2].trainable_weights}
+
+
+def test_an_answer_is_decided_where_it_changes_for_the_last_time():
+    probabilities = np.random.default_rng(0).random((40, 9, 3))
+    probabilities[0] = [1, 0, 0]  # From the first step on.
+    probabilities[1] = [[1, 0, 0]] * 8 + [[0, 1, 0]]  # At the last.
+    found = reading.decided_at(probabilities)
+    for image, step in zip(probabilities, found, strict=True):
+        answers = image.argmax(axis=-1).tolist()
+        assert answers[step - 1 :] == [answers[-1]] * (10 - step)
+        assert step == 1 or answers[step - 2] != answers[-1]
+    assert found[:2].tolist() == [1, 9]
+
+
+@pytest.mark.parametrize("values", [{"model": "lstm"}, {"model": "bidirectional_gru"}])
+def test_images_are_followed_in_batches_as_alone(values, monkeypatch):
+    model, images = random_model(**values), random_split(5, 7, seed=0).images
+    alone = [reading.read(model, images[n : n + 1]) for n in range(5)]
+    monkeypatch.setattr(reading, "_BATCH_SIZE", 2)
+    together = reading.read(model, images)
+    for name, values in together.items():
+        expected = np.concatenate([one[name] for one in alone])
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
+
+
+def test_the_norms_of_a_basic_rnns_gradients_are_those_of_its_chain_rule():
+    model, split = random_model(model="basic_rnn"), random_split(5, 7, seed=0)
+    found = gradients.norms(model, split)
+    W, U, b = weights_of(model).values()
+    V, c = model.layers[-1].get_weights()
+    h, states = np.zeros((5, 6)), []
+    for x in split.images.swapaxes(0, 1) / 255:
+        h = np.tanh(x @ W + h @ U + b)
+        states.append(h)
+    shares = np.exp(h @ V + c)
+    shares /= shares.sum(axis=-1, keepdims=True)
+    gradient, of_states, of_inputs = (shares - np.eye(7)[split.labels]) @ V.T, [], []
+    for h in states[::-1]:
+        of_states.insert(0, np.linalg.norm(gradient, axis=-1).mean())
+        of_inputs.insert(0, np.linalg.norm((gradient * (1 - h**2)) @ W.T, axis=-1).mean())
+        gradient = (gradient * (1 - h**2)) @ U.T
+    np.testing.assert_allclose(found["hidden"], of_states, rtol=1e-3)
+    np.testing.assert_allclose(found["inputs"], of_inputs, rtol=1e-3)
+
+
+def test_gradients_are_followed_in_all_layers_and_directions():
+    model = random_model(model="bidirectional_lstm", layers=2, scan="rows_and_columns")
+    found = gradients.norms(model, random_split(3, 7, seed=0))
+    places = [f"{way}_{layer}_hidden" for way in ("forward", "backward") for layer in (1, 2)]
+    assert set(found) == {"inputs", *places}
+    for norms in found.values():
+        assert norms.shape == (28,)
+        assert np.isfinite(norms).all()
+    # Each direction of the last layer is read where it ends.
+    assert found["forward_2_hidden"].argmax() == 27
+    assert found["backward_2_hidden"].argmax() == 0
+
+
+def test_the_largest_singular_value_is_that_of_each_block():
+    model = random_model(model="lstm", units=6)
+    random = np.random.default_rng(0)
+    blocks = [scale * np.linalg.qr(random.normal(size=(6, 6)))[0] for scale in (0.5, 1, 2, 3)]
+    recurrent = model.layers[-2].cell.recurrent_kernel
+    recurrent.assign(np.concatenate(blocks, axis=1))
+    found = gradients.largest_singular_values(model)
+    assert list(found) == [recurrent.path]
+    np.testing.assert_allclose(found[recurrent.path], [0.5, 1, 2, 3], rtol=1e-6)
+
+
+# A gate held open, and the packed columns that a cell built without that gate lacks.
+WITHOUT = {"input gate": ("nig", 0), "forget gate": ("nfg", 1), "output gate": ("nog", 3)}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    model, split = random_model(model="peephole_lstm"), random_split(211, 7, seed=0)
+    before = model.get_weights()
+    left = dict(gates.knock_out(model, split, reading.read(model, split.images)))
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    return model, split, left
+
+
+@pytest.mark.parametrize("gate", WITHOUT)
+def test_a_gate_held_open_leaves_what_a_network_without_it_reaches(gate, whole):
+    model, split, left = whole
+    variant, missing = WITHOUT[gate]
+    without = create_model(Config(model=f"peephole_{variant}_lstm", units=6), 7)
+    weights, kept = weights_of(model), [n for n in range(4) if n != missing]
+    for weight in without.layers[-2].trainable_weights:
+        value = weights[weight.name]
+        if not weight.name.startswith("peephole"):
+            value = np.concatenate([np.split(value, 4, axis=-1)[n] for n in kept], axis=-1)
+        weight.assign(value)
+    without.layers[-1].set_weights(model.layers[-1].get_weights())
+    expected = np.mean(without(split.images).numpy().argmax(axis=-1) == split.labels)
+    assert left[f"{gate} = 1"] == expected
+
+
+def test_without_all_peepholes_a_network_is_a_plain_lstm(whole):
+    model, split, left = whole
+    assert {f"peephole {gate} = 0" for gate in "ifo"} < set(left)
+    plain = create_model(Config(model="lstm", units=6), 7)
+    weights = weights_of(model)
+    plain.layers[-2].set_weights([weights[n] for n in ("kernel", "recurrent_kernel", "bias")])
+    plain.layers[-1].set_weights(model.layers[-1].get_weights())
+    without = random_model(model="peephole_lstm")
+    for weight in without.trainable_weights:
+        if weight.name.startswith("peephole"):
+            weight.assign(np.zeros(6))
+    expected = np.mean(plain(split.images).numpy().argmax(axis=-1) == split.labels)
+    assert gates.accuracy(without, split) == expected
+
+
+def test_a_gate_held_at_its_mean_is_so_for_each_unit(whole):
+    model, split, left = whole
+    means = reading.read(model, split.images)["output_gate"].mean(axis=(0, 1))
+    assert len(set(means)) == 6
+
+    def hold(name, value):
+        return value * 0 + means if name == "output_gate" else value
+
+    assert left["output gate = its mean"] == gates.accuracy(model, split, hold)
+
+
+def test_a_rows_saliency_is_the_accuracy_lost_without_it():
+    model, split = random_model(model="gru"), random_split(211, 7, seed=0)
+    lost = gates.row_saliency(model, split)
+    blank = split.images.copy()
+    blank[:, 20] = 0
+    right = [
+        model(images).numpy().argmax(axis=-1) == split.labels for images in (split.images, blank)
+    ]
+    assert lost.shape == (28,)
+    assert lost[20] == pytest.approx(right[0].mean() - right[1].mean())
+
+
+def test_a_probe_finds_when_and_by_which_unit_a_class_can_be_told():
+    random, labels = np.random.default_rng(0), np.arange(300) % 3
+    hidden = random.normal(size=(300, 4, 8))
+    hidden[:, 2:, 5] += 20 * (labels == 1)[:, None]  # From the third step on unit 5 is for class 1.
+    recall, weights = probes.probe(hidden, labels)
+    assert recall.shape == (3, 4)
+    assert recall[1, :2].max() < 0.8
+    assert recall[1, 2:].min() == 1
+    assert dict(probes.most_informative(weights, [0, 1, 2]))[1][0] == 5
+
+
+def test_calibration_is_that_of_the_definition():
+    # Four answers of confidence 0.9, three of them right; two of 0.6, one of them right.
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 2)
+    labels = np.array([0, 0, 0, 1, 1, 0])
+    sure, right, counts, error = mistakes.calibration(probabilities, labels)
+    np.testing.assert_allclose(sure, [0.6, 0.9])
+    np.testing.assert_allclose(right, [0.5, 0.75])
+    assert counts.tolist() == [2, 4]
+    assert error == pytest.approx((2 * 0.1 + 4 * 0.15) / 6)
+
+
+def test_images_are_changed_as_it_is_said():
+    split = random_split(4, 4, seed=0)
+    seen = {}
+
+    def remember(changed):
+        seen.setdefault("all", []).append(changed.images)
+        return 0.5
+
+    found = mistakes.robustness(remember, split)
+    amounts = [(name, much) for name, (_, many, _) in mistakes.CHANGES.items() for much in many]
+    changed = dict(zip(amounts, seen["all"], strict=True))
+    for name, (_, many, _) in mistakes.CHANGES.items():
+        assert found[name] == [0.5] * len(many)
+        np.testing.assert_array_equal(changed[name, 0], split.images)
+    upside_down = changed["turned", 180]
+    np.testing.assert_array_equal(upside_down, split.images[:, ::-1, ::-1])
+    shifted = changed["shifted to the right", 3]
+    np.testing.assert_array_equal(shifted[:, :, 3:], split.images[:, :, :-3])
+    assert not shifted[:, :, :3].any()
+    blank = ~changed["with rows left out", 8].any(axis=-1)
+    assert blank.sum(axis=1).tolist() == [8] * 4
+    noise = changed["with noise", 40].astype(float) - split.images
+    inside = (split.images > 120) & (split.images < 136)
+    assert noise[inside].std() == pytest.approx(40, rel=0.15)

@@ -1,0 +1,67 @@
+"""The programs that draw the figures of `docs/memory.md`."""
+
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from explain import clipping
+from tests.conftest import PROJECT
+
+
+def run(module, *flags, code=0):
+    command = [sys.executable, "-m", f"explain.{module}", *flags]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_clipping_changes_nothing_until_a_gradient_is_too_long():
+    settings = "basic_rnn", 5, 12, 30, 0.05
+    _, norms = clipping.train(*settings, None, 0)
+    never = clipping.train(*settings, float(1.01 * norms.max()), 0)
+    np.testing.assert_array_equal(never, clipping.train(*settings, None, 0))
+    often = clipping.train(*settings, float(0.5 * norms[0]), 0)
+    assert often[0][0] == never[0][0]  # Before the first update nothing is clipped yet,
+    assert often[1][0] == never[1][0]  # and the norm is that of the whole gradient.
+    assert often[0][1] != never[0][1]
+
+
+def test_a_clipped_step_is_as_long_as_it_may_be():
+    settings = "basic_rnn", 5, 12, 2
+    (first, whole), (norm, _) = clipping.train(*settings, 0.1, None, 0)
+    # A gradient clipped to a tenth of its norm, at ten times the rate, is the same step.
+    (again, clipped), _ = clipping.train(*settings, 1.0, float(0.1 * norm), 0)
+    assert again == first
+    assert clipped == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_trainings_with_and_without_clipping_are_drawn(tmp_path):
+    flags = ["--updates=3", "--lag=4", "--units=3"]
+    done = run("clipping", f"--picture={tmp_path}/a.png", *flags)
+    assert "clipped: mean squared error" in done.stdout
+    assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
+
+
+@pytest.mark.slow
+def test_the_gradients_of_several_networks_are_drawn_beside_each_other(tmp_path):
+    runs = []
+    for model in ("basic_rnn", "bidirectional_gru"):
+        flags = [f"--model={model}", "--dataset=digits", "--steps=2", "--units=3"]
+        places = [f"--runs_dir={tmp_path}", f"--name={model}", f"--saved_models_dir={tmp_path}/sm"]
+        subprocess.run([sys.executable, PROJECT / "main.py", *flags, *places], check=True)
+        runs.append(f"{tmp_path}/{model}")
+    both = f"--runs={','.join(runs)}"
+    done = run("flow", both, f"--picture={tmp_path}/a.png", "--images=20")
+    rows = [line.split(" | ")[0] for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert rows[2:] == ["| basic_rnn", "| bidirectional_gru"]
+    assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
+
+
+def test_no_runs_to_compare_are_told():
+    done = run("flow", code=1)
+    assert "--runs: received 0; expected 1 to 7 folders" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,76 @@
+"""`explain.py` as its users run it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from configs import Config
+from tests.conftest import PROJECT
+from training.run import Run
+
+
+def run_explain(folder, *arguments):
+    command = [sys.executable, PROJECT / "explain.py", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--run: received none; expected the folder of a finished run"),
+        (["--run=runs/none"], "expected the folder of a run, such as runs/other"),
+        (["--run=runs/a", "--against=runs/other"], "expected a run on digits"),
+        (["--run=runs/a", "--image=360"], "--image=360: expected a number below 360"),
+        (["--run=runs/a", "--images=5"], "expected flags as listed"),
+        # Which has no model yet; TensorFlow looks for it.
+        pytest.param(["--run=runs/a"], "runs/a", marks=pytest.mark.slow),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments, expected, tmp_path):
+    Run.create(tmp_path / "runs/a", Config(dataset="digits"))
+    Run.create(tmp_path / "runs/other", Config(dataset="mnist"))
+    ended = run_explain(tmp_path, *arguments)
+    (line,) = [line for line in ended.stderr.splitlines() if "error" in line]
+    assert ended.returncode == 1
+    assert line.startswith("error: ")
+    assert expected in line
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "runs/a/explanation").exists()
+
+
+@pytest.mark.slow
+def test_a_report_is_one_page_of_all_figures(tmp_path):
+    for name, flags in {
+        "one": ["--model=peephole_lstm"],
+        "two": ["--model=bidirectional_gru"],
+    }.items():
+        command = [sys.executable, PROJECT / "main.py", "--dataset=digits", "--epochs=1"]
+        subprocess.run([*command, "--units=6", f"--name={name}", *flags], cwd=tmp_path, check=True)
+    ended = run_explain(tmp_path, "--run=runs/one", "--against=runs/two", "--images=120")
+    assert ended.returncode == 0, ended.stderr
+    folder = tmp_path / "runs/one/explanation"
+    assert f"done: see {folder.relative_to(tmp_path)}/report.html" in ended.stdout
+    page = (folder / "report.html").read_text()
+    pictures = sorted(path.stem for path in folder.glob("*.png"))
+    assert {"calibration", "classes", "classes-2", "gates", "gradients-inputs"} < set(pictures)
+    assert page.count("<img ") == len(pictures) + len(list(folder.glob("*.gif")))
+    assert sorted(path.stem for path in folder.glob("*.svg")) == pictures
+    # Nothing is fetched from anywhere.
+    assert set(re.findall(r'(?:src|href)="(.{5})', page)) == {"data:"}
+    assert "peephole f = 0" in ended.stdout
+
+
+@pytest.mark.slow
+def test_lags_are_learnt_once_and_drawn(tmp_path):
+    command = [sys.executable, "-m", "explain.lags", "--dataset=digits", "--updates=2", "--units=4"]
+    command += ["--cells=basic_rnn,gru", "--lags=10,20", f"--results_dir={tmp_path}"]
+    first = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    table = (tmp_path / "lags.csv").read_text()
+    assert len(table.splitlines()) == 1 + 3 * 2 * 2
+    assert first.stdout.count(", lag ") == 3 * 2 * 2
+    again = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert ", lag " not in again.stdout
+    assert (tmp_path / "lags.csv").read_text() == table
+    assert {path.name for path in tmp_path.iterdir()} == {"lags.csv", "lags.png", "lags.svg"}
