@@ -37,7 +37,8 @@ def test_more_than_may_wait_is_refused_at_once_and_the_rest_answered(exported, s
 
 
 def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
-    export(random_model(units=512), tmp_path / "lstm")  # 2,048 images take it seconds.
+    # 2,048 images take it seconds.
+    export(random_model(units=512), tmp_path / "lstm", card={"run": "lstm"})
     server = start(tmp_path, "--request_seconds=0.2")
     answer = server.predict(inputs=images(2048).tolist())
     assert answer.status_code == 504

@@ -133,7 +133,7 @@ def test_sigterm_ends_with_a_checkpoint_and_its_conventional_status(tmp_path):
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    process = start_training(tmp_path, "--scan=pixels", "--units=128", "--log_every=1")
+    process = start_training(tmp_path, "--scan=pixels", "--units=192", "--log_every=1")
     time.sleep(0.3)  # In the middle of a step, which takes seconds.
     process.send_signal(signal.SIGINT)
     time.sleep(1.1)
@@ -142,5 +142,5 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     asked = time.perf_counter()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
-    assert time.perf_counter() - asked < 0.5
+    assert time.perf_counter() - asked < 1
     assert "interrupted after" not in stderr
