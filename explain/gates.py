@@ -100,7 +100,7 @@ def draw_row_saliency(lost, mean_image):
     """The accuracy lost by each row, beside the mean of all images."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     picture, axes = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.3])
-    picture.imshow(mean_image, cmap="gray_r")
+    picture.imshow(mean_image, cmap="gray_r", aspect="auto")  # Each row beside its bar.
     picture.set(title="mean image", xlabel="column", ylabel="row")
     axes.barh(range(28), 100 * lost, color="#0072B2")
     axes.set(title="without the row", xlabel="accuracy lost (points)")

@@ -13,6 +13,7 @@ _BATCH_SIZE = 100
 # From what begins the reading to what ends it; whatever else a cell has comes between.
 _FIRST, _LAST = ("probabilities", "input_gate", "forget_gate"), ("cell", "hidden")
 _BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # All else is 0 to 1.
+_OF_EITHER_SIGN = tuple(_BOUNDS)
 
 
 def read(model, images):
@@ -150,9 +151,9 @@ def draw_classes(readings, labels):
     """
     right = np.take_along_axis(readings["probabilities"], labels[:, None, None], axis=-1)
     others = {name: values for name, values in readings.items() if name != "probabilities"}
-    # States are of either sign, and would cancel.
+    # What is of either sign would cancel.
     means = {"probabilities": right[..., 0]} | {
-        name: (np.abs(values) if name.endswith(_LAST) else values).mean(axis=-1)
+        name: (np.abs(values) if name.endswith(_OF_EITHER_SIGN) else values).mean(axis=-1)
         for name, values in others.items()
     }
     names = sorted(means, key=_place)
@@ -163,7 +164,7 @@ def draw_classes(readings, labels):
         values = [means[name][labels == c].mean(axis=0) for c in classes]
         draw_by_class(axes, values, classes, None, vmin=0, orientation="horizontal")
         text = "probability of the class" if name == "probabilities" else name.replace("_", " ")
-        size = "mean size of " if name.endswith(_LAST) else ""
+        size = "mean size of " if name.endswith(_OF_EITHER_SIGN) else ""
         axes.set(title=f"{size}{text}", xlabel="step")
     panels[0].set_ylabel("class")
     return figure
