@@ -75,7 +75,8 @@ def draw(trainings, clip_norm):
             numbers = np.isfinite(values)
             last = len(values) if numbers.all() else int(np.argmin(numbers))
             updates = np.arange(1, last + 1)
-            axes.plot(updates, values[:last], color=colour, linewidth=0.5, alpha=0.3)
+            fine = {"color": colour, "linewidth": 0.5, "alpha": 0.3, "rasterized": True}
+            axes.plot(updates, values[:last], **fine)
             # Of all these spikes the eye cannot tell the course.
             middles = [np.median(values[max(0, i - _WINDOW) : i + 1]) for i in range(last)]
             axes.plot(updates, middles, color=colour, linestyle=dashes, label=name)
@@ -84,7 +85,7 @@ def draw(trainings, clip_norm):
     panels[1].axhline(clip_norm, color="black", linewidth=0.8, label="clipped to")
     for row, what in enumerate(("mean squared error", "norm of the gradient")):
         axes = panels[row]
-        axes.set(xlabel="update", ylabel=what, yscale="log")
+        axes.set(xlabel="update", ylabel=what, xscale="log", yscale="log")
         low = min(values[row][np.isfinite(values[row])].min() for values in trainings.values())
         axes.set_ylim(low / 2, min(axes.get_ylim()[1], 1e4))  # Beyond, it has exploded.
         axes.grid(alpha=0.3)
@@ -115,7 +116,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("lag", 50, "Of the adding problem, in steps.", 2)
     flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
     flags.DEFINE_integer("updates", 4000, "How many batches are learnt from.", 1)
-    flags.DEFINE_float("learning_rate", 0.045, "Of gradient descent.")
+    flags.DEFINE_float("learning_rate", 0.06, "Of gradient descent.")
     flags.DEFINE_float("clip_norm", 1.0, "The global norm to clip to.", 0)
     flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
     run_script(main)
