@@ -106,6 +106,19 @@ def draw(rows):
     return figure
 
 
+def print_table(rows):
+    """Error of each cell at each lag, a table for each task; `rows` as in `lags.csv`."""
+    errors = {(row["task"], row["cell"], row["lag"]): row["error"] for row in rows}
+    tasks, cells, lags = (dict.fromkeys(row[key] for row in rows) for key in _COLUMNS[:3])
+    lags = sorted(lags, key=int)
+    for task in tasks:
+        print(f"\n| {task}: {TASKS[task].unit} | {' | '.join(lags)} |")
+        print(f"| --- |{' ---: |' * len(lags)}")
+        for cell in cells:
+            found = [errors.get((task, cell, lag), "") for lag in lags]
+            print(f"| {cell} | {' | '.join(found)} |")
+
+
 def main():
     """Learn what is missing, then print the table and draw it."""
     folder = pathlib.Path(FLAGS.results_dir)
@@ -128,6 +141,7 @@ def main():
                     writer = csv.DictWriter(file, _COLUMNS)
                     writer.writeheader()
                     writer.writerows(rows)
+    print_table(rows)
     for suffix in ("png", "svg"):
         draw(rows).savefig(folder / f"lags.{suffix}", dpi=150)
     print(f"done: see {folder}")

@@ -70,6 +70,8 @@ def test_lags_are_learnt_once_and_drawn(tmp_path):
     table = (tmp_path / "lags.csv").read_text()
     assert len(table.splitlines()) == 1 + 3 * 2 * 2
     assert first.stdout.count(", lag ") == 3 * 2 * 2
+    errors = [line.split(",")[-1] for line in table.splitlines() if line.startswith("adding,gru")]
+    assert f"| gru | {' | '.join(errors)} |" in first.stdout.partition("| adding: ")[2]
     again = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert ", lag " not in again.stdout
     assert (tmp_path / "lags.csv").read_text() == table
