@@ -15,9 +15,9 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import run_script
+from configs import UserError, run_script
 from datasets.lags import TASKS
-from explain.style import STYLES
+from explain.style import STYLES, expect_picture
 from models import CELLS, FastRNN
 
 FLAGS = flags.FLAGS
@@ -95,6 +95,9 @@ def draw(trainings, clip_norm):
 
 def main():
     """Train both, say what became of them and draw the picture."""
+    expect_picture(FLAGS.picture)
+    if FLAGS.cell not in CELLS:
+        raise UserError(f"--cell={FLAGS.cell}: expected one of {', '.join(CELLS)}")
     settings = FLAGS.cell, FLAGS.units, FLAGS.lag, FLAGS.updates, FLAGS.learning_rate
     trainings = {}
     for name, clip_norm in [("not clipped", None), ("clipped", FLAGS.clip_norm)]:

@@ -1,6 +1,7 @@
 """What a trained network shows of itself, chapter by chapter."""
 
 import dataclasses
+import pathlib
 
 import keras
 import numpy as np
@@ -11,9 +12,12 @@ from explain.report import Report
 from models import create_model
 from training.evaluate import evaluate
 from training.figures import draw_confusion
+from training.files import replacing_folder
 
 # Numbers of images.
 _FOR_GRADIENTS, _HARDEST = 200, 3
+# How many steps of a network, of all images together, are kept in memory.
+_MOST_STEPS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,16 @@ class Subject:
         keras.utils.set_random_seed(self.config.seed)
         return create_model(self.config, self.model.output_shape[-1])
 
+    @property
+    def steps(self):
+        """How many steps it takes to read an image."""
+        return self.model.get_layer("scan").output.shape[1]
+
+    @property
+    def reads_rows(self):
+        """Whether its steps are the image's rows, from top to bottom."""
+        return self.config.scan == "rows" and self.config.permute_seed is None
+
 
 def explain(subjects, test, folder, image=0, images=2000):
     """Write a report of trained networks.
@@ -42,26 +56,30 @@ def explain(subjects, test, folder, image=0, images=2000):
     Args:
         subjects: The `Subject` that is explained, and those beside which it is shown.
         test: The `Split` of all test images.
-        folder: Where the report is written.
+        folder: Where the report is written, in place of one that is there.
         image: Number of the test image whose reading is shown.
-        images: By how many of the test images, the first, most of it is shown; mistakes are looked
-            for among all.
+        images: By how many of the test images, the first, most of it is shown, and by fewer what
+            is kept of each step if there are many steps; mistakes are looked for among all.
 
     Returns:
         The path of the report, `report.html`.
     """
+    folder = pathlib.Path(folder)
     subject, split = subjects[0], test[:images]
-    report = Report(folder, f"What {subject.name} does as it reads")
-    readings = {}
-    for s in subjects:
-        _tell(f"follow {s.name} through {len(split):,} images")
-        readings[s.name] = reading.read(s.model, split.images)
-    _read_digits(report, subjects, readings, split, test, image)
-    _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
-    _take_gates_away(report, subject, readings[subject.name], split)
-    _probe(report, readings[subject.name], split.labels)
-    _make_mistakes(report, subjects, split, test)
-    return report.write()
+    with replacing_folder(folder) as aside:
+        report = Report(aside, f"What {subject.name} does as it reads")
+        followed = split[: _MOST_STEPS // max(s.steps for s in subjects)]
+        readings = {}
+        for s in subjects:
+            _tell(f"follow {s.name} through {len(followed):,} images")
+            readings[s.name] = reading.read(s.model, followed.images)
+        _read_digits(report, subjects, readings, followed, test, image)
+        _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
+        _take_gates_away(report, subject, readings[subject.name], split)
+        _probe(report, readings[subject.name], followed.labels)
+        _make_mistakes(report, subjects, split, test)
+        report.write()
+    return folder / "report.html"
 
 
 def _tell(what):
@@ -107,9 +125,10 @@ def _draw_readings(report, subjects, test, number, is_animated=False):
         name = f"reading-{number}" + (f"-{place + 1}" if place else "")
         report.figure(name, reading.draw_reading(image, one, title), f"Test image {number}.")
         if is_animated:
-            _tell("draw it row by row")
-            reading.animate_reading(report.folder / f"{name}.gif", image, one, title)
-            report.animation(f"{name}.gif", "The same, row by row.")
+            _tell("draw it step by step")
+            path = report.folder / f"{name}.gif"
+            reading.animate_reading(path, image, one, title, subject.reads_rows)
+            report.animation(path.name, "The same, step by step.")
 
 
 def _follow_gradients(report, subjects, split):
@@ -156,20 +175,29 @@ def _take_gates_away(report, subject, of_this, split):
 
 
 def _probe(report, of_this, labels):
-    hidden = np.concatenate(
-        [values for name, values in of_this.items() if name.endswith("hidden")], axis=-1
-    )
+    # Of a way back in the order of its own steps: at first it knows the last row alone.
+    hidden = {
+        name: values[:, ::-1] if name.startswith("backward") else values
+        for name, values in of_this.items()
+        if name.endswith("hidden")
+    }
     _tell("ask the hidden state for the class, step by step")
-    recall, weights = probes.probe(hidden, labels)
-    classes = np.unique(labels)
+    classes, recall, weights = probes.probe(np.concatenate(list(hidden.values()), axis=-1), labels)
+    if not len(classes):
+        return
+    unit_names = [
+        f"{name.removesuffix('hidden').replace('_', ' ')}{unit}"
+        for name, values in hidden.items()
+        for unit in range(values.shape[-1])
+    ]
     units = "; ".join(
-        f"{c}: {', '.join(map(str, units))}"
+        f"{c}: {', '.join(unit_names[unit] for unit in units)}"
         for c, units in probes.most_informative(weights, classes)
     )
     report.chapter(
         "Which units store what",
-        "What a linear classifier can tell from the hidden state after each step. "
-        f"The units that say most of each class: {units}.",
+        f"What a linear classifier can tell from the hidden state after each step, judged by every "
+        f"other of {len(labels):,} test images. The units that say most of each class: {units}.",
     )
     report.figure("probes", probes.draw_probes(recall, weights, classes))
 

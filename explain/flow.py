@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 import datasets
 from configs import UserError, run_script
-from explain.style import STYLES
+from explain.style import STYLES, expect_picture
 from training.run import Run
+from training.runs import names
 
 FLAGS = flags.FLAGS
 WHEN = ("untrained", "trained")
@@ -26,7 +27,8 @@ def measure(subject, split):
 
     Returns:
         Two dicts: `hidden` and `inputs`, the norms of the gradients of `explain.gradients.norms`
-        with respect to the last layer's states and to the inputs, `(steps,)`; and
+        with respect to the last layer's states (of two directions, the forward one's) and to the
+        inputs, `(steps,)`; and
         `singular_values`, the largest of each block of the recurrent matrices.
     """
     from explain import gradients
@@ -38,7 +40,11 @@ def measure(subject, split):
         blocks = gradients.largest_singular_values(model).values()
         sizes = [size for of_weight in blocks for size in of_weight]
         found.append(
-            {"hidden": list(norms.values())[-1], "inputs": inputs, "singular_values": sizes}
+            {
+                "hidden": [norms[name] for name in norms if not name.startswith("backward")][-1],
+                "inputs": inputs,
+                "singular_values": sizes,
+            }
         )
     return found
 
@@ -51,7 +57,7 @@ def draw(found):
     """
     figure = Figure(figsize=(12, 7), layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=[1, 1, 0.7], sharex="col")
-    largest = max(of["hidden"].max() for pair in found.values() for of in pair)
+    last = max(of["hidden"][-1] for pair in found.values() for of in pair)
     for row, (what, symbol) in enumerate([("hidden", "h(t)"), ("inputs", "x(t)")]):
         for column, when in enumerate(WHEN):
             axes = panels[row, column]
@@ -60,8 +66,8 @@ def draw(found):
                 steps = range(1, len(values) + 1)
                 axes.plot(steps, values, color=colour, linestyle=dashes, label=name)
             axes.set(yscale="log", title=f"∂loss/∂{symbol}, {when}")
-            # What is smaller is no signal to anyone.
-            axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-12 * largest))
+            # What has become smaller is no signal to anyone.
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-12 * last))
             axes.grid(alpha=0.3)
         panels[row, 0].set_ylabel("mean norm of the gradient")
     for axes in panels[1, :2]:
@@ -85,6 +91,7 @@ def main():
     """Measure, and draw the picture."""
     if not 0 < len(FLAGS.runs) <= len(STYLES):
         raise UserError(f"--runs: received {len(FLAGS.runs)}; expected 1 to {len(STYLES)} folders")
+    expect_picture(FLAGS.picture)
     runs = [Run.open(folder) for folder in FLAGS.runs]
     configs = [run.config() for run in runs]
     for run, config in zip(runs, configs, strict=True):
@@ -93,15 +100,15 @@ def main():
                 f"--runs: {run.folder} read {config.scan} of {config.dataset}; expected "
                 f"{configs[0].scan} of {configs[0].dataset}, as {runs[0].folder} did"
             )
-    places = {"data_dir": FLAGS.data_dir} if FLAGS.data_dir else {}
+    given = {"data_dir": FLAGS.data_dir, "mnist_dir": FLAGS.mnist_dir}
+    places = {place: folder for place, folder in given.items() if folder}
     test = datasets.load(dataclasses.replace(configs[0], **places)).test
     from explain.explanation import Subject  # TensorFlow takes its seconds.
 
     found = {}
-    for run, config in zip(runs, configs, strict=True):
-        print(f"follow the gradients of {run.folder.name}", flush=True)
-        subject = Subject(run.folder.name, run.load_model(), config)
-        found[run.folder.name] = measure(subject, test[: FLAGS.images])
+    for name, run, config in zip(names(FLAGS.runs), runs, configs, strict=True):
+        print(f"follow the gradients of {name}", flush=True)
+        found[name] = measure(Subject(name, run.load_model(), config), test[: FLAGS.images])
     print(
         "| network | first step to last, untrained | trained | largest singular value | trained |"
     )
@@ -119,6 +126,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("images", 200, "By how many test images.", 1)
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps datasets (default: as the runs had it)."
+    )
+    flags.DEFINE_string(
+        "mnist_dir", None, "Folder of MNIST's four files (default: as the runs had it)."
     )
     flags.DEFINE_string("picture", "flow.png", "Where the picture is written; .svg for vectors.")
     run_script(main)

@@ -1,24 +1,33 @@
 """What each gate is for: a network without it, and what its units and rows tell."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from datasets import Split
 from models import follow
+from models.cell import unwatched
 from training.evaluate import evaluate
 
 _BATCH_SIZE = 500
 _GATES = ("gate", "candidate")
 
 
-def accuracy(model, split, watch=lambda name, value: value):
+def accuracy(model, split, watch=unwatched):
     """The share of right answers, with what `watch` makes of the gates; see `models.follow`."""
+    return _share_right(_answers(model, watch), split)
 
+
+def _answers(model, watch):
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
     def answers(rows):
         return tf.argmax(follow(model, rows, watch)["logits"], axis=-1)
 
+    return answers
+
+
+def _share_right(answers, split):
     found = [
         answers(tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32))
         for start in range(0, len(split), _BATCH_SIZE)
@@ -29,7 +38,7 @@ def accuracy(model, split, watch=lambda name, value: value):
 def knock_out(model, split, readings):
     """Take each gate away, and each peephole.
 
-    A gate is held at 0, at 1, and of each unit at its mean; a peephole is held at 0.
+    Each is held at 0, at 1 and at its mean: that of each unit's gate, that of all units' peepholes.
 
     Args:
         model: A model made by `create_model`.
@@ -53,14 +62,35 @@ def knock_out(model, split, readings):
                 return tf.zeros_like(value) + tf.cast(constant, value.dtype)
 
             yield f"{name.replace('_', ' ')} = {way}", accuracy(model, split, hold)
-    for weight in model.trainable_weights:
-        if weight.name.startswith("peephole"):
-            before = weight.numpy()
-            weight.assign(np.zeros_like(before))
+    peepholes = _peepholes(model)
+    has_one_place = len({place for place, _ in peepholes}) == 1
+    answers = _answers(model, unwatched)  # Traced once: a weight it reads anew each time.
+    for place, weight in peepholes:
+        what = f"{'' if has_one_place else place}{weight.name.replace('_', ' ')}"
+        before = weight.numpy()
+        for how, constant in (("0", 0), ("1", 1), ("its mean", before.mean())):
+            weight.assign(np.full_like(before, constant))
             try:
-                yield f"{weight.name.replace('_', ' ')} = 0", accuracy(model, split)
+                yield f"{what} = {how}", _share_right(answers, split)
             finally:
                 weight.assign(before)
+
+
+def _peepholes(model):
+    """Each peephole of a model, behind the words for its layer and direction."""
+    found = []
+    for layer in model.layers:
+        ways = {"forward": layer}
+        if isinstance(layer, keras.layers.Bidirectional):
+            ways = {"forward": layer.forward_layer, "backward": layer.backward_layer}
+        number = layer.name.rpartition("_")[2]
+        found += [
+            (f"{way} {number} ", weight)
+            for way, direction in ways.items()
+            for weight in direction.trainable_weights
+            if weight.name.startswith("peephole")
+        ]
+    return found
 
 
 def draw_knock_outs(whole, left):

@@ -15,7 +15,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 import datasets
-from configs import Config, run_script
+from configs import Config, UserError, run_script
 from datasets.lags import TASKS
 from explain.style import STYLES
 from models import CELLS, FastRNN
@@ -37,17 +37,18 @@ flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
 flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
 flags.DEFINE_string("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
-_COLUMNS = ("task", "cell", "lag", "error")
+_SETTINGS = ("units", "updates", "batch_size", "learning_rate", "seed", "dataset")
+_COLUMNS = ("task", "cell", "lag", *_SETTINGS, "error")
 
 
-def learn(cell, task, lag, images, units, updates, batch_size, learning_rate, seed):
+def learn(cell, task, lag, digits, units, updates, batch_size, learning_rate, seed):
     """Have a cell learn a task, and return its error on 1,000 other examples.
 
     Args:
         cell: A name in `models.CELLS`.
         task: A `Task`.
         lag: In steps.
-        images: `uint8 (N, 28, 28)`, of which `first_row` is made.
+        digits: A `Dataset`; `first_row` is made of its training and of its test images.
         units: Size of the hidden state.
         updates: How many batches are learnt from, each seen once.
         batch_size: Sequences in a batch.
@@ -55,7 +56,7 @@ def learn(cell, task, lag, images, units, updates, batch_size, learning_rate, se
         seed: Of the first weights and of the sequences.
     """
     random = np.random.default_rng((seed, lag))
-    tests, answers = task.generate(lag, 1000, random, images)
+    tests, answers = task.generate(lag, 1000, random, digits.test.images)
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
@@ -71,7 +72,7 @@ def learn(cell, task, lag, images, units, updates, batch_size, learning_rate, se
         loss=lambda targets, outputs: loss(targets, outputs, **options),
     )
     for _ in range(updates):
-        model.train_on_batch(*task.generate(lag, batch_size, random, images))
+        model.train_on_batch(*task.generate(lag, batch_size, random, digits.train.images))
     return task.error(model.predict(tests, batch_size=200, verbose=0), answers)
 
 
@@ -121,21 +122,34 @@ def print_table(rows):
 
 def main():
     """Learn what is missing, then print the table and draw it."""
+    unknown = [cell for cell in FLAGS.cells if cell not in CELLS]
+    if unknown or not FLAGS.cells:
+        raise UserError(f"--cells: received {unknown or 'none'}; expected of {', '.join(CELLS)}")
+    wrong = [lag for lag in FLAGS.lags if not lag.isdecimal() or int(lag) < 10]
+    if wrong or not FLAGS.lags:
+        raise UserError(f"--lags: received {wrong or 'none'}; expected whole numbers from 10 on")
+    digits = datasets.load(Config(dataset=FLAGS.dataset, data_dir=FLAGS.data_dir))
+    settings = {name: FLAGS[name].value for name in _SETTINGS} | {"dataset": digits.name}
     folder = pathlib.Path(FLAGS.results_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lags.csv"
     rows = list(csv.DictReader(io.StringIO(path.read_text()))) if path.is_file() else []
+    for name, value in settings.items():
+        if any(row.get(name) != str(value) for row in rows):
+            raise UserError(
+                f"--{name}={value}: {path} was made with {rows[0].get(name)}; expected that, or "
+                "another --results_dir"
+            )
     done = {(row["task"], row["cell"], row["lag"]) for row in rows}
-    config = Config(dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)
-    images = datasets.load(config).train.images
-    settings = (FLAGS.units, FLAGS.updates, FLAGS.batch_size, FLAGS.learning_rate, FLAGS.seed)
+    options = {name: value for name, value in settings.items() if name != "dataset"}
     for lag in FLAGS.lags:
         for task in FLAGS.tasks:
             for cell in FLAGS.cells:
                 if (task, cell, lag) in done:
                     continue
-                error = learn(cell, TASKS[task], int(lag), images, *settings)
-                rows.append(dict(zip(_COLUMNS, (task, cell, lag, f"{error:.4f}"), strict=True)))
+                error = learn(cell, TASKS[task], int(lag), digits, **options)
+                row = {"task": task, "cell": cell, "lag": lag, "error": f"{error:.4f}"}
+                rows.append(row | settings)
                 print(f"{task}, {cell}, lag {lag}: {TASKS[task].unit} {error:.4f}", flush=True)
                 with replacing(path) as aside, aside.open("w", newline="") as file:
                     writer = csv.DictWriter(file, _COLUMNS)

@@ -147,6 +147,6 @@ def draw_missed(images, labels, answers, indices):
         axes.set_axis_off()
     for axes, index in zip(grid, indices, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
-        taken = "".join(map(str, answers[:, index]))
+        taken = ", ".join(map(str, answers[:, index]))
         axes.set_title(f"{labels[index]} → {taken}, nr {index}", fontsize=8)
     return figure

@@ -16,23 +16,33 @@ def probe(hidden, labels):
     """Learn to tell the classes from the hidden state after each step, each step anew.
 
     Args:
-        hidden: `(N, steps, units)`. Of these images every other one is learnt from, and what was
-            learnt is judged by the rest.
+        hidden: `(N, steps, units)`. Of these images every other one of a class is learnt from, and
+            what was learnt is judged by the rest.
         labels: The right classes, `(N,)`.
 
     Returns:
-        `recall (classes, steps)`, the share of each class that is recognised, and
-        `weights (classes, units)`: by how much more likely, in nats, a class gets if a unit is one
-        standard deviation higher after the last step.
+        The `classes` of which there is more than one image; `recall (classes, steps)`, the share of
+        each that is recognised; and `weights (classes, units)`: by how much more likely, in nats, a
+        class gets if a unit is one standard deviation higher after the last step. All are empty if
+        there are fewer than two such classes.
     """
-    classes, recall = np.unique(labels), []
+    classes, counts = np.unique(labels, return_counts=True)
+    classes, recall = classes[counts > 1], []
+    if len(classes) < 2:
+        return classes[:0], np.zeros((0, hidden.shape[1])), np.zeros((0, hidden.shape[2]))
+    places = [np.flatnonzero(labels == c) for c in classes]
+    learnt = np.sort(np.concatenate([of_class[::2] for of_class in places]))
+    judged = np.sort(np.concatenate([of_class[1::2] for of_class in places]))
     for states in np.moveaxis(hidden, 1, 0):
-        scaler = StandardScaler().fit(states[::2])
+        scaler = StandardScaler().fit(states[learnt])
         classifier = LogisticRegression(C=0.01, max_iter=300)
-        classifier.fit(scaler.transform(states[::2]), labels[::2])
-        right = classifier.predict(scaler.transform(states[1::2])) == labels[1::2]
-        recall.append([right[labels[1::2] == c].mean() for c in classes])
-    return np.array(recall).T, classifier.coef_
+        classifier.fit(scaler.transform(states[learnt]), labels[learnt])
+        right = classifier.predict(scaler.transform(states[judged])) == labels[judged]
+        recall.append([right[labels[judged] == c].mean() for c in classes])
+    weights = classifier.coef_
+    if len(classes) == 2:  # Then scikit-learn has those of the second class alone.
+        weights = np.concatenate([-weights, weights])
+    return classes, np.array(recall).T, weights
 
 
 def draw_probes(recall, weights, classes):

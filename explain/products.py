@@ -11,7 +11,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from configs import run_script
-from explain.style import STYLES
+from explain.style import STYLES, expect_picture
 
 FLAGS = flags.FLAGS
 UNITS, STEPS, SINGULAR_VALUES = 64, 100, (0.9, 1.0, 1.1)
@@ -59,12 +59,14 @@ def draw():
         axes.grid(alpha=0.3)
     panels[0].plot([], [], "x", color="grey", label="theory without tanh: singular value$^t$")
     panels[0].set_ylabel("length of x")
-    figure.legend(loc="outside lower center", ncols=4)
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2)
     return figure
 
 
 def main():
     """Draw the picture."""
+    expect_picture(FLAGS.picture)
     draw().savefig(FLAGS.picture, dpi=150)
     print(f"done: see {FLAGS.picture}")
 

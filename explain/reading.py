@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from explain.style import draw_by_class
 from models import trace
 
-# Images followed at once. Of a bidirectional network each is read anew up to each of its steps.
-_BATCH_SIZE = 100
+# Steps of all images together that are followed at once. Of a bidirectional network each image
+# is read anew up to each of them.
+_STEPS_AT_ONCE = 2800
 # From what begins the reading to what ends it; whatever else a cell has comes between.
 _FIRST, _LAST = ("probabilities", "input_gate", "forget_gate"), ("cell", "hidden")
 _BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # All else is 0 to 1.
@@ -31,9 +32,10 @@ def read(model, images):
     def traced(rows):
         return {name: tf.cast(values, tf.float32) for name, values in trace(model, rows).items()}
 
+    size = max(1, _STEPS_AT_ONCE // model.get_layer("scan").output.shape[1])
     batches = [
-        traced(images[start : start + _BATCH_SIZE].astype(np.float32))
-        for start in range(0, len(images), _BATCH_SIZE)
+        traced(images[start : start + size].astype(np.float32))
+        for start in range(0, len(images), size)
     ]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -67,9 +69,9 @@ def draw_reading(image, reading, title):
     return _Reading(image, reading, title).figure
 
 
-def animate_reading(path, image, reading, title):
-    """Write a GIF of the same, row by row."""
-    drawn = _Reading(image, reading, title)
+def animate_reading(path, image, reading, title, is_of_rows):
+    """Write a GIF of the same, step by step; the image too, if the steps are its rows."""
+    drawn = _Reading(image, reading, title, is_of_rows)
     steps = len(reading["probabilities"])
     # Longer sequences than an image has rows are shown in as many frames.
     frames = np.unique(np.linspace(1, steps, min(steps, 28)).astype(int)).tolist()
@@ -83,7 +85,7 @@ def animate_reading(path, image, reading, title):
 class _Reading:
     """The figure of `draw_reading`, which can be shown up to a step."""
 
-    def __init__(self, image, reading, title):
+    def __init__(self, image, reading, title, is_of_rows=False):
         names = sorted(reading, key=_place)
         self.steps = len(reading["probabilities"])
         self.figure = Figure(figsize=(3 + 1.75 * len(names), 4.2), layout="constrained")
@@ -100,6 +102,10 @@ class _Reading:
         for axes, name in zip(panels, names, strict=True):
             low, high = next((b for end, b in _BOUNDS.items() if name.endswith(end)), (0, 1))
             values = reading[name]
+            sizes = np.abs(values)
+            if low < 0 and np.percentile(sizes, 99) > high:
+                high = int(np.ceil(np.percentile(sizes, 99)))
+                low = -high
             heat = axes.imshow(
                 values,
                 cmap="cividis",
@@ -118,10 +124,14 @@ class _Reading:
                 axes.set(xticks=range(values.shape[1]), ylabel="step")
             else:
                 axes.set_yticks([])
-            self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12)
+            # Some unit may be beyond; let it not take the others' colours away.
+            beyond = {"extend": "both"} if sizes.max() > high else {}
+            self.figure.colorbar(
+                heat, orientation="horizontal", ticks=[low, high], aspect=12, **beyond
+            )
             self.shown.append((heat, values))
         # Only rows are entered one after the other; other scans are shown beside the whole image.
-        self.cover = picture.axhspan(27.5, 27.5, color="white") if self.steps == 28 else None
+        self.cover = picture.axhspan(27.5, 27.5, color="white") if is_of_rows else None
 
     def show_until(self, step):
         """Hide what comes after a step."""

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import pathlib
 
 _SCALE = 72  # Pixels an inch.
 _PAGE = """<!doctype html>
@@ -27,13 +26,13 @@ class Report:
     """A page and its figures, in a folder.
 
     Args:
-        folder: Where `report.html`, and each figure as `.png` and `.svg`, are written.
+        folder: Path of the folder where `report.html`, and each figure as `.png` and `.svg`, are
+            written.
         title: Of the page.
     """
 
     def __init__(self, folder, title):
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._title = title
         self._body = []
 
@@ -63,8 +62,7 @@ class Report:
         )
 
     def write(self):
-        """Write the page, and return its path."""
-        path = self.folder / "report.html"
+        """Write the page."""
         body = "\n".join(self._body)
-        path.write_text(_PAGE.format(title=html.escape(self._title), body=body))
-        return path
+        page = _PAGE.format(title=html.escape(self._title), body=body)
+        (self.folder / "report.html").write_text(page)

@@ -1,6 +1,10 @@
 """What all figures share."""
 
+import pathlib
+
 import numpy as np
+
+from configs import UserError
 
 # Told apart by their dashes too, where there is no colour. Colours: M. Okabe and K. Ito, Color
 # Universal Design, 2008, https://jfly.uni-koeln.de/color/.
@@ -13,6 +17,15 @@ STYLES = [
     ("#56B4E9", (0, (8, 3))),
     ("#000000", (0, (1, 3))),
 ]
+
+
+def expect_picture(path):
+    """`UserError` if no picture can be written to a path; told before it is computed."""
+    path = pathlib.Path(path)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UserError(f"--picture={path}: expected a name that ends in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise UserError(f"--picture={path}: expected {path.parent} to be a folder that is there")
 
 
 def draw_by_class(axes, values, classes, label, **options):

@@ -53,6 +53,19 @@ def folder_aside(parent):
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(path):
+    """Give a new folder to be filled, which takes the place of `path` if the block succeeds."""
+    with folder_aside(path.parent) as aside:
+        yield aside
+        sync_all(aside)
+        with folder_aside(path.parent) as old:
+            if path.exists():
+                path.rename(old / path.name)
+            aside.rename(path)
+        sync(path.parent)
+
+
 def sync_all(folder):
     """Have the disk hold a folder with all that is in it."""
     for path in [*folder.rglob("*"), folder]:

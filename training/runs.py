@@ -28,6 +28,12 @@ def table(folder):
     )
 
 
+def names(folders):
+    """What to call some runs: by their folders' names, or whole paths if two have the same."""
+    short = [pathlib.Path(folder).name for folder in folders]
+    return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
+
+
 def _row(run):
     """Name, model, data, accuracy, time and status of one run."""
     try:

@@ -5,6 +5,7 @@ import pytest
 
 from configs import Config
 from explain import gates, gradients, mistakes, probes, reading
+from explain.explanation import Subject, explain
 from models import create_model
 from tests.conftest import random_model, random_split
 
@@ -29,7 +30,7 @@ def test_an_answer_is_decided_where_it_changes_for_the_last_time():
 def test_images_are_followed_in_batches_as_alone(values, monkeypatch):
     model, images = random_model(**values), random_split(5, 7, seed=0).images
     alone = [reading.read(model, images[n : n + 1]) for n in range(5)]
-    monkeypatch.setattr(reading, "_BATCH_SIZE", 2)
+    monkeypatch.setattr(reading, "_STEPS_AT_ONCE", 2 * 28)
     together = reading.read(model, images)
     for name, values in together.items():
         expected = np.concatenate([one[name] for one in alone])
@@ -112,7 +113,8 @@ def test_a_gate_held_open_leaves_what_a_network_without_it_reaches(gate, whole):
 
 def test_without_all_peepholes_a_network_is_a_plain_lstm(whole):
     model, split, left = whole
-    assert {f"peephole {gate} = 0" for gate in "ifo"} < set(left)
+    ways = ("0", "1", "its mean")
+    assert {f"peephole {gate} = {way}" for gate in "ifo" for way in ways} < set(left)
     plain = create_model(Config(model="lstm", units=6), 7)
     weights = weights_of(model)
     plain.layers[-2].set_weights([weights[n] for n in ("kernel", "recurrent_kernel", "bias")])
@@ -152,11 +154,62 @@ def test_a_probe_finds_when_and_by_which_unit_a_class_can_be_told():
     random, labels = np.random.default_rng(0), np.arange(300) % 3
     hidden = random.normal(size=(300, 4, 8))
     hidden[:, 2:, 5] += 20 * (labels == 1)[:, None]  # From the third step on unit 5 is for class 1.
-    recall, weights = probes.probe(hidden, labels)
+    classes, recall, weights = probes.probe(hidden, labels)
+    assert classes.tolist() == [0, 1, 2]
     assert recall.shape == (3, 4)
     assert recall[1, :2].max() < 0.8
     assert recall[1, 2:].min() == 1
     assert dict(probes.most_informative(weights, [0, 1, 2]))[1][0] == 5
+
+
+def test_a_probe_takes_two_classes_and_leaves_out_one_of_a_single_image():
+    random, labels = np.random.default_rng(0), np.arange(401) % 2
+    labels[-1] = 9
+    hidden = random.normal(size=(401, 3, 8))
+    hidden[:, :, 4] += 20 * (labels == 1)[:, None]
+    classes, recall, weights = probes.probe(hidden, labels)
+    assert classes.tolist() == [0, 1]
+    assert recall.min() == 1
+    assert weights[0, 4] == -weights[1, 4] < 0
+    assert [len(part) for part in probes.probe(hidden[:1], labels[:1])] == [0, 0, 0]
+
+
+def test_peepholes_of_all_layers_and_directions_are_taken_away():
+    model = random_model(model="bidirectional_peephole_lstm", layers=2, units=2)
+    split = random_split(3, 7, seed=0)
+    left = [what for what, _ in gates.knock_out(model, split, {})]
+    places = [f"{way} {layer}" for layer in (1, 2) for way in ("forward", "backward")]
+    expected = [
+        f"{place} peephole {gate} = {way}"
+        for place in places
+        for gate in "ifo"
+        for way in ("0", "1", "its mean")
+    ]
+    assert left == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ({"model": "bidirectional_peephole_lstm", "layers": 2, "units": 2}, 2),
+        ({"model": "gru", "scan": "pixels", "units": 3}, 13),
+        ({"model": "lstm_1997", "scan": "columns", "block_size": 2, "units": 4}, 7),
+        ({"model": "irnn", "permute_seed": 1}, 7),
+    ],
+    ids=["layers and directions", "pixels", "columns", "permuted"],
+)
+def test_a_report_of_any_network_takes_the_place_of_the_last_one(values, classes, tmp_path):
+    config = Config(**{"units": 6} | values)
+    subject = Subject("it", random_model(classes, **values), config)
+    folder = tmp_path / "explanation"
+    folder.mkdir()
+    (folder / "old.png").touch()
+    path = explain([subject], random_split(120, classes, seed=0), folder, images=110)
+    pictures = [path.name for path in folder.iterdir() if path.suffix in (".png", ".gif")]
+    assert path.read_text().count("<img ") == len(pictures) > 10
+    assert "old.png" not in pictures
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_calibration_is_that_of_the_definition():

@@ -61,7 +61,23 @@ def test_the_gradients_of_several_networks_are_drawn_beside_each_other(tmp_path)
     assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
 
 
-def test_no_runs_to_compare_are_told():
-    done = run("flow", code=1)
-    assert "--runs: received 0; expected 1 to 7 folders" in done.stderr
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)  # TensorFlow is imported first.
+
+
+@pytest.mark.parametrize(
+    ("module", "flag", "expected"),
+    [
+        ("flow", "--images=3", "--runs: received 0; expected 1 to 7 folders"),
+        ("products", "--picture=a.txt", "expected a name that ends in .png, .svg or .pdf"),
+        ("products", "--picture=none/a.png", "expected none to be a folder that is there"),
+        slow("clipping", "--cell=lstm", "--cell=lstm: expected one of basic_rnn, "),
+        slow("lags", "--cells=gru,lstm", "--cells: received ['lstm']; expected of basic_rnn, "),
+        slow("lags", "--lags=10,5", "--lags: received ['5']; expected whole numbers from 10 on"),
+        slow("lags", "--lags=", "--lags: received none; expected whole numbers from 10 on"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(module, flag, expected):
+    done = run(module, flag, code=1)
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr

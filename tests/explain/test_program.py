@@ -24,6 +24,8 @@ def run_explain(folder, *arguments):
         (["--run=runs/a", "--against=runs/other"], "expected a run on digits"),
         (["--run=runs/a", "--image=360"], "--image=360: expected a number below 360"),
         (["--run=runs/a", "--images=5"], "expected flags as listed"),
+        (["--run=runs/a", "--against=runs/a"], "--against: received a run twice"),
+        (["--run=runs/a", "--against=1,2,3,4,5,6,7"], "received 7; expected at most 6 folders"),
         # Which has no model yet; TensorFlow looks for it.
         pytest.param(["--run=runs/a"], "runs/a", marks=pytest.mark.slow),
     ],
@@ -32,9 +34,8 @@ def test_a_mistake_is_told_in_one_line(arguments, expected, tmp_path):
     Run.create(tmp_path / "runs/a", Config(dataset="digits"))
     Run.create(tmp_path / "runs/other", Config(dataset="mnist"))
     ended = run_explain(tmp_path, *arguments)
-    (line,) = [line for line in ended.stderr.splitlines() if "error" in line]
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert ended.returncode == 1
-    assert line.startswith("error: ")
     assert expected in line
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "runs/a/explanation").exists()
@@ -72,6 +73,10 @@ def test_lags_are_learnt_once_and_drawn(tmp_path):
     assert first.stdout.count(", lag ") == 3 * 2 * 2
     errors = [line.split(",")[-1] for line in table.splitlines() if line.startswith("adding,gru")]
     assert f"| gru | {' | '.join(errors)} |" in first.stdout.partition("| adding: ")[2]
+    other = [*command, "--updates=3"]
+    refused = subprocess.run(other, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert f"error: --updates=3: {tmp_path}/lags.csv was made with 2" in refused.stderr
     again = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert ", lag " not in again.stdout
     assert (tmp_path / "lags.csv").read_text() == table

@@ -1,10 +1,11 @@
 """Files and folders that appear whole or not at all."""
 
+import contextlib
 import os
 
 import pytest
 
-from training.files import ASIDE, folder_aside, locking, sync, sync_all
+from training.files import ASIDE, folder_aside, locking, replacing_folder, sync, sync_all
 
 
 def test_a_folder_has_its_name_when_it_is_whole(tmp_path):
@@ -36,6 +37,18 @@ def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
         assert names == {at_work.name, another.name, "finished", f"{ASIDE}file"}
         with locking(at_work, shared=True) as locked:
             assert not locked
+
+
+def test_a_folder_takes_the_place_of_another_when_it_is_whole(tmp_path):
+    path = tmp_path / "report"
+    for content in ("first", "second"):
+        with replacing_folder(path) as aside:
+            (aside / content).touch()
+        assert [p.name for p in path.iterdir()] == [content]
+    with contextlib.suppress(ZeroDivisionError), replacing_folder(path) as aside:
+        (aside / "third").touch()
+        raise ZeroDivisionError
+    assert list(tmp_path.rglob("*")) == [path, path / "second"]
 
 
 def test_all_of_a_folder_reaches_the_disk(tmp_path, monkeypatch):

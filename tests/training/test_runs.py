@@ -40,6 +40,11 @@ def test_a_folder_without_runs_is_told(tmp_path):
         runs.table(tmp_path)
 
 
+def test_runs_of_one_name_are_called_by_their_paths():
+    assert runs.names(["runs/a", "other/b/"]) == ["a", "b"]
+    assert runs.names(["runs/a", "other/a"]) == ["runs/a", "other/a"]
+
+
 def test_runs_are_compared_in_one_picture(folder):
     path = runs.compare([folder / "a", folder / "b"], folder)
     assert path == folder / "compare.png"
