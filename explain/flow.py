@@ -6,17 +6,13 @@ Beside them stand the largest singular values of the recurrent matrices: as long
 below 1, what a plain recurrent network passes back fades by as much with every step.
 """
 
-import dataclasses
-
 import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-import datasets
-from configs import UserError, run_script
+from configs import run_script
+from explain.chosen import chosen
 from explain.style import STYLES, expect_picture
-from training.run import Run
-from training.runs import names
 
 FLAGS = flags.FLAGS
 WHEN = ("untrained", "trained")
@@ -89,24 +85,13 @@ def draw(found):
 
 def main():
     """Measure, and draw the picture."""
-    if not 0 < len(FLAGS.runs) <= len(STYLES):
-        raise UserError(f"--runs: received {len(FLAGS.runs)}; expected 1 to {len(STYLES)} folders")
     expect_picture(FLAGS.picture)
-    runs = [Run.open(folder) for folder in FLAGS.runs]
-    configs = [run.config() for run in runs]
-    for run, config in zip(runs, configs, strict=True):
-        if (config.dataset, config.scan) != (configs[0].dataset, configs[0].scan):
-            raise UserError(
-                f"--runs: {run.folder} read {config.scan} of {config.dataset}; expected "
-                f"{configs[0].scan} of {configs[0].dataset}, as {runs[0].folder} did"
-            )
-    given = {"data_dir": FLAGS.data_dir, "mnist_dir": FLAGS.mnist_dir}
-    places = {place: folder for place, folder in given.items() if folder}
-    test = datasets.load(dataclasses.replace(configs[0], **places)).test
+    same = ["dataset", "scan"]
+    runs, test = chosen("--runs", FLAGS.runs, same, FLAGS.data_dir, FLAGS.mnist_dir)
     from explain.explanation import Subject  # TensorFlow takes its seconds.
 
     found = {}
-    for name, run, config in zip(names(FLAGS.runs), runs, configs, strict=True):
+    for name, run, config in runs:
         print(f"follow the gradients of {name}", flush=True)
         found[name] = measure(Subject(name, run.load_model(), config), test[: FLAGS.images])
     print(
