@@ -133,9 +133,12 @@ def nodes():
     pytest.importorskip("ray", reason="Ray is not installed")
     from ray.cluster_utils import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+    folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp")
+    with folder, pytest.MonkeyPatch.context() as patch:
+        # All that Ray writes, also where its head is: given as an option, that would go elsewhere.
+        patch.setenv("RAY_TMPDIR", folder.name)
         options = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
-        cluster = Cluster(initialize_head=True, head_node_args={**options, "temp_dir": folder})
+        cluster = Cluster(initialize_head=True, head_node_args=options)
         cluster.add_node(**options)
         cluster.wait_for_nodes()
         yield cluster
