@@ -1,9 +1,10 @@
-"""What each means of a recipe is worth: the recipe with all of them, and without each.
+"""What each means of a recipe is worth: the recipe as it is, and without each.
 
-    python -m benchmarks.ablation --flag_file=configs/small.flags --seeds=3 --jobs=2
+    python -m benchmarks.ablation --flag_file=configs/tiny.flags --seeds=3 --jobs=2 --additions
 
-A means is removed by giving its flags the values in `WITHOUT`. Each run is the program itself, as
-in `benchmarks.accuracy`; runs that are finished already are not repeated.
+A means is removed by giving its flags the values in `WITHOUT`, and with `--additions` one that the
+recipe does not have is added by those in `WITH`. Each run is the program itself, as in
+`benchmarks.accuracy`; runs that are finished already are not repeated.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from training.run import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flag_file", None, "The recipe.", required=True)
+flags.DEFINE_boolean("additions", False, "Whether to add each means that it does not have, too.")
 define_flags()
 
 _PLAIN = Config()
@@ -42,6 +44,17 @@ WITHOUT = {
     "label smoothing": {"label_smoothing": 0.0},
     "averaged weights": {"ema": None},
 }
+# As much of a means as is usual, for a recipe that does without it.
+WITH = {
+    "pixel dropout": {"pixel_dropout": 0.05},
+    "row dropout": {"row_dropout": 0.05},
+    "dropout": {"dropout": 0.1},
+    "variational dropout": {"recurrent_dropout": 0.1},
+    "AdamW": {"optimizer": "adamw", "learning_rate": _PLAIN.learning_rate},
+    "warm-up": {"warmup": 0.05},
+    "label smoothing": {"label_smoothing": 0.05},
+    "averaged weights": {"ema": 0.998},
+}
 
 
 def main():
@@ -51,10 +64,13 @@ def main():
     folder = pathlib.Path(FLAGS.results_dir)
     folder.mkdir(parents=True, exist_ok=True)
     names = {str(recipe): "the whole recipe"}
-    for means, values in _removals(config).items():
-        path = folder / f"{recipe.stem}-without-{means.replace(' ', '-')}.flags"
+    changes = {f"without {means}": values for means, values in _removals(config).items()}
+    if FLAGS.additions:
+        changes |= {f"with {means}": values for means, values in _additions(config).items()}
+    for name, values in changes.items():
+        path = folder / f"{recipe.stem}-{name.replace(' ', '-')}.flags"
         path.write_text(format_flags(dataclasses.replace(config, **values)))
-        names[str(path)] = f"without {means}"
+        names[str(path)] = name
     runs = finished_runs(list(names), FLAGS.seeds)
     print(f"{machine()}, {FLAGS.jobs} runs side by side\n")
     print("| recipe | validation | test accuracy, mean ± sd | each seed | difference |")
@@ -77,6 +93,16 @@ def _removals(config):
         means: values
         for means, values in removals.items()
         if any(getattr(config, name) not in (value, None) for name, value in values.items())
+    }
+
+
+def _additions(config):
+    """Of `WITH` what a config has nothing of; a constant rate is not warmed up."""
+    has = {*_removals(config), "warm-up" if config.schedule == "constant" else None}
+    return {
+        means: values
+        for means, values in WITH.items()
+        if means not in has and config.optimizer != values.get("optimizer")
     }
 
 
