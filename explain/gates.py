@@ -1,6 +1,5 @@
 """What each gate is for: a network without it, and what its units and rows tell."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -8,6 +7,7 @@ from matplotlib.figure import Figure
 from datasets import Split
 from models import follow
 from models.cell import unwatched
+from models.trace import directions
 from training.evaluate import evaluate
 
 _BATCH_SIZE = 500
@@ -80,16 +80,14 @@ def _peepholes(model):
     """Each peephole of a model, behind the words for its layer and direction."""
     found = []
     for layer in model.layers:
-        ways = {"forward": layer}
-        if isinstance(layer, keras.layers.Bidirectional):
-            ways = {"forward": layer.forward_layer, "backward": layer.backward_layer}
         number = layer.name.rpartition("_")[2]
-        found += [
-            (f"{way} {number} ", weight)
-            for way, direction in ways.items()
-            for weight in direction.trainable_weights
-            if weight.name.startswith("peephole")
-        ]
+        for direction in directions(layer):
+            way = "backward" if direction.go_backwards else "forward"
+            found += [
+                (f"{way} {number} ", weight)
+                for weight in direction.trainable_weights
+                if weight.name.startswith("peephole")
+            ]
     return found
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from explain.style import STYLES
+from explain.style import MARKS, STYLES
 from models import follow
+from models.trace import directions
 
 _BATCH_SIZE = 100
 
@@ -58,17 +59,23 @@ def norms(model, split):
 
 
 def largest_singular_values(model):
-    """The most by which each square block of the recurrent matrices can lengthen a vector.
+    """The most by which what each term of a step takes of the hidden state can lengthen a vector.
 
     Returns:
-        By the path of the weight a list of floats, one for each block, in the order of packing.
+        By the path of a recurrent matrix a list of floats, one for each of its blocks, such as the
+        gates of an LSTM, in the order of packing.
     """
     found = {}
-    for weight in model.trainable_weights:
-        if weight.name == "recurrent_kernel":
-            matrix = np.asarray(weight, np.float64)
-            blocks = np.split(matrix, max(1, matrix.shape[1] // len(matrix)), axis=1)
-            found[weight.path] = [float(np.linalg.norm(block, 2)) for block in blocks]
+    for direction in (direction for layer in model.layers for direction in directions(layer)):
+        parts, _ = direction.equation_weights()
+        found[direction.cell.recurrent_kernel.path] = [
+            float(np.linalg.norm(np.asarray(block, np.float64), 2))
+            for (_, recurrent_kernel, _), widths in zip(
+                parts, direction.equations.widths(), strict=True
+            )
+            for block in tf.split(recurrent_kernel, widths, axis=-1)
+            if np.any(block)  # A gate that does not see the hidden state has none.
+        ]
     return found
 
 
@@ -82,10 +89,13 @@ def draw_norms(curves, title):
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, (label, values) in enumerate(curves.items()):
-        colour, dashes = STYLES[number % len(STYLES)]
+        again, style = divmod(number, len(STYLES))  # A style that comes again has marks of its own.
+        marks = {"marker": MARKS[again % len(MARKS)], "markevery": 0.08, "markersize": 4}
+        colour, dashes = STYLES[style]
         shown = np.where(values > 0, values, np.nan)  # What has vanished has no logarithm.
-        axes.plot(range(1, len(values) + 1), shown, color=colour, linestyle=dashes, label=label)
+        steps = range(1, len(values) + 1)
+        axes.plot(steps, shown, color=colour, linestyle=dashes, label=label, **marks)
     axes.set(xlabel="step t", ylabel="mean norm of the gradient", yscale="log", title=title)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize="small" if len(curves) > len(STYLES) else None)
     return figure

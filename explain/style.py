@@ -17,6 +17,7 @@ STYLES = [
     ("#56B4E9", (0, (8, 3))),
     ("#000000", (0, (1, 3))),
 ]
+MARKS = ["", "o", "s", "^", "x"]  # For those beyond these.
 
 
 def expect_picture(path):

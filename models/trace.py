@@ -21,7 +21,7 @@ def trace(model, images):
     """
     sequences, recurrent, read_out = _taken_apart(model, images)
     seen, x = _read_all(recurrent, sequences)
-    if any(direction.go_backwards for layer in recurrent for direction in _directions(layer)):
+    if any(direction.go_backwards for layer in recurrent for direction in directions(layer)):
         x = [_read_each_beginning(recurrent, sequences)]
     return {"probabilities": ops.softmax(read_out(x[0])), **seen}
 
@@ -50,7 +50,7 @@ def follow(model, images, watch=unwatched, nudges=None):
         x = ops.add(x, nudges["inputs"])
     seen, hidden = _read_all(recurrent, x, watch, nudges)
     last = recurrent[-1]
-    ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in _directions(last)]
+    ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in directions(last)]
     final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
     return {"logits": read_out(ops.concatenate(final, axis=-1)), **seen}
 
@@ -58,7 +58,7 @@ def follow(model, images, watch=unwatched, nudges=None):
 def _taken_apart(model, images):
     """What the recurrent layers read, `(batch, steps, features)`, those layers, the read-out."""
     layers = model.layers[1:]
-    recurrent = [layer for layer in layers if _directions(layer)]
+    recurrent = [layer for layer in layers if directions(layer)]
     x = images
     for layer in layers[: layers.index(recurrent[0])]:
         x = layer(x)
@@ -70,7 +70,7 @@ def _read_all(recurrent, x, watch=unwatched, nudges=None):
     seen, nudges = {}, nudges or {}
     for layer in recurrent:
         hidden = []
-        for direction in _directions(layer):
+        for direction in directions(layer):
             prefix = _prefix(recurrent, layer, direction)
             here = _read(direction, x, prefix, watch, nudges.get(f"{prefix}hidden"))
             hidden.append(here[f"{prefix}hidden"])
@@ -81,12 +81,12 @@ def _read_all(recurrent, x, watch=unwatched, nudges=None):
 
 def _prefix(recurrent, layer, direction):
     """What the names of all that goes on in one direction of a layer begin with."""
-    if sum(len(_directions(layer)) for layer in recurrent) == 1:
+    if sum(len(directions(layer)) for layer in recurrent) == 1:
         return ""
     return f"{'backward' if direction.go_backwards else 'forward'}_{recurrent.index(layer) + 1}_"
 
 
-def _directions(layer):
+def directions(layer):
     """The one or two `FastRNN` a recurrent layer consists of; none of another layer."""
     if isinstance(layer, keras.layers.Bidirectional):
         return [layer.forward_layer, layer.backward_layer]
@@ -116,7 +116,7 @@ def _read_each_beginning(recurrent, sequences):
     is_read = ops.tile(ops.tri(steps, dtype="bool"), (ops.shape(sequences)[0], 1))
     for layer in recurrent:
         outputs = []
-        for direction in _directions(layer):
+        for direction in directions(layer):
             rnn = _rnn(direction, _Watched(direction, names=["hidden"]), layer.return_sequences)
             output = rnn(x, mask=is_read)
             backwards = direction.go_backwards and layer.return_sequences

@@ -70,15 +70,28 @@ def test_gradients_are_followed_in_all_layers_and_directions():
     assert found["backward_2_hidden"].argmax() == 0
 
 
-def test_the_largest_singular_value_is_that_of_each_block():
-    model = random_model(model="lstm", units=6)
+@pytest.mark.parametrize(
+    ("values", "widths"),
+    [
+        ({"model": "lstm"}, [6, 6, 6, 6]),
+        ({"model": "gru"}, [6, 6, 6]),
+        ({"model": "gru3"}, [6]),
+        ({"model": "lstm_1997", "block_size": 2}, [3, 6, 3]),
+    ],
+)
+def test_the_largest_singular_value_is_that_of_each_block(values, widths):
+    model = random_model(units=6, **values)
     random = np.random.default_rng(0)
-    blocks = [scale * np.linalg.qr(random.normal(size=(6, 6)))[0] for scale in (0.5, 1, 2, 3)]
+    scales = [0.5, 1, 2, 3][: len(widths)]
+    blocks = [
+        scale * np.linalg.qr(random.normal(size=(6, width)))[0]
+        for scale, width in zip(scales, widths, strict=True)
+    ]
     recurrent = model.layers[-2].cell.recurrent_kernel
     recurrent.assign(np.concatenate(blocks, axis=1))
     found = gradients.largest_singular_values(model)
     assert list(found) == [recurrent.path]
-    np.testing.assert_allclose(found[recurrent.path], [0.5, 1, 2, 3], rtol=1e-6)
+    np.testing.assert_allclose(found[recurrent.path], scales, rtol=1e-6)
 
 
 # A gate held open, and the packed columns that a cell built without that gate lacks.
