@@ -14,6 +14,7 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -61,6 +62,15 @@ def not_deterministic():
         from tensorflow.python.framework import config
 
         config.disable_op_determinism()
+
+
+@pytest.fixture
+def nothing_left():
+    """Kill the programs that a failed test has left to run."""
+    yield
+    for child in psutil.Process().children():
+        if {str(PROJECT / "main.py"), str(PROJECT / "tune.py")} & {*child.cmdline()}:
+            child.kill()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ FLAGS = (
 )
 TOGETHER = (*FLAGS, "--distribute=multi_worker", "--peer_seconds=100")
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 
 @pytest.mark.parametrize(("workers", "devices"), [(1, 2), (2, 1), (3, 2), (2, 4)])
 def test_the_parts_of_a_batch_are_the_batch_in_order(workers, devices):
@@ -118,15 +120,6 @@ def start(folder, alone, flags, **environment):
         text=True,
         process_group=0,
     )
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """Kill what a failed test has left to run."""
-    yield
-    for child in psutil.Process().children():
-        if str(PROJECT / "main.py") in child.cmdline():
-            child.kill()
 
 
 def start_workers(folder, alone, indices=(0, 1), flags=TOGETHER):

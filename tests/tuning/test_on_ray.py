@@ -23,6 +23,8 @@ OF_ALL = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it",
 # As many threads as a trial has on Ray: with others the rounding would be another.
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 
 def start_tune(folder, *flags):
     folder.mkdir(exist_ok=True)
@@ -30,15 +32,6 @@ def start_tune(folder, *flags):
     command = [sys.executable, PROJECT / "tune.py", *OF_ALL, *flags]
     environment = os.environ | ONE_THREAD
     return subprocess.Popen(command, cwd=folder, env=environment, process_group=0, **pipes)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """Kill what a failed test has left to run."""
-    yield
-    for child in psutil.Process().children():
-        if str(PROJECT / "tune.py") in child.cmdline():
-            child.kill()
 
 
 def tune(folder, *flags, timeout=300):
