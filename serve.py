@@ -45,6 +45,7 @@ def main():
     sys.modules.update({"keras": None, "jax": None})
     import uvloop
 
+    from serving.errors import CannotListen
     from serving.repository import Limits, read_config
     from serving.server import Settings, serve
 
@@ -69,7 +70,7 @@ def main():
     try:
         # asyncio's own loop holds answers back, 40 ms each, on sockets that are handed to it.
         uvloop.run(serve(settings, _announce))
-    except OSError as error:
+    except CannotListen as error:
         raise UserError(
             f"{error}; expected an address of this machine and ports that are free: choose with "
             "--host, --rest_api_port and --port"

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from serving.errors import Busy, RequestError
+from serving.errors import Busy
 
 
 @dataclasses.dataclass
@@ -19,13 +19,16 @@ class _Request:
 class Batcher:
     """Calls a function with as many requests at once as have come while its last call ran.
 
-    No request waits for others to come: alone, one is answered at once. A batch that fails is tried
-    again one request at a time, so that a bad one spoils no other's answer.
+    No request waits for others to come: alone, one is answered at once. One of more rows than a
+    batch is answered in parts, between which others have their turn, and no part is begun that no
+    one waits for. A batch that fails is tried again one request at a time, so that a bad one spoils
+    no other's answer.
 
     Args:
-        function: Takes and returns a dict of arrays, each `(rows, ...)`; it may block.
+        function: Takes and returns a dict of arrays; it may block.
         executor: Where it is called, off the event loop.
-        most_rows: Rows in a batch at most; a request of more makes a batch of its own.
+        most_rows: Rows in a batch at most; `None` for a function whose arrays are not all
+            `(rows, ...)`, which is called with one request at a time.
         most_waiting: Rows that may wait for their turn at most.
         on_batch: Called with the rows of each batch.
     """
@@ -44,17 +47,27 @@ class Batcher:
         """The answer to one request.
 
         Args:
-            arrays: The inputs by name, each `(rows, ...)`.
+            arrays: The inputs by name.
 
         Returns:
-            The outputs by name, each `(rows, ...)`.
+            The outputs by name.
 
         Raises:
             Busy: If too many rows wait already.
         """
-        rows = len(next(iter(arrays.values())))
+        rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
         if self._waiting and self.rows_waiting + rows > self._most_waiting:
             raise Busy(f"{self.rows_waiting} images wait already; try again later")
+        if self._most_rows is None or rows <= self._most_rows:
+            return await self._queue(arrays, rows)
+        parts = []
+        for start in range(0, rows, self._most_rows):
+            part = {name: a[start : start + self._most_rows] for name, a in arrays.items()}
+            parts.append(await self._queue(part, min(self._most_rows, rows - start)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _queue(self, arrays, rows):
+        """A future of the answer to a request, or to a part of one."""
         request = _Request(arrays, rows, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self.rows_waiting += rows
@@ -62,12 +75,13 @@ class Batcher:
             self._is_busy = True
             # Once everything else has had its turn: what came at the same time goes along.
             asyncio.get_running_loop().call_soon(self._start)
-        return await request.answer
+        return request.answer
 
     def _start(self):
         """Begin the next batch."""
         batch, rows = [], 0
-        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._most_rows):
+        most_rows = self._most_rows or 0  # The first goes whatever its rows.
+        while self._waiting and (not batch or rows + self._waiting[0].rows <= most_rows):
             request = self._waiting.popleft()
             self.rows_waiting -= request.rows
             if not request.answer.done():  # Who asked may have gone.
@@ -83,22 +97,31 @@ class Batcher:
 
     def _answer(self, batch):
         """One answer or exception for each request of a batch; runs in the executor."""
-        if len(batch) == 1:
-            return [_outcome(self._function, batch[0].arrays)]
+        if len(batch) > 1:
+            answers = _outcome(self._answer_together, batch)
+            if not isinstance(answers, Exception):
+                return answers
+        return [_outcome(self._function, request.arrays) for request in batch]
+
+    def _answer_together(self, batch):
+        """The answers to several requests, of one call that gives a row for each row."""
         names = batch[0].arrays
-        joined = {name: np.concatenate([r.arrays[name] for r in batch]) for name in names}
-        outputs = _outcome(self._function, joined)
-        if isinstance(outputs, Exception):
-            return [_outcome(self._function, request.arrays) for request in batch]
+        outputs = self._function(
+            {name: np.concatenate([request.arrays[name] for request in batch]) for name in names}
+        )
         ends = np.cumsum([request.rows for request in batch])
+        if any(output.shape[:1] != (ends[-1],) for output in outputs.values()):
+            raise ValueError("expected a row of each output for each row of the inputs")
         return [
             {name: output[end - request.rows : end] for name, output in outputs.items()}
             for request, end in zip(batch, ends, strict=True)
         ]
 
     def _finish(self, batch, done):
-        if done.cancelled() or done.exception():
-            answers = [RequestError("the server stops")] * len(batch)
+        if done.cancelled():
+            answers = [Busy("the server stops")] * len(batch)
+        elif error := done.exception():  # A mistake of ours.
+            answers = [error] * len(batch)
         else:
             answers = done.result()
         for request, answer in zip(batch, answers, strict=True):
@@ -111,8 +134,8 @@ class Batcher:
         self._start()
 
 
-def _outcome(function, arrays):
+def _outcome(function, argument):
     try:
-        return function(arrays)
+        return function(argument)
     except Exception as error:
         return error

@@ -48,3 +48,7 @@ class TooLate(RequestError):
 
     status = 504
     code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class CannotListen(Exception):
+    """An address cannot be listened on."""

@@ -65,7 +65,9 @@ class Inference:
     async def _predict(self, version, raw):
         signature, arrays, by_row = _read_images(version, raw) or _read(version, raw)
         outputs = await version.run(signature, self._checked(signature, arrays))
-        outputs = {name: to_json(array) for name, array in outputs.items()}
+        if by_row and not signature.is_by_row:
+            _expect_rows(signature, outputs)
+        outputs = {name: to_json(name, array) for name, array in outputs.items()}
         if not by_row:
             return {"outputs": _alone(outputs)}
         if len(outputs) == 1:
@@ -198,6 +200,16 @@ def _from_columns(signature, inputs):
     if len(signature.inputs) > 1:
         raise RequestError(f"inputs: expected an object with {', '.join(sorted(signature.inputs))}")
     return {next(iter(signature.inputs)): inputs}
+
+
+def _expect_rows(signature, outputs):
+    """`RequestError` if outputs have no rows, or not as many."""
+    rows = {array.shape[:1] for array in outputs.values()}
+    if len(rows) > 1 or () in rows:
+        raise RequestError(
+            f"signature {signature.name} does not give a row of each output for each of "
+            "instances; ask with inputs"
+        )
 
 
 def _alone(outputs):

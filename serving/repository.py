@@ -87,8 +87,9 @@ class Version:
         for name, function in self._loaded.signatures.items():
             signature = Signature(name, function, self.definitions[name], bounds)
             self.signatures[name] = signature
+            most_rows = limits.batch_rows if signature.is_by_row else None
             self._batchers[name] = Batcher(
-                signature, executor, limits.batch_rows, limits.waiting_rows, on_batch
+                signature, executor, most_rows, limits.waiting_rows, on_batch
             )
         for name, arrays in _warm_up_requests(self.path):
             signature = self.signature(name)
@@ -164,14 +165,26 @@ class Repository:
         self._labels = collections.defaultdict(dict)
         self._gone = set()  # Tasks of versions that wait to be unloaded.
         self._has_looked = False
+        self._was_complete = False  # Whether there was a time when every model was served.
         self._failed = {}  # By path, when what could not be loaded was written.
+        self._unreadable = {}  # By folder, why it cannot be read.
 
     @property
     def is_ready(self):
-        """Whether the disk was gone through, and every model has a version that is served."""
-        return (
-            self._has_looked and bool(self._versions) and all(map(self._available, self._versions))
-        )
+        """Whether every model was served at some time since the start, and one is now.
+
+        A model that comes later may fail without those that are served.
+        """
+        return self._was_complete and any(map(self._available, self._versions))
+
+    def not_served(self):
+        """By name of a model of which no version is served what its newest is doing."""
+        newest = {model: self.versions(model)[:1] for model in self._versions}
+        return {
+            model: "".join(f"{v.state_name} {v.error}".strip() for v in versions) or "no version"
+            for model, versions in newest.items()
+            if not self._available(model)
+        }
 
     def models(self):
         """By name of a model its versions, the newest first."""
@@ -223,8 +236,15 @@ class Repository:
 
     async def refresh(self):
         """Look at the disk: load what is wanted and not there, unload what is not wanted."""
-        wanted = await asyncio.to_thread(self._wanted)
+        try:
+            wanted = await asyncio.to_thread(self._wanted)
+        except OSError as error:
+            self._tell(self.folder, error)
+            return
+        self._unreadable.pop(self.folder, None)
         for model, (paths, labels) in wanted.items():
+            if paths is None:
+                continue
             self._labels[model] = labels
             known = self._versions[model]
             for path in paths:
@@ -236,7 +256,10 @@ class Repository:
         for model in set(self._versions) - set(wanted):
             self._let_go(model, set())
             del self._versions[model]
+        if not (self._has_looked or self._versions):
+            print(f"{self.folder} holds no models yet; to train one: python main.py", flush=True)
         self._has_looked = True
+        self._was_complete |= bool(self._versions) and all(map(self._available, self._versions))
 
     async def close(self):
         """Let go of everything that is not used any more."""
@@ -251,7 +274,7 @@ class Repository:
         has_others = any(version.number in numbers for version in self._available(model))
         for number in set(known) - numbers:
             version = known[number]
-            if version.state != State.AVAILABLE or has_others or not version.path.exists():
+            if version.state != State.AVAILABLE or has_others or _is_gone(version.path):
                 del known[number]
                 task = asyncio.ensure_future(self._unload(version))
                 self._gone.add(task)
@@ -291,20 +314,48 @@ class Repository:
         return path in self._failed and self._failed[path] != _written(path)
 
     def _wanted(self):
-        """By name of a model the folders of the versions to serve, and its labels; blocks."""
+        """By name of a model the folders of the versions to serve, and its labels; blocks.
+
+        There is `None` in place of the folders of a model that cannot be read now, and is kept as
+        it is.
+
+        Raises:
+            OSError: If not even the models' names can be read.
+        """
         if self._config is None:
-            folders = {p.name: p for p in _subfolders(self.folder) if _version_folders(p)}
-            return {name: (_version_folders(path)[-1:], {}) for name, path in folders.items()}
+            paths = {path.name: path for path in _subfolders(self.folder)}
+            found = {model: self._version_folders(path) for model, path in paths.items()}
+            return {
+                model: (folders and folders[-1:], {})
+                for model, folders in found.items()
+                if folders != []
+            }
         wanted = {}
         for model in self._config.model_config_list.config:
-            paths = _version_folders(pathlib.Path(model.base_path))
+            folders = self._version_folders(pathlib.Path(model.base_path))
             policy = model.model_version_policy
-            if policy.HasField("specific"):
-                paths = [path for path in paths if int(path.name) in policy.specific.versions]
-            elif not policy.HasField("all"):
-                paths = paths[-(policy.latest.num_versions or 1) :]
-            wanted[model.name] = paths, dict(model.version_labels)
+            if folders is not None and policy.HasField("specific"):
+                folders = [path for path in folders if int(path.name) in policy.specific.versions]
+            elif folders is not None and not policy.HasField("all"):
+                folders = folders[-(policy.latest.num_versions or 1) :]
+            wanted[model.name] = folders, dict(model.version_labels)
         return wanted
+
+    def _version_folders(self, folder):
+        """The folders of a model's versions, the oldest first; `None` if they cannot be read."""
+        try:
+            paths = [p for p in _subfolders(folder) if p.name.isascii() and p.name.isdigit()]
+        except OSError as error:
+            self._tell(folder, error)
+            return None
+        self._unreadable.pop(folder, None)
+        return sorted(paths, key=lambda path: int(path.name))
+
+    def _tell(self, folder, error):
+        """Say, once, that a folder cannot be read."""
+        if self._unreadable.get(folder) != str(error):
+            self._unreadable[folder] = str(error)
+            print(f"{folder} cannot be read, and is tried again: {error}", flush=True)
 
 
 def read_config(path):
@@ -322,16 +373,22 @@ def read_config(path):
 
 
 def _subfolders(folder):
+    """The folders in a folder that may have gone; `OSError` if it is there and cannot be read."""
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _version_folders(folder):
-    """The folders of a model's versions, the oldest first."""
-    numbered = [path for path in _subfolders(folder) if path.name.isascii() and path.name.isdigit()]
-    return sorted(numbered, key=lambda path: int(path.name))
+def _is_gone(path):
+    """Whether a folder was taken away, and is not just out of reach."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _written(path):

@@ -91,9 +91,10 @@ class Api:
         return _json({"status": "ok"})
 
     async def readyz(self, request):
-        """200 if every model has a version that is served, 503 until then."""
+        """200 once every model is served, and while one is; 503 until then; and what is not."""
         ready = self.repository.is_ready
-        return _json({"status": "ready" if ready else "loading"}, 200 if ready else 503)
+        status = {"status": "ready" if ready else "not ready"}
+        return _json(status | {"not_served": self.repository.not_served()}, 200 if ready else 503)
 
     async def show_metrics(self, request):
         """The server's counters, for Prometheus."""

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.errors import CannotListen
 from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.inference import Inference
 from serving.metrics import Metrics
@@ -71,7 +72,7 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
         on_start: Called with both addresses, `host:port`, when they are listened on.
 
     Raises:
-        OSError: If a port cannot be listened on.
+        CannotListen: If a port cannot be listened on.
     """
     # One call at a time: TensorFlow itself spreads one over the processors.
     executor = concurrent.futures.ThreadPoolExecutor(1, "inference")
@@ -83,7 +84,10 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
         lambda model, rows: metrics.on_batch(model, rows),
     )
     metrics = Metrics(repository)
-    rest_socket = socket.create_server((settings.host, settings.rest_port), backlog=2048)
+    try:
+        rest_socket = socket.create_server((settings.host, settings.rest_port), backlog=2048)
+    except OSError as error:
+        raise CannotListen(f"{error}") from error
     grpc_server, grpc_port = _create_grpc(settings, repository, metrics)
     await grpc_server.start()
     rest = _create_rest(settings, repository, metrics)
@@ -122,7 +126,7 @@ def _create_grpc(settings, repository, metrics):
     try:
         port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
     except RuntimeError as error:
-        raise OSError(f"{settings.host}:{settings.grpc_port}: {error}") from error
+        raise CannotListen(f"{settings.host}:{settings.grpc_port}: {error}") from error
     return server, port
 
 
@@ -170,51 +174,56 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _protocol(seconds):
-    """uvicorn's HTTP protocol, which gives a client so long to send its request's head.
+    """uvicorn's HTTP protocol, which gives a client so long to send a head, and twice for a body.
 
     What is no HTTP is refused as all else is, in JSON.
     """
 
     class Protocol(HttpToolsProtocol):
-        _in_head = True
+        _in_message = False
+        _patience = seconds
         _give_up = None
         _is_last_call = False
 
         def connection_made(self, transport):
             super().connection_made(_OneWrite(transport, self.loop))
-            self._wait_for_head(True)
+            self._wait(seconds)
 
         def data_received(self, data):
             super().data_received(data)
-            self._wait_for_head(self._in_head)
+            if self._in_message and not self._give_up:  # Most come in one piece.
+                self._wait(self._patience)
 
         def connection_lost(self, exc):
             super().connection_lost(exc)
-            self._wait_for_head(False)
+            self._wait(None)
 
         def on_message_begin(self):
             super().on_message_begin()
-            self._in_head = True
+            self._in_message, self._patience = True, seconds
 
         def on_headers_complete(self):
             super().on_headers_complete()
-            self._in_head = False
-            self._wait_for_head(False)
+            self._wait(None)
+            self._patience = 2 * seconds  # If its body is read, it is told before.
             if self._is_last_call:
                 self.cycle.keep_alive = False
+
+        def on_message_complete(self):
+            super().on_message_complete()
+            self._in_message = False
+            self._wait(None)
 
         def shutdown(self):
             # Who keeps a connection may have sent what is not read yet.
             self._is_last_call = True
             self.loop.call_later(_LAST_CALL, super().shutdown)
 
-        def _wait_for_head(self, is_waited_for):
-            """Give up if a head that has begun does not end; most come in one piece."""
-            if is_waited_for and not self._give_up:
-                self._give_up = self.loop.call_later(seconds, self.transport.abort)
-            elif self._give_up and not is_waited_for:
+        def _wait(self, seconds):
+            """Give up if what has begun does not end within so long; `None`: nothing has."""
+            if self._give_up:
                 self._give_up.cancel()
-                self._give_up = None
+            self._give_up = seconds and self.loop.call_later(seconds, self.transport.abort)
 
         def send_400_response(self, msg):
             body = orjson.dumps({"error": msg})

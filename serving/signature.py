@@ -16,7 +16,8 @@ class Spec:
     Attributes:
         name: Its name.
         dtype: Its NumPy dtype; `object` for strings.
-        shape: Its shape; `None` for what may vary. The first dimension is the batch.
+        shape: Its shape; `None` for what may vary, and in its place if all of it may. The first
+            dimension is the batch, if that may vary.
         bounds: The least and the greatest value that mean something, or `None`.
     """
 
@@ -59,8 +60,12 @@ class Spec:
 
     def check_shape(self, shape, most_rows):
         """As `check`, of a shape alone: before anything of that size is made."""
-        if len(shape) != len(self.shape) or any(
-            expected not in (None, size) for expected, size in zip(self.shape, shape, strict=True)
+        if self.shape is not None and (
+            len(shape) != len(self.shape)
+            or any(
+                expected not in (None, size)
+                for expected, size in zip(self.shape, shape, strict=True)
+            )
         ):
             raise RequestError(
                 f"{self.name}: received shape {words(shape)}; expected {words(self.shape)}"
@@ -83,6 +88,7 @@ class Signature:
     Attributes:
         inputs: The `Spec` of each input by name.
         outputs: The `Spec` of each output by name.
+        is_by_row: Whether it gives a row of each output for a row of each input, by their shapes.
         method: What TensorFlow Serving calls its method, such as `tensorflow/serving/predict`.
     """
 
@@ -91,6 +97,8 @@ class Signature:
         self.method = definition.method_name
         self.inputs = _specs(definition.inputs, bounds or {})
         self.outputs = _specs(definition.outputs, {})
+        specs = [*self.inputs.values(), *self.outputs.values()]
+        self.is_by_row = all(spec.shape and spec.shape[0] is None for spec in specs)
         self._function = function
 
     def check(self, arrays, most_rows):
@@ -101,7 +109,7 @@ class Signature:
                 f"{_names(self.inputs)}"
             )
         checked = {name: self.inputs[name].check(a, most_rows) for name, a in arrays.items()}
-        if len({len(array) for array in checked.values() if array.ndim}) > 1:
+        if self.is_by_row and len({len(array) for array in checked.values()}) > 1:
             raise RequestError(f"inputs {_names(checked)}: expected as many rows in each")
         return checked
 
@@ -119,7 +127,8 @@ class Signature:
             outputs = self._function(**tensors)
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
             raise RequestError(f"signature {self.name}: {_reason(error)}") from error
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        # Of a number alone `numpy` makes no array.
+        return {n: np.asarray(t.numpy(), self.outputs[n].dtype) for n, t in outputs.items()}
 
 
 def _specs(infos, bounds):
@@ -127,6 +136,7 @@ def _specs(infos, bounds):
     for name, info in sorted(infos.items()):
         dtype = tf.dtypes.as_dtype(info.dtype)
         shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+        shape = None if info.tensor_shape.unknown_rank else shape
         specs[name] = Spec(name, np.dtype(dtype.as_numpy_dtype), shape, bounds.get(name))
     return specs
 
@@ -152,6 +162,8 @@ def _names(names):
 
 def words(shape):
     """A shape in words: `(any, 28, 28)`."""
+    if shape is None:
+        return "any"
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 

@@ -32,7 +32,7 @@ def images_from_json(spec, body):
         stands for, `uint64 (images, height, width)`; twice `None` if the body is anything else,
         JSON or not.
     """
-    if len(spec.shape) != 3 or None in spec.shape[1:] or spec.dtype == object:
+    if not spec.shape or len(spec.shape) != 3 or None in spec.shape[1:] or spec.dtype == object:
         return None, None
     # Without its numbers a body shows whether all rows are equally long.
     _, height, width = spec.shape
@@ -86,11 +86,11 @@ def _holds_boolean(value):
 
 
 def _strings(spec, value):
-    """An array of bytes, of texts and base64 in lists as deep as the input has dimensions."""
+    """An array of bytes, of texts and base64 in lists of lists."""
     shape, texts = [], [value]
-    for _ in spec.shape:
+    while any(isinstance(v, list) for v in texts):
         lengths = {len(v) if isinstance(v, list) else None for v in texts}
-        if len(lengths) > 1 or None in lengths:
+        if len(lengths) > 1:
             raise RequestError(
                 f"{spec.name}: received lists of several lengths, or texts among them; expected "
                 f"texts of shape {words(spec.shape)}"
@@ -115,18 +115,25 @@ def _bytes(spec, text):
     )
 
 
-def to_json(array):
-    """What `orjson` writes for an array: the array itself, but for strings."""
+def to_json(name, array):
+    """What `orjson` writes for an array: the array itself, but for numbers alone and for strings.
+
+    Strings are texts; in base64 if they are none, and as TensorFlow Serving has it in outputs whose
+    name ends with `_bytes`.
+    """
     if array.dtype.kind not in "OS":
-        return np.ascontiguousarray(array)
-    return [to_json(value) if isinstance(value, np.ndarray) else _text(value) for value in array]
-
-
-def _text(value):
+        return np.asarray(array, order="C") if array.ndim else array[()]
+    if array.ndim:
+        return [to_json(name, np.asarray(value, object)) for value in array]
+    value = array[()]
     try:
-        return value.decode()
+        return {"b64": _base64(value)} if name.endswith("_bytes") else value.decode()
     except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
+        return {"b64": _base64(value)}
+
+
+def _base64(value):
+    return base64.b64encode(value).decode()
 
 
 def from_proto(name, proto):

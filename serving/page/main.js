@@ -7,7 +7,8 @@ import { Player } from "./player.js";
 import { Samples } from "./samples.js";
 
 const LOOK = 5000; // Milliseconds between two looks at which models there are,
-const LOOK_AGAIN = 1000; // and after one that failed.
+const LOOK_AGAIN = 1000; // after one that failed,
+const LOOK_SOON = 200; // and after a version went that was asked.
 
 let announcing, looking; // Timers.
 let known = ""; // The models, as text.
@@ -78,7 +79,12 @@ async function look() {
     onError(error);
     wait = LOOK_AGAIN;
   }
-  looking = setTimeout(look, wait);
+  lookIn(wait);
+}
+
+function lookIn(milliseconds) {
+  clearTimeout(looking);
+  looking = setTimeout(look, milliseconds);
 }
 
 /** Which models to begin with: an LSTM beside a basic RNN, if both are there. */
@@ -98,8 +104,9 @@ function onError(error) {
     notice("The server asks for a token.", true);
   } else if (error.status === 0) {
     notice("The server does not answer. It is asked again every second.");
-    clearTimeout(looking);
-    looking = setTimeout(look, LOOK_AGAIN);
+    lookIn(LOOK_AGAIN);
+  } else if (error.status === 404) {
+    lookIn(LOOK_SOON);
   }
 }
 

@@ -1,5 +1,7 @@
 """SavedModels that are not ours: strings, several inputs, classify, no default signature."""
 
+import concurrent.futures
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,13 +37,43 @@ class Sums(tf.Module):
     def negate(self, flags):
         return {"flags": tf.logical_not(flags)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, 3))])
+    def sums(self, x):
+        return {"of_columns": tf.reduce_sum(x, axis=0), "of_all": tf.reduce_sum(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
+    def letters(self, x):
+        return {"y": 2 * x, "vocabulary": tf.constant(["a", "b", "c"])}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None))])
+    def longest(self, x):
+        return {"longest": tf.reduce_max(x, axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
+    def some(self, x):
+        """Gives fewer rows, of which its shape says nothing."""
+        return {"some": tf.boolean_mask(x, x[:, 1] < 1)}
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int32)])
+    def next(self, n):
+        return {"n": n + 1, "word_bytes": tf.constant("plain")}
+
+    @tf.function(input_signature=[tf.TensorSpec(None)])
+    def size(self, x):
+        return {"size": tf.size(x)}
+
+
+NAMES = (
+    *("add", "classify", "greet", "letters", "longest", "negate"),
+    *("next", "size", "some", "sums"),
+)
+
 
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
     module = Sums()
-    names = ("add", "greet", "classify", "negate")
-    signatures = {name: getattr(module, name) for name in names}
+    signatures = {name: getattr(module, name) for name in NAMES}
     tf.saved_model.save(module, folder / "sums/1", signatures)
     path = folder / "sums/1/saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -140,19 +172,59 @@ def test_an_example_that_cannot_be_read_is_refused(body, expected, sums):
 def test_without_a_default_signature_one_has_to_be_named(sums):
     status, answer = ask(sums, instances=[1])
     assert status == 400
-    assert "add, classify, greet, negate" in answer["error"]
+    assert ", ".join(NAMES) in answer["error"]
+
+
+def test_numbers_alone_and_arrays_of_any_shape_are_taken_and_given(sums):
+    expected = {"n": 8, "word_bytes": {"b64": "cGxhaW4="}}
+    assert ask(sums, signature_name="next", inputs=7) == (200, {"outputs": expected})
+    for x, size in ((5, 1), ([1, 2, 3], 3), ([[1], [2]], 2)):
+        assert ask(sums, signature_name="size", inputs=x) == (200, {"outputs": size})
+
+
+def test_outputs_that_are_no_rows_are_given_as_columns_alone(sums):
+    expected = {"of_columns": [5, 7, 9], "of_all": 21}
+    x = [[1, 2, 3], [4, 5, 6]]
+    assert ask(sums, signature_name="sums", inputs=x) == (200, {"outputs": expected})
+    status, answer = ask(sums, signature_name="sums", instances=x)
+    assert status == 400
+    assert "inputs" in answer["error"]
+
+
+SIXTEEN = 16  # Who ask at once.
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "expected"),
+    [
+        ("sums", lambda n: [[n, 1, 2]], lambda n: {"of_columns": [n, 1, 2], "of_all": n + 3}),
+        (
+            "letters",
+            lambda n: [[n, 1]] * (n % 3 + 1),
+            lambda n: {"y": [[2 * n, 2]] * (n % 3 + 1), "vocabulary": ["a", "b", "c"]},
+        ),
+        ("longest", lambda n: [[n] + n % 4 * [0]], lambda n: [n]),
+        ("some", lambda n: [[n, 0], [1, 1]], lambda n: [[n, 0]]),
+    ],
+    ids=["sums", "a constant", "of several widths", "fewer rows"],
+)
+def test_whatever_the_outputs_are_no_request_gets_of_anothers(name, x, expected, sums):
+    def ask_one(n):
+        return ask(sums, signature_name=name, inputs=x(n)), (200, {"outputs": expected(n)})
+
+    with concurrent.futures.ThreadPoolExecutor(SIXTEEN) as pool:
+        for found, right in pool.map(ask_one, range(100)):
+            assert found == right
 
 
 def test_answers_are_right_while_others_are_asked_beside(sums):
-    import concurrent.futures
-
     def add(number):
         numbers = list(range(number, number + number % 3 + 1))
         inputs = {"a": numbers, "b": [[n, 0.5] for n in numbers]}
         status, answer = ask(sums, signature_name="add", inputs=inputs)
         return status, answer["outputs"]["sum"], [2 * n + 0.5 for n in numbers]
 
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    with concurrent.futures.ThreadPoolExecutor(SIXTEEN) as pool:
         for status, found, expected in pool.map(add, range(300)):
             assert status == 200
             np.testing.assert_allclose(found, expected)

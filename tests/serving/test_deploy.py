@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from serving.repository import read_config
+from serving.repository import Limits, read_config
 from tests.conftest import PROJECT
 from tests.serving.conftest import images
 
@@ -31,3 +31,11 @@ def test_every_file_the_container_is_given_is_there():
     named = re.findall(r"/config/(\S+)", (DEPLOY / "compose.yaml").read_text())
     assert sorted(named) == ["batching.config", "models.config", "monitoring.config"]
     assert all((DEPLOY / name).is_file() for name in named)
+
+
+def test_the_container_takes_as_many_images_at_once_as_serve_py():
+    text = (DEPLOY / "batching.config").read_text()
+    sizes = {name: int(size) for name, size in re.findall(r"(\w+) \{ value: (\d+) \}", text)}
+    assert sizes["max_batch_size"] == Limits().request_rows
+    assert sizes["max_execution_batch_size"] == Limits().batch_rows
+    assert "enable_large_batch_splitting { value: true }" in text

@@ -46,6 +46,21 @@ def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
     assert server.wait_until(lambda: server.predict(**BODY).status_code == 200)
 
 
+def test_a_request_of_many_images_lets_others_have_their_turn(tmp_path, start):
+    export(random_model(units=512), tmp_path / "lstm", card={"run": "lstm"})
+    server = start(tmp_path, "--batch_rows=16")
+    done = []
+    many = threading.Thread(
+        target=lambda: done.append(server.predict(inputs=images(2048).tolist()))
+    )
+    many.start()
+    server.wait_until(lambda: 'batch_rows_count{model="lstm"}' in server.get("/metrics").text)
+    assert server.predict(**BODY).status_code == 200
+    assert not done
+    many.join()
+    assert len(done[0].json()["outputs"]["classes"]) == 2048
+
+
 def connect(server):
     url = urllib.parse.urlsplit(server.url)
     return socket.create_connection((url.hostname, url.port), timeout=30)
@@ -57,13 +72,22 @@ def connect(server):
         b"",
         b"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\n",
         b"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+        b"POST /v1/models/none:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
     ],
-    ids=["nothing", "half a head", "half a body"],
+    ids=[
+        *("nothing", "half a head", "half a body"),
+        *("a body no one reads", "a body of no model's", "a body of a wrong method's"),
+    ],
 )
 def test_a_client_that_sends_no_more_is_let_go(head, exported, start):
     server = start(exported, "--request_seconds=1")
     with connect(server) as client:
         client.sendall(head)
+        if b"Length: 9\r" in head:
+            assert client.recv(1000).startswith(b"HTTP/1.1 ")  # It is answered before its body.
+            client.sendall(b"{")
         began = time.monotonic()
         try:
             while client.recv(1000):

@@ -458,6 +458,22 @@ def test_a_version_is_picked(page):
     expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
 
 
+def test_a_version_that_went_gives_way_to_the_one_that_came(models, tmp_path, open_page):
+    export(models["lstm"], tmp_path / "lstm", {})
+    running = Server(tmp_path)
+    try:
+        running.wait_until(running.is_ready)
+        page = open_page(running.url)
+        export(models["lstm"], tmp_path / "lstm", {})
+        running.wait_until(lambda: running.states() == {"2": "AVAILABLE"})
+        page.draw(SEVEN)
+        expect(page.at(".version")).to_have_value("2", timeout=2_000)
+        expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+        page.errors.clear()  # The browser notes the 404.
+    finally:
+        running.stop()
+
+
 def test_a_model_without_a_trace_answers_and_says_that_it_cannot_be_followed(page):
     page.draw(SEVEN)
     page.pick("plain")

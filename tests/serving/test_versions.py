@@ -11,7 +11,7 @@ import requests
 
 from export.saved_model import export
 from tests.conftest import random_model
-from tests.serving.conftest import images
+from tests.serving.conftest import Server, images
 from tests.serving.test_limits import connect
 
 pytestmark = pytest.mark.slow  # A server of its own for each test.
@@ -210,3 +210,23 @@ def test_a_request_that_crosses_the_end_is_answered(saved_models, start):
     assert answer.headers["connection"] == "close"
     assert json.loads(answer.read())["predictions"]
     assert server.process.wait(60) == 0
+
+
+def test_a_broken_model_that_comes_later_leaves_the_server_ready(saved_models, start):
+    server = start(saved_models)
+    (saved_models / "broken/1").mkdir(parents=True)
+    server.wait_until(lambda: server.states("broken") == {"1": "END"})
+    answer = server.get("/readyz")
+    assert answer.status_code == 200
+    assert list(answer.json()["not_served"]) == ["broken"]
+    assert "saved_model.pb" in answer.json()["not_served"]["broken"]
+    for name in ("lstm", "basic_rnn"):
+        shutil.rmtree(saved_models / name)
+    server.wait_until(lambda: server.get("/readyz").status_code == 503)
+
+
+def test_a_server_without_models_says_so(tmp_path):
+    server = Server(tmp_path)
+    server.wait_until(lambda: any("holds no models yet" in line for line in server.said))
+    assert server.get("/readyz").status_code == 503
+    assert server.stop() == 0

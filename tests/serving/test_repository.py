@@ -1,0 +1,46 @@
+"""What is loaded stays while the disk cannot be read."""
+
+import asyncio
+import concurrent.futures
+import pathlib
+import shutil
+
+import pytest
+
+from serving.repository import Limits, Repository
+
+
+@pytest.mark.parametrize("place", ["", "lstm"], ids=["all models", "one model"])
+def test_a_folder_that_cannot_be_read_now_is_told_once_and_what_it_held_is_kept(
+    place, saved_models, monkeypatch, capsys
+):
+    iterdir = pathlib.Path.iterdir
+    unreadable = set()
+
+    def read(path):
+        if path in unreadable:
+            raise PermissionError(f"{path}: no permission")
+        return iterdir(path)
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", read)
+
+    async def look():
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            repository = Repository(saved_models, None, Limits(), executor)
+            await repository.refresh()
+            unreadable.add(saved_models / place)
+            await repository.refresh()
+            await repository.refresh()
+            assert repository.is_ready
+            assert str(repository.find("lstm")) == "lstm/1"
+            told = capsys.readouterr().out
+            assert told.count("cannot be read") == 1
+            assert "no permission" in told
+
+            unreadable.clear()
+            shutil.rmtree(saved_models / "lstm")
+            await repository.refresh()
+            await repository.close()
+            assert list(repository.models()) == ["basic_rnn"]
+
+    asyncio.run(look())
