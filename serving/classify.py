@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.errors import RequestError
+from serving.tensors import to_bytes
 
 _METHOD = "tensorflow/serving/classify"
 INPUT = "inputs"
@@ -46,8 +47,8 @@ def _example(features):
 
 def _feature(name, value):
     values = value if isinstance(value, list) else [value]
-    if all(isinstance(v, str) for v in values):
-        encoded = [v.encode() for v in values]
+    if all(isinstance(v, str | dict) for v in values):
+        encoded = [to_bytes(name[:80], v) for v in values]
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
     if any(isinstance(v, bool) or not isinstance(v, numbers.Real) for v in values):
         raise RequestError(f"{name[:80]}: expected texts or numbers, all of one kind")

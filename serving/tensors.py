@@ -98,21 +98,20 @@ def _strings(spec, value):
         shape += lengths
         texts = [text for v in texts for text in v]
     array = np.empty(len(texts), dtype=object)
-    array[:] = [_bytes(spec, text) for text in texts]
+    array[:] = [to_bytes(spec.name, text) for text in texts]
     return array.reshape(shape)
 
 
-def _bytes(spec, text):
+def to_bytes(name, text):
+    """The bytes that a text or `{"b64": …}` in JSON stands for; `RequestError` if it is neither."""
     if isinstance(text, str):
         return text.encode()
     if isinstance(text, dict) and set(text) == {"b64"} and isinstance(text["b64"], str):
         try:
             return base64.b64decode(text["b64"], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise RequestError(f"{spec.name}: received bad base64 ({error})") from None
-    raise RequestError(
-        f'{spec.name}: received {type(text).__name__}; expected text or {{"b64": …}}'
-    )
+            raise RequestError(f"{name}: received bad base64 ({error})") from None
+    raise RequestError(f'{name}: received {type(text).__name__}; expected text or {{"b64": …}}')
 
 
 def to_json(name, array):

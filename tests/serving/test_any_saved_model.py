@@ -143,7 +143,7 @@ def test_booleans_are_taken_where_they_are_expected(sums):
 
 
 def test_classify_takes_examples_and_gives_classes_with_scores(sums):
-    examples = [{"x": 0.25}, {"x": 1.0, "names": ["c", "d"]}]
+    examples = [{"x": 0.25}, {"x": 1.0, "names": ["c", {"b64": "ZA=="}]}]
     expected = [[["a", 0.25], ["b", 0.75]], [["c", 1.0], ["d", 0.0]]]
     context = {"names": ["a", "b"]}
     answer = ask(sums, "classify", signature_name="classify", examples=examples, context=context)
@@ -159,6 +159,8 @@ def test_classify_takes_examples_and_gives_classes_with_scores(sums):
         ({"examples": [{"x": True}]}, "x"),
         ({"examples": [{"x": [1, "a"]}]}, "x"),
         ({"examples": [{"x": None}]}, "x"),
+        ({"examples": [{"x": {"b64": "?"}}]}, "base64"),
+        ({"examples": [{"x": {}}]}, "b64"),
         ({"examples": [{"y": 1.0}]}, "names"),
         ({"examples": [{"x": 2**63}]}, "64 bits"),
     ],

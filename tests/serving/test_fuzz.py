@@ -29,7 +29,7 @@ from tests.serving.test_rest import b64, png
 pytestmark = pytest.mark.slow
 
 REQUESTS = {"allowed": 4000, "changed": 11000, "bytes": 2500, "grpc": 3500}
-counted = collections.Counter()
+counted = collections.Counter()  # By kind and answer.
 
 texts = st.text(max_size=20)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -76,7 +76,7 @@ def document(server):
 
 
 def check(kind, status, body, allowed=range(200, 600)):
-    counted[kind] += 1
+    counted[kind, status] += 1
     assert status in allowed
     assert status < 500 or status == 503
     if 400 <= status < 500:
@@ -249,7 +249,7 @@ def test_what_is_hardly_http_is_answered_or_let_go(data, server):
             with answer:
                 status, body = answer.status, answer.read()
         except (TimeoutError, ConnectionError, http.client.RemoteDisconnected):
-            counted["bytes"] += 1  # It waits for more, or takes this for no request.
+            counted["bytes", "none"] += 1  # It waits for more, or takes this for no request.
             return
     if sent.startswith(b"HEAD") or (b"/page/" in sent and body):
         body = b'{"error": "A body would say, and files are refused in plain words."}'
@@ -314,8 +314,8 @@ def test_what_is_almost_right_over_grpc_is_told_what_is_wrong(data, predict):
     raw = request.SerializeToString()
     for _ in range(data.draw(st.sampled_from([0, 0, 0, 1]))):
         raw = spoil(data.draw, raw)
-    counted["grpc"] += 1
     call = predict.future(raw, timeout=60)
+    counted["grpc", call.code().name] += 1
     assert call.code() in {
         grpc.StatusCode.OK,
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -326,6 +326,8 @@ def test_what_is_almost_right_over_grpc_is_told_what_is_wrong(data, predict):
 
 
 def test_after_all_of_it_the_server_is_as_it_was(server):
+    for (kind, answer), count in sorted(counted.items(), key=str):
+        print(f"| {kind} | {answer} | {count:,} |")
     assert counted.total() >= 20_000
     assert server.process.poll() is None
     expected = requests.post(f"{server.url}{PATHS[0]}", SEEDS[0], timeout=60)

@@ -2,12 +2,18 @@
 
 import base64
 import io
+import json
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from models import trace
+from tests.conftest import PROJECT
 from tests.serving.conftest import MODELS, images, softmax
 
 
@@ -32,6 +38,19 @@ def test_rows_are_answered_with_the_live_models_predictions(model, server, model
         assert [row["classes"] for row in predictions] == expected.argmax(-1).tolist()
         found = [row["probabilities"] for row in predictions]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+def test_the_documented_lines_for_curl_are_answered(server):
+    lines = re.findall(r"^curl .*", (PROJECT / "docs/serving.md").read_text(), re.MULTILINE)
+    answers = []
+    for line in lines:
+        line = line.replace("localhost:8501", server.url).replace("python", sys.executable)
+        done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+        answers.append(json.loads(done.stdout))
+    prediction, metadata = answers
+    assert len(prediction["predictions"][0]["probabilities"]) == 7
+    assert "serving_default" in metadata["metadata"]["signature_def"]["signature_def"]
 
 
 def test_columns_are_answered_with_columns(server, models):
