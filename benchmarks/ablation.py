@@ -24,7 +24,7 @@ flags.DEFINE_boolean("additions", False, "Whether to add each means that it does
 define_flags()
 
 _PLAIN = Config()
-# By the name of a means the flags it is without it. One that changes nothing is left out.
+# By the name of a means the flags of a recipe without it. One that changes nothing is left out.
 WITHOUT = {
     "affine jitter": {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0},
     "elastic deformation": {"elastic": 0.0},
@@ -55,6 +55,8 @@ WITH = {
     "label smoothing": {"label_smoothing": 0.05},
     "averaged weights": {"ema": 0.998},
 }
+
+DECAYING = ("adamw", "muon")  # Optimizers that take some of the weights off of their own accord.
 
 
 def main():
@@ -89,10 +91,13 @@ def main():
 def _removals(config):
     """Of `WITHOUT` what changes a config; and, of a bidirectional one, its second direction."""
     removals = WITHOUT | {"the way back": {"model": config.model.removeprefix("bidirectional_")}}
+    has = dataclasses.asdict(config)
+    if config.weight_decay is None and config.optimizer in DECAYING:
+        has["weight_decay"] = "the optimizer's own"
     return {
         means: values
         for means, values in removals.items()
-        if any(getattr(config, name) not in (value, None) for name, value in values.items())
+        if any(has[name] not in (value, None) for name, value in values.items())
     }
 
 

@@ -142,7 +142,7 @@ class Config:
     weight_decay: float | None = option(
         None,
         "Fraction of each matrix taken off it per step, times the learning rate (default: the "
-        "optimizer's own).",
+        "optimizer's own, which is taken off biases too).",
         minimum=0,
         maximum=1e3,
     )

@@ -29,7 +29,7 @@ def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
 def test_the_ablation_adds_what_the_recipe_does_without(run_benchmark, tmp_path):
     (tmp_path / "r.flags").write_text(
         "--model=basic_rnn\n--units=3\n--steps=2\n--schedule=constant\n--dropout=0.2\n"
-        "--warmup=0\n--pixel_dropout=0.1\n--ema=0.9\n"
+        "--pixel_dropout=0.1\n--ema=0.9\n--optimizer=adamw\n--learning_rate=0.002\n"
     )
     table = run_benchmark(
         *("ablation", f"--flag_file={tmp_path}/r.flags", "--seeds=1", "--additions"),
@@ -38,6 +38,6 @@ def test_the_ablation_adds_what_the_recipe_does_without(run_benchmark, tmp_path)
     rows = [line.split("|")[1].strip() for line in table.splitlines()[4:]]
     assert rows == [
         *("the whole recipe", "without pixel dropout", "without dropout"),
-        *("without averaged weights", "with row dropout", "with variational dropout"),
-        *("with AdamW", "with label smoothing"),
+        *("without its optimizer and rate", "without weight decay", "without averaged weights"),
+        *("with row dropout", "with variational dropout", "with label smoothing"),
     ]
