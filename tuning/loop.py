@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 
 from configs import Interrupted, UserError
 from tuning.asha import Asha
@@ -11,7 +12,7 @@ from tuning.oracle import Oracle
 from tuning.table import Table
 from tuning.trial import Trial, best_of
 
-MOST_FAILURES, MOST_REJECTED = 3, 100  # In a row.
+MOST_FAILURES, MOST_REJECTED = 3, 100  # In a row. A grid, which has an end, may reject more.
 
 
 class Loop:
@@ -37,6 +38,7 @@ class Loop:
             options = search.space, config.seed, config.epochs, sweeps
             self._oracle = Oracle(search.tuner, *options)
         self._search, self._results, self._trials = search, results, trials
+        self._most_rejected = math.inf if search.tuner == "grid" else MOST_REJECTED
         self._classes, self._workers = classes, workers
         self._first = {}  # By what was drawn, the number of its first draw.
         self._begun = collections.deque()  # Trials that are to go on.
@@ -96,14 +98,14 @@ class Loop:
             return self._begun.popleft()
         count = sum(t.status in ("completed", "failed", "running") for t in self._trials)
         most = self._search.max_trials
-        if self._rejected == MOST_REJECTED or (most is not None and count >= most):
+        if self._rejected == self._most_rejected or (most is not None and count >= most):
             return None
         draw = self._oracle.ask()
         if not draw:
             return None
         trial = self._prepare(len(self._trials), draw)
         self._note(trial)
-        if self._rejected == MOST_REJECTED:
+        if self._rejected == self._most_rejected:
             print(f"the search ends: none of {MOST_REJECTED} draws in a row was to be trained")
         self._results.save(self._trials, trial)
         if trial.known_at is not None:

@@ -71,8 +71,9 @@ class Search:
 def run_search(search, folder, data, workers=None):
     """Draw, train and score until the search is at its end, and write what it has found.
 
-    Called again after it was ended, by whatever, it goes on to the same draws and scores. It ends
-    before its time when a hundred draws in a row cost too much or were drawn before.
+    Called again after it was ended, by whatever, it goes on to the same draws and scores. Other
+    than a grid, it ends before its time when a hundred draws in a row cost too much or were drawn
+    before.
 
     Args:
         search: The `Search`.

@@ -186,13 +186,20 @@ def test_what_costs_too_much_takes_no_place_of_hyperbands(trainer, search):
     assert [row["epochs"] for row in rows] == [row["epochs"] for row in whole]
 
 
-@pytest.mark.parametrize("tuner", ["random", "grid"])
-def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, trainer, search, tmp_path):
+@pytest.mark.parametrize(("tuner", "draws"), [("random", MOST_REJECTED), ("grid", 2 * 249)])
+def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, draws, trainer, search, tmp_path):
     trainer.excess = lambda config: f"{config.units} is too much"
     for _ in range(2):  # The same command comes to the same.
         with pytest.raises(UserError, match=r"no trial was completed, .* is too much; expected"):
             search(tuner, "units:8..256,model:lstm|gru")
-        assert len(rows_of(tmp_path / "tune-it")) == MOST_REJECTED
+        assert len(rows_of(tmp_path / "tune-it")) == draws
+
+
+def test_a_grid_goes_on_to_what_fits_however_many_before_it_cost_too_much(trainer, search):
+    trainer.excess = lambda config: "too much" if config.units < 200 else None
+    rows = search("grid", "units:8..201:1")
+    assert [row["status"] for row in rows] == 192 * ["rejected"] + 2 * ["completed"]
+    assert MOST_REJECTED < 192
 
 
 def test_what_was_drawn_before_is_not_trained_again_and_ends_a_search_if_it_is_all(
