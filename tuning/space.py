@@ -14,7 +14,8 @@ FIXED = {
     **dict.fromkeys(("dataset", "data_dir", "mnist_dir", "validation_size"), "the data"),
     "seed": "--seed and --executions_per_trial",
     **dict.fromkeys(("epochs", "steps"), "how long a trial trains"),
-    **dict.fromkeys(("log_every", "tensorboard", "detect_anomaly", "checkpoint_every"), "the run"),
+    **dict.fromkeys(("deterministic", "detect_anomaly", "checkpoint_every"), "the run"),
+    **dict.fromkeys(("log_every", "tensorboard"), "the run"),
 }
 _MOST_VALUES = 1000
 _FORMS = (
@@ -142,11 +143,7 @@ def _parse_range(text, field, bounds, options):
 
 def _value(text, field, word):
     """A value of a field, which has to be one that `Config` allows."""
-    kind = value_type(field)
-    if kind is bool:
-        value = {"true": True, "false": False}.get(word.lower(), word)
-    else:
-        value = word if kind is str else _number(text, field, word)
+    value = word if value_type(field) is str else _number(text, field, word)
     wrong = problem(field, value)
     if wrong:
         raise UserError(f"--search={text}: {word} is no {field.name}; {wrong}")

@@ -9,9 +9,9 @@ from tuning.table import Table, best_of_each
 from tuning.trial import Trial, best_of
 
 SPACE = parse_space(
-    "learning_rate:1e-4..1e-2:log,units:8|16,model:lstm|gru,deterministic:true|false"
+    "learning_rate:1e-4..1e-2:log,units:8|16,model:lstm|gru,schedule:constant|cosine"
 )
-VALUES = {"learning_rate": 1 / 300, "units": 16, "model": "gru", "deterministic": False}
+VALUES = {"learning_rate": 1 / 300, "units": 16, "model": "gru", "schedule": "cosine"}
 TRIALS = [
     Trial(0, "completed", VALUES, 0.1 + 0.2, (0.1, 0.2), 182, 0.123456789, 12.5, 3, 1),
     Trial(1, "rejected", VALUES, parameters=999, epochs=3, known_at=3, reason='too, "much"'),
@@ -48,7 +48,6 @@ def test_tensorboard_shows_the_values_and_the_score_of_a_trial(results):
     shown = metadata.parse_session_start_info_plugin_data(content).hparams
     assert shown["learning_rate"].number_value == 1 / 300
     assert shown["model"].string_value == "gru"
-    assert shown["deterministic"].bool_value is False
     assert shown["epochs"].number_value == 3
     (score,) = events.Tensors("validation accuracy")
     assert tf.make_ndarray(score.tensor_proto) == pytest.approx(0.3)
@@ -90,7 +89,7 @@ def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
     first, second = log.text.splitlines()
     for words in ("0  completed", "30.00%", "12 s", "182", "learning_rate=0.003333", "best so far"):
         assert words in first
-    assert second.endswith('model=gru deterministic=False  (too, "much")')
+    assert second.endswith('model=gru schedule=cosine  (too, "much")')
 
 
 def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends():

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
-from configs import UserError
+from configs import Config, UserError
+from configs.option import value_type
 from tuning.space import Choice, Range, height, parse_space
 
 
@@ -15,7 +18,6 @@ from tuning.space import Choice, Range, height, parse_space
         ("dropout:0..0.5:0.1", Choice("dropout", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5))),
         ("model:lstm|gru", Choice("model", ("lstm", "gru"))),
         ("clip_norm:0.1|1", Choice("clip_norm", (0.1, 1.0))),
-        ("deterministic:true|false", Choice("deterministic", (True, False))),
     ],
 )
 def test_a_space_is_read_in_the_types_of_config_and_written_so_that_it_is_read_again(
@@ -67,7 +69,6 @@ def test_several_parameters_keep_their_order():
         ("model:lstm|transformer", "transformer is no model; expected one of basic_rnn"),
         ("model:lstm..gru", "model is no number; expected model:A|B|C"),
         ("model:lstm|gru:log", "NAME:A|B|C"),
-        ("deterministic:yes|no", "yes is no deterministic; expected true or false"),
         ("units:8|16,units:32|64", "units comes twice"),
         ("dataset:mnist|digits", "dataset is the same for all trials; expected"),
         ("seed:0..9", "--executions_per_trial"),
@@ -80,6 +81,14 @@ def test_a_mistake_in_a_space_is_told_with_what_is_expected(text, expected):
     assert expected in str(error.value)
     assert "expected" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_true_or_false_is_the_same_for_all_trials_since_keras_tuner_would_draw_1_and_0():
+    names = [field.name for field in dataclasses.fields(Config) if value_type(field) is bool]
+    assert "deterministic" in names
+    for name in names:
+        with pytest.raises(UserError, match=f"{name} is the same for all trials; expected"):
+            parse_space(f"{name}:true|false")
 
 
 def test_a_value_stands_on_the_scale_of_its_parameter():
