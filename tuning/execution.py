@@ -56,6 +56,7 @@ def run_trial(trial, config, folder, data, executions=1):
         status="completed",
         score=statistics.fmean(scores),
         scores=scores,
+        parameters=metrics[0]["parameters"],
         seconds=round(sum(each["training"]["seconds"] for each in metrics), 1),
     )
 

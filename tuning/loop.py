@@ -126,12 +126,14 @@ class Loop:
                 at_once = {}
             trial = dataclasses.replace(trial, status="repeated", reason=f"the same as {first}")
             return dataclasses.replace(trial, score=earlier.score, **at_once)
+        limits = search.max_parameters, search.max_latency_ms
         try:
-            limits = search.max_parameters, search.max_latency_ms
-            cost = measure(search.config_of(trial), self._classes, *limits)
+            config = search.config_of(trial)
+            if limits == (None, None):
+                return trial  # To build its model takes longer than all else here.
+            parameters, latency, excess = measure(config, self._classes, *limits)
         except FAILURES as error:
             return dataclasses.replace(trial.failed(error), **at_once)
-        parameters, latency, excess = cost
         trial = dataclasses.replace(trial, parameters=parameters, latency_ms=latency)
         if excess:
             return dataclasses.replace(trial, status="rejected", reason=excess, **at_once)

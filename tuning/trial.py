@@ -20,7 +20,8 @@ class Trial:
         values: What was drawn, by name.
         score: The mean of `scores`; that of the trial it repeats; or `None`.
         scores: The validation accuracy of each execution, a fraction.
-        parameters: The numbers the model consists of, or `None` if it was not built.
+        parameters: The numbers the model consists of, or `None` if it was neither measured
+            for a budget nor trained to its end.
         latency_ms: Milliseconds it takes for an image, or `None` if that was not measured.
         seconds: What training took, all executions together and interruptions left out.
         epochs: The epochs of each execution at most.

@@ -20,11 +20,13 @@ class Trainer:
 
     Attributes:
         configs: The `Config` of each call.
+        measured: The `Config` of each model whose cost was measured.
         before: A function of each call's number and `Config`, called before it scores.
         excess: A function of a `Config`: why its model costs too much, or `None`.
     """
 
     configs: list = dataclasses.field(default_factory=list)
+    measured: list = dataclasses.field(default_factory=list)
     before: object = lambda number, config: None
     excess: object = lambda config: None
 
@@ -36,10 +38,16 @@ class Trainer:
             return trial.failed(error)
         score = 1 / (1 + config.units / 30 + config.dropout) + config.epochs / 100
         return dataclasses.replace(
-            trial, status="completed", score=score, scores=(score,) * executions, seconds=1.0
+            trial,
+            status="completed",
+            score=score,
+            scores=(score,) * executions,
+            parameters=10 * config.units,
+            seconds=1.0,
         )
 
     def measure(self, config, classes, max_parameters=None, max_latency_ms=None):
+        self.measured.append(config)
         return 10 * config.units, None, self.excess(config)
 
 

@@ -13,7 +13,7 @@ from tuning.execution import run_trial
 from tuning.trial import Trial
 
 CONFIG = Config(model="basic_rnn", units=4, epochs=1, batch_size=37, dataset="random")
-DRAWN = Trial(3, "running", {"units": 4}, parameters=182, epochs=1)
+DRAWN = Trial(3, "running", {"units": 4}, epochs=1)
 
 
 def test_a_trial_is_a_run_scored_on_the_validation_images_without_a_look_at_the_test_images(
@@ -26,7 +26,9 @@ def test_a_trial_is_a_run_scored_on_the_validation_images_without_a_look_at_the_
     trial = run_trial(DRAWN, CONFIG, tmp_path / "0003", blind)
     run = Run(tmp_path / "0003/seed-0")
     assert run.config() == CONFIG
-    assert (trial.status, trial.number, trial.parameters) == ("completed", 3, 182)
+    # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
+    count = 4 * (28 + 4 + 1) + 7 * (4 + 1)
+    assert (trial.status, trial.number, trial.parameters) == ("completed", 3, count)
     assert trial.score == evaluate(run.load_model(), data.validation).accuracy
     assert trial.score == pytest.approx(run.history()[-1]["val_accuracy"])
     assert trial.scores == (trial.score,)
@@ -45,7 +47,8 @@ def test_the_score_of_several_executions_is_the_mean_of_their_seeds(data, tmp_pa
             assert folder.name == f"seed-{config.seed}"
 
         def metrics(self):
-            return {"test": {"accuracy": self.accuracy}, "training": {"seconds": 1.5}}
+            test = {"accuracy": self.accuracy}
+            return {"parameters": 182, "test": test, "training": {"seconds": 1.5}}
 
     monkeypatch.setattr(execution, "train", FakeRun)
     config = dataclasses.replace(CONFIG, seed=4)

@@ -168,7 +168,7 @@ def test_values_that_contradict_each_other_fail_as_a_trial(trainer, search):
 
 def test_what_costs_too_much_is_recorded_and_not_trained_nor_counted(trainer, search):
     trainer.excess = lambda config: f"{config.units} is too much" if config.units > 40 else None
-    rows = search(max_trials=5)
+    rows = search(max_trials=5, max_parameters=400)
     rejected = [row for row in rows if row["status"] == "rejected"]
     assert rejected
     for row in rejected:
@@ -179,10 +179,20 @@ def test_what_costs_too_much_is_recorded_and_not_trained_nor_counted(trainer, se
     assert all(config.units <= 40 for config in trainer.configs)
 
 
+def test_without_a_budget_no_model_is_built_but_by_its_training_which_counts_its_parameters(
+    trainer, search
+):
+    rows = search()
+    assert not trainer.measured
+    assert [row["parameters"] for row in rows] == [f"{10 * int(row['units'])}" for row in rows]
+    search(folder="tune-cheap", max_latency_ms=1.0)
+    assert trainer.measured == trainer.configs[len(rows) :]
+
+
 def test_what_costs_too_much_takes_no_place_of_hyperbands(trainer, search):
     whole = search("hyperband", folder="tune-whole")
     trainer.excess = lambda config: "too much" if config.units > 40 else None
-    rows = [row for row in search("hyperband") if row["status"] != "rejected"]
+    rows = [row for row in search("hyperband", max_parameters=400) if row["status"] != "rejected"]
     assert [row["epochs"] for row in rows] == [row["epochs"] for row in whole]
 
 
@@ -191,13 +201,13 @@ def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, draws, trainer, sea
     trainer.excess = lambda config: f"{config.units} is too much"
     for _ in range(2):  # The same command comes to the same.
         with pytest.raises(UserError, match=r"no trial was completed, .* is too much; expected"):
-            search(tuner, "units:8..256,model:lstm|gru")
+            search(tuner, "units:8..256,model:lstm|gru", max_parameters=1)
         assert len(rows_of(tmp_path / "tune-it")) == draws
 
 
 def test_a_grid_goes_on_to_what_fits_however_many_before_it_cost_too_much(trainer, search):
     trainer.excess = lambda config: "too much" if config.units < 200 else None
-    rows = search("grid", "units:8..201:1")
+    rows = search("grid", "units:8..201:1", max_parameters=1)
     assert [row["status"] for row in rows] == 192 * ["rejected"] + 2 * ["completed"]
     assert MOST_REJECTED < 192
 
