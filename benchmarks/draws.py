@@ -54,7 +54,7 @@ def measure(tuner, most):
     from tuning.trial import Trial
 
     space = parse_space(FLAGS.search)
-    oracle = Asha(space, 0, 27) if tuner == "asha" else Oracle(tuner, space, 0, 27, sweeps=None)
+    oracle = Asha(space, 0, 27) if tuner == "asha" else Oracle(tuner, space, 0, 27, endless=True)
     random, trials, times = np.random.default_rng(0), [], []
     counts, seconds, writing = [], [], []
     with tempfile.TemporaryDirectory() as folder:

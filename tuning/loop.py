@@ -34,8 +34,7 @@ class Loop:
         if search.tuner == "asha":
             self._oracle = Asha(search.space, config.seed, config.epochs)
         else:
-            sweeps = 1 if search.max_trials is None else None
-            options = search.space, config.seed, config.epochs, sweeps
+            options = search.space, config.seed, config.epochs, search.max_trials is not None
             self._oracle = Oracle(search.tuner, *options)
         self._search, self._results, self._trials = search, results, trials
         self._most_rejected = math.inf if search.tuner == "grid" else MOST_REJECTED

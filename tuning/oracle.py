@@ -53,11 +53,11 @@ class Oracle:
         space: A tuple of `Range` and `Choice`.
         seed: An integer that decides all draws. (KerasTuner's own 0 would mean any.)
         epochs: The epochs of a trial at most, of which Hyperband gives most trials fewer.
-        sweeps: How often Hyperband begins anew; `None` for ever.
+        endless: Whether Hyperband begins anew after a sweep. Else it ends with the one it is in.
     """
 
-    def __init__(self, tuner, space, seed, epochs=1, sweeps=1):
-        options = {"max_epochs": epochs, "hyperband_iterations": sweeps}
+    def __init__(self, tuner, space, seed, epochs=1, endless=False):
+        options = {"max_epochs": epochs, "hyperband_iterations": None}
         self._oracle = _reproducible(_ORACLES[tuner])(
             objective=keras_tuner.Objective("score", "max"),
             hyperparameters=hyperparameters(space),
@@ -66,7 +66,7 @@ class Oracle:
             **options if tuner == "hyperband" else {"max_trials": None},
         )
         self._oracle.verbose = 0
-        self._oracle.space = space
+        self._oracle.space, self._oracle.endless = space, endless
         self._blind = tuner in ("random", "grid")
         self._trials, self._failed = [], []
 
@@ -152,6 +152,10 @@ def _reproducible(base):
 
         def populate_space(self, trial_id):
             bayesian = base is oracles.BayesianOptimizationOracle
+            if base is oracles.HyperbandOracle and not self.endless:
+                # What is recorded may be of sweeps that were begun when it was.
+                sweeps = self._current_iteration + 1
+                self.hyperband_iterations = None if self.recorded else sweeps
             if self.recorded and bayesian:
                 # Its draw would take seconds, and has no effect but the values.
                 return {"status": "RUNNING", "values": self.recorded}

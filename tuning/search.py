@@ -20,7 +20,8 @@ class Search:
         config: The `Config` of which each draw replaces some values. Its seed decides the draws.
         space: What is searched, a tuple of `Range` and `Choice`.
         tuner: One of `TUNERS`.
-        max_trials: How many draws to train; `None` for a whole grid, or one sweep of Hyperband.
+        max_trials: How many draws to train; `None` for a whole grid, or a whole sweep of
+            Hyperband.
         executions_per_trial: With how many seeds to train each.
         max_parameters: How many numbers a model may consist of, or `None`.
         max_latency_ms: How many milliseconds it may take for an image, or `None`.

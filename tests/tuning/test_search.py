@@ -260,6 +260,19 @@ def test_the_folder_of_another_search_is_refused_and_kept(
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.parametrize(("most", "of_whole_sweeps"), [(5, 6), (7, 12), (None, 6)])
+def test_hyperband_without_max_trials_goes_on_to_the_end_of_the_sweep_it_is_in(
+    most, of_whole_sweeps, trainer, search
+):
+    begun = search("hyperband", max_trials=most)
+    rows = search("hyperband")
+    assert rows == search("hyperband") == search("hyperband", max_trials=of_whole_sweeps)
+    assert rows[: len(begun)] == begun
+    assert len(rows) == len(trainer.configs) == of_whole_sweeps
+    more = search("hyperband", max_trials=of_whole_sweeps + 1)
+    assert more == search("hyperband", max_trials=of_whole_sweeps + 1, folder="tune-at-once")
+
+
 def test_fewer_trials_than_there_are_draw_nothing_more(trainer, search):
     rows = search(max_trials=5)
     assert search(max_trials=3) == rows
