@@ -69,6 +69,7 @@ class Loop:
                     else:
                         self._end(trial)
             else:
+                self._say_why_it_ends()
                 return
 
     def _repeat(self):
@@ -95,22 +96,34 @@ class Loop:
         """The `Trial` of the next draw; `None` if there is none, or none yet."""
         if self._begun:
             return self._begun.popleft()
-        count = sum(t.status in ("completed", "failed", "running") for t in self._trials)
         most = self._search.max_trials
-        if self._rejected == self._most_rejected or (most is not None and count >= most):
+        if self._rejected == self._most_rejected or (most is not None and self._count() >= most):
             return None
         draw = self._oracle.ask()
         if not draw:
             return None
         trial = self._prepare(len(self._trials), draw)
         self._note(trial)
-        if self._rejected == self._most_rejected:
-            print(f"the search ends: none of {MOST_REJECTED} draws in a row was to be trained")
         self._results.save(self._trials, trial)
         if trial.known_at is not None:
             self._settle(trial)
             self._check_failures(trial)
         return trial
+
+    def _count(self):
+        """How many trials have been trained or are under way."""
+        return sum(t.status in ("completed", "failed", "running") for t in self._trials)
+
+    def _say_why_it_ends(self):
+        """Say why there is nothing more to draw, unless it is as it was asked for."""
+        most = self._search.max_trials
+        if self._rejected == self._most_rejected:
+            print(f"the search ends: none of {MOST_REJECTED} draws in a row was to be trained")
+        elif most is not None and self._count() < most:
+            print(
+                f"the search ends after {self._count()} of --max_trials={most}: "
+                f"--tuner={self._search.tuner} found nothing else to draw"
+            )
 
     def _prepare(self, number, draw):
         """The `Trial` of a new `Draw`: running, unless something is against it."""

@@ -213,7 +213,7 @@ def test_a_grid_goes_on_to_what_fits_however_many_before_it_cost_too_much(traine
 
 
 def test_what_was_drawn_before_is_not_trained_again_and_ends_a_search_if_it_is_all(
-    trainer, search, monkeypatch
+    trainer, search, monkeypatch, capsys
 ):
     monkeypatch.setattr("tuning.loop.MOST_REJECTED", 2)
     rows = search("bayesian", "units:8|16|24|32", max_trials=5)
@@ -222,6 +222,26 @@ def test_what_was_drawn_before_is_not_trained_again_and_ends_a_search_if_it_is_a
         (earlier,) = (r for r in rows if row["reason"] == f"the same as {r['number']}")
         assert (row["units"], row["score"]) == (earlier["units"], earlier["score"])
     assert len(set(trainer.configs)) == len(trainer.configs) <= 4
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "the search ends: none of 2 draws in a row was to be trained"
+
+
+@pytest.mark.parametrize(
+    ("tuner", "space", "found"),
+    [("random", "units:8|16|24,model:lstm|gru", range(1, 7)), ("grid", "units:8|16", [2])],
+)
+def test_a_search_that_ends_before_max_trials_says_so_each_time(
+    tuner, space, found, trainer, search, capsys
+):
+    for _ in range(2):
+        rows = search(tuner, space, max_trials=9)
+        assert len(rows) in found
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"the search ends after {len(rows)} of --max_trials=9: --tuner={tuner} found nothing "
+            "else to draw"
+        )
+    search(tuner, space, max_trials=len(rows))
+    assert "the search ends" not in capsys.readouterr().out
 
 
 def test_more_trials_go_on_with_a_search(trainer, search):
