@@ -82,7 +82,9 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
 def _probe(address):
     """`OSError` or `ValueError` if no Ray is at an address; Ray itself would wait for minutes."""
     address = address.removeprefix("ray://")
-    host, port = address.rsplit(":", 1)
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        raise ValueError(f"{address} is no host:port")
     socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     if os.environ.get("RAY_USE_TLS") == "1":
         return  # Whoever answers there has to be asked with Ray's own keys.

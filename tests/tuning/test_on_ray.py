@@ -83,6 +83,19 @@ def test_something_else_in_place_of_ray_is_told_in_seconds(monkeypatch):
         _probe(address)
 
 
+@pytest.mark.parametrize("address", ["nonsense", "a:b", ":1", "host:", "host:65536"])
+def test_what_is_no_host_and_port_is_told_as_such(address, monkeypatch):
+    from configs import UserError
+    from training.cluster import cluster
+
+    pytest.importorskip("ray", reason="Ray is not installed")
+    told = f"{address} is no host:port; expected local, auto, or host:port of the head"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    for given in (address, f"ray://{address}", "auto"):
+        with pytest.raises(UserError, match=f"--ray={given}: {told}"):
+            cluster(given, {}).__enter__()
+
+
 def test_a_worker_with_other_packages_or_another_disk_is_told(tmp_path):
     from configs import UserError
     from training.rendezvous import versions
