@@ -64,7 +64,7 @@ def main():
     if "model" in best.values:
         print(f"the best of each model:\n{best_of_each('model', results.read())}")
     print(f"pictures: {folder}/{', '.join(sorted(path.name for path in folder.glob('*.png')))}")
-    print(f"the best again: python main.py --flagfile={results.best_path}")
+    print(f"the best again: {results.best_command()}")
     print(
         f"done: {best.score:.2%} of {len(data.validation):,} validation images right in trial "
         f"{best.number}, see {folder}"

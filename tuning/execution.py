@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import statistics
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from configs import Interrupted, UserError
 from training.train import train
+from tuning.trial import THREADS
 
 # What a draw can be to blame for: it makes no network, the loss explodes, or memory is too small.
 FAILURES = (UserError, ValueError, MemoryError, tf.errors.OpError)
@@ -67,12 +69,14 @@ class InProcess:
     Attributes:
         at_once: How many trials it trains at the same time.
         flags: The flags by which `tune.py` trains so.
+        threads: The environment variables, by name, that give a trial its number of threads.
     """
 
     at_once = 1
     flags = ""
 
     def __init__(self):
+        self.threads = {name: os.environ[name] for name in THREADS if name in os.environ}
         self._task = None
 
     @property

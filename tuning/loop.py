@@ -164,7 +164,8 @@ class Loop:
         if trial.status == "completed":
             self._results.save_hparams(trial)
             if best_of([*self._trials, trial]) is trial:
-                self._results.save_best(trial, self._search.config_of(trial))
+                config = self._search.config_of(trial)
+                self._results.save_best(trial, config, self._workers.threads)
         same = [t for t in self._trials if t.known_at is None and _what(t) == _what(trial)]
         same = [
             dataclasses.replace(t, score=trial.score, known_at=known_at)

@@ -17,7 +17,7 @@ from training.cluster import cluster
 from training.files import locking
 from training.rendezvous import versions
 from training.signals import stop_signal
-from tuning.trial import Trial
+from tuning.trial import THREADS, Trial
 
 # How often a trial whose worker is lost goes on with another, before it is itself to blame.
 _RESTARTS = 10
@@ -37,12 +37,14 @@ class OnRay:
     Attributes:
         at_once: How many trials it trains at the same time.
         flags: The flags by which `tune.py` trains so.
+        threads: As of `InProcess`.
     """
 
     def __init__(self, address, cpus_per_trial=1.0):
         self.address = address
         self.cpus_per_trial = cpus_per_trial
         self.at_once = 0
+        self.threads = dict.fromkeys(THREADS, str(max(1, math.floor(cpus_per_trial))))
         self.flags = f" --ray={address} --cpus_per_trial={cpus_per_trial:g}"
         self._tasks = {}  # By Ray's reference of the result, the trial.
         self._losses = {}  # By the number of a trial, how many workers it has lost.
@@ -59,10 +61,8 @@ class OnRay:
         Raises:
             UserError: If Ray cannot be had, or no node of it has as many processors.
         """
-        threads = str(max(1, math.floor(self.cpus_per_trial)))
         environment = {
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "TF_NUM_INTEROP_THREADS": threads,
+            **self.threads,
             "TF_CPU_ALLOCATOR_USE_BFC": "true",  # As `run_script` has it.
             "CUDA_VISIBLE_DEVICES": "",  # Else each trial would take a GPU's whole memory.
         }

@@ -139,14 +139,27 @@ class Results:
         with replacing(self.trials_path) as path:
             path.write_text(head + "".join(trial.line for trial in trials), newline="")
 
-    def save_best(self, trial, config):
-        """Write `best.flags`, from the best `Trial` and its `Config`."""
+    def save_best(self, trial, config, environment):
+        """Write `best.flags`.
+
+        Args:
+            trial: The best `Trial`.
+            config: Its `Config`.
+            environment: The environment variables, by name, with which it is the same again.
+        """
         path = self.best_path
+        variables = "".join(f"{name}={value} " for name, value in environment.items())
         with replacing(path) as aside:
             aside.write_text(
                 f"# Trial {trial.number} of {self.folder}: {trial.score:.2%} of the validation "
-                f"images right.\n#   python main.py --flagfile={path}\n{format_flags(config)}"
+                f"images right.\n#   {variables}python main.py --flagfile={path}\n"
+                f"{format_flags(config)}"
             )
+
+    def best_command(self):
+        """The command that repeats the best trial, as `best.flags` has it."""
+        _, command, *_ = self.best_path.read_text().splitlines()
+        return command.removeprefix("#   ")
 
     def save_hparams(self, trial):
         """Write a completed `Trial` for the HParams page of TensorBoard."""

@@ -6,6 +6,8 @@ import functools
 import io
 import re
 
+# Environment variables: how many threads TensorFlow has, with others of which it rounds otherwise.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _NUMBER = re.compile(r"\b(\d[\d.,]*(e[+-]?\d+)?|nan|inf)\b")
 
 

@@ -61,6 +61,7 @@ class SideBySide(InProcess):
     """
 
     def __init__(self, at_once, seed=0, most=None):
+        super().__init__()
         self.at_once, self.most = at_once, most
         self._random, self._tasks = random.Random(seed), []
 

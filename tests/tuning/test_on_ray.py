@@ -14,10 +14,12 @@ import tempfile
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 
 from tests.conftest import PROJECT, Result, assert_one_line_error
+from training.run import Run
 
 OF_ALL = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it", "--tuner=grid")
 # As many threads as a trial has on Ray: with others the rounding would be another.
@@ -208,6 +210,23 @@ def test_workers_a_node_and_the_search_itself_are_killed_and_every_trial_is_acco
     assert alone.status == 0, alone.stderr
     assert rows_of(killed) == rows_of(tmp_path / "alone")
     assert len(rows_of(killed)) == 6
+
+
+@pytest.mark.slow
+def test_the_printed_command_repeats_the_best_trial_of_a_search_on_ray_to_the_same_bits(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    result = tune(tmp_path, "--search=units:64|128", "--model=gru", "--epochs=2", "--ray=local")
+    assert result.status == 0, result.stderr
+    (command,) = re.findall("^the best again: (.*)$", result.stdout, re.MULTILINE)
+    main = f"{sys.executable} {PROJECT}/main.py --name=again"
+    others = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    subprocess.run(command.replace("python main.py", main), shell=True, cwd=tmp_path, env=others)
+    best, *_ = (tmp_path / "runs/tune-it/best.flags").read_text().splitlines()
+    (number,) = re.findall(r"^# Trial (\d+) of", best)
+    trial = Run(tmp_path / f"runs/tune-it/trials/{int(number):04d}/seed-0")
+    weights = [run.load_model().get_weights() for run in (trial, Run(tmp_path / "runs/again"))]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow

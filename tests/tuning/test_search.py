@@ -11,8 +11,11 @@ from tests.tuning.conftest import NUMBERS, SPACES, Killed, SideBySide, rows_of
 from training.files import locking
 from tuning import execution
 from tuning.loop import MOST_REJECTED
+from tuning.on_ray import OnRay
+from tuning.results import Results
 from tuning.search import Search
 from tuning.space import parse_space
+from tuning.trial import THREADS
 
 
 def kill_at(*calls):
@@ -100,6 +103,29 @@ def test_the_best_trial_is_a_flag_file(trainer, search, tmp_path):
     text = (tmp_path / "tune-it/best.flags").read_text()
     assert f"# Trial {best['number']} of" in text
     assert f"python main.py --flagfile={tmp_path}/tune-it/best.flags" in text
+
+
+def test_the_command_of_the_best_trial_gives_it_the_threads_it_had(
+    trainer, search, tmp_path, monkeypatch
+):
+    def command_of(name, workers=None):
+        search(folder=f"tune-{name}", workers=workers)
+        results = Results(tmp_path / f"tune-{name}", ())
+        command = results.best_command()
+        assert f"#   {command}\n" in results.best_path.read_text()
+        variables, _, rest = command.partition("python ")
+        assert rest == f"main.py --flagfile={results.best_path}"
+        return variables
+
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    assert command_of("plain") == ""
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert command_of("three") == "TF_NUM_INTRAOP_THREADS=3 "
+    on_ray = SideBySide(2)
+    on_ray.threads = OnRay("local", cpus_per_trial=0.5).threads
+    assert command_of("ray", on_ray) == "TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 "
+    assert OnRay("local", cpus_per_trial=4).threads == dict.fromkeys(THREADS, "4")
 
 
 def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_search_goes_on(trainer, search):
