@@ -155,6 +155,17 @@ def alone():
         holder.kill()
 
 
+def start_nodes():
+    """Start two nodes of Ray on this machine, with a processor each; Ray's `Cluster` of them."""
+    from ray.cluster_utils import Cluster
+
+    options = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args=options)
+    cluster.add_node(**options)
+    cluster.wait_for_nodes()
+    return cluster
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if "mnist_dir" in item.fixturenames:  # Which TFDS takes half a minute to prepare.

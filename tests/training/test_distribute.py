@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -337,3 +339,44 @@ def test_a_signal_to_a_training_on_ray_leaves_a_checkpoint(number, tmp_path, alo
     ended = end(training)
     assert ended.status == 128 + number
     assert "to go on: python main.py --resume --run=" in ended.stderr.splitlines()[-1]
+
+
+NODES = """
+import sys
+from tests.conftest import start_nodes
+cluster = start_nodes()
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def address(alone):
+    """Where the head of a cluster of two nodes is, in the network of its own."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+        nodes = subprocess.Popen(
+            [*alone, sys.executable, "-c", NODES],
+            cwd=PROJECT,
+            env=os.environ | {"RAY_TMPDIR": folder},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with nodes:
+            yield nodes.stdout.readline().strip()
+            nodes.communicate(timeout=100)
+
+
+@pytest.mark.slow
+def test_on_a_cluster_that_is_running_two_workers_train_to_the_same_weights(
+    address, tmp_path, alone, by_two
+):
+    assert re.fullmatch(r"[\d.]+:\d+", address)
+    ended = end(start(tmp_path, alone, (*TOGETHER, "--workers=2", f"--ray={address}")))
+    assert ended.status == 0, ended.stderr
+    run = Run(tmp_path / "runs/run")
+    assert_same_run(by_two[0], run, tolerance=0)
+    assert run.metrics()["training"]["replicas"] == 2
+    assert not (tmp_path / "runs/run/ray").exists()

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import PROJECT, Result, assert_one_line_error
+from tests.conftest import PROJECT, Result, assert_one_line_error, start_nodes
 from training.run import Run
 
 OF_ALL = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it", "--tuner=grid")
@@ -139,16 +139,11 @@ def test_a_worker_waits_for_one_that_is_still_in_the_folder_but_not_for_ever(tmp
 def nodes():
     """Two nodes of Ray on this machine, with a processor each."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster
-
     folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp")
     with folder, pytest.MonkeyPatch.context() as patch:
         # All that Ray writes, also where its head is: given as an option, that would go elsewhere.
         patch.setenv("RAY_TMPDIR", folder.name)
-        options = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
-        cluster = Cluster(initialize_head=True, head_node_args=options)
-        cluster.add_node(**options)
-        cluster.wait_for_nodes()
+        cluster = start_nodes()
         yield cluster
         cluster.shutdown()
 
