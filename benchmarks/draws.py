@@ -2,10 +2,15 @@
 
     python -m benchmarks.draws
 
-To draw, to be told the score, and to write `trials.csv` twice, as a search does for each trial.
-Where trials end faster than that, their processors wait.
+A whole search with a stand-in for the training, which scores at random and at once: drawing, being
+told the score, noting it for TensorBoard, and writing `trials.csv` twice, as a search does for each
+trial. Counted is the processor's time, so that what else the machine does is left out, and so is
+what a disk takes. Where trials end faster than that, their processors wait.
 """
 
+import contextlib
+import dataclasses
+import io
 import pathlib
 import statistics
 import tempfile
@@ -15,8 +20,9 @@ import numpy as np
 from absl import flags
 
 from benchmarks import contest
-from configs import UserError, run_script
-from tuning.search import TUNERS
+from configs import Config, UserError, run_script
+from tuning.search import TUNERS, Search
+from tuning.space import parse_space
 
 FLAGS = flags.FLAGS
 
@@ -25,7 +31,7 @@ def main():
     """Measure, print the table, write the JSON."""
     results = {}
     contest.print_circumstances()
-    print(f"| tuner | draws | ms a draw | of it trials.csv | days for {FLAGS.total:,} |")
+    print(f"| tuner | draws | processor ms a draw | of it trials.csv | days for {FLAGS.total:,} |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for text in FLAGS.sizes:
         tuner, _, most = text.partition("=")
@@ -44,46 +50,64 @@ def measure(tuner, most):
     """What a draw costs after 10, 100, ... and `most` draws.
 
     Returns:
-        Three lists: how many draws there were; the seconds of one, the median of those since; and
-        what of it goes to `trials.csv`, one time.
+        Three lists: how many draws there were; the seconds of one, the median of the latest tenth;
+        and what of it goes to `trials.csv`, twice.
     """
-    from tuning.asha import Asha
-    from tuning.oracle import Oracle
+    from tuning.loop import Loop
     from tuning.results import Results
-    from tuning.space import parse_space
-    from tuning.trial import Trial
 
-    space = parse_space(FLAGS.search)
-    oracle = Asha(space, 0, 27) if tuner == "asha" else Oracle(tuner, space, 0, 27, endless=True)
-    random, trials, times = np.random.default_rng(0), [], []
-    counts, seconds, writing = [], [], []
+    class Unwritten(Results):
+        """Does not write `trials.csv`: it is timed by itself, as it takes the longer the more."""
+
+        def save(self, trials, trial):
+            trials[trial.number :] = [trial, *trials[trial.number + 1 :]]
+
+    search = Search(Config(epochs=27), parse_space(FLAGS.search), tuner, max_trials=most)
+    trials, workers, counts, seconds, writing = [], _Instant(), [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        results = Results(pathlib.Path(folder), space)
-        while len(trials) < most:
-            number, score = len(trials), float(random.random())
-            start = time.perf_counter()
-            draw = oracle.ask()
-            oracle.tell(number, score)
-            times.append(time.perf_counter() - start)
-            rest = {"parameters": 99_999, "seconds": 60.0, "epochs": 27, "known_at": number + 1}
-            trials.append(Trial(number, "completed", draw.values, score, (score,), **rest))
-            count = len(trials)
-            if count == most or (str(count).strip("0") == "1" and count >= 10):
-                results.save(trials, trials[-1])  # A search has saved all others before.
-                written = 2 * statistics.median(
-                    _seconds(lambda: results.save(trials, trials[-1])) for _ in range(FLAGS.turns)
-                )
-                counts.append(count)
-                seconds.append(statistics.median(times) + written)
-                writing.append(written)
-                times = []
+        with contextlib.redirect_stdout(io.StringIO()):
+            results = Unwritten(pathlib.Path(folder), search.space)
+            Loop(search, results, trials, 10, workers).run(stop=lambda: None)
+        results, times = Results(results.folder, search.space), np.diff(workers.times)
+        for count in sorted({10**power for power in range(1, len(str(most - 1)))} | {most}):
+            some = trials[:count]
+            results.save(some, some[-1])  # A search has saved all others before.
+            written = 2 * statistics.median(
+                _seconds(lambda some=some: results.save(some, some[-1])) for _ in range(FLAGS.turns)
+            )
+            latest = times[:count][-max(10, count // 10) :]
+            counts.append(count)
+            seconds.append(float(np.median(latest)) + written)
+            writing.append(written)
     return counts, seconds, writing
 
 
+class _Instant:
+    """Stands in for the training of trials, as `tuning.execution.InProcess`; notes their starts."""
+
+    at_once, threads = 1, {}
+
+    def __init__(self):
+        self.times, self._random, self._trial = [], np.random.default_rng(0), None
+
+    @property
+    def under_way(self):
+        return int(self._trial is not None)
+
+    def start(self, trial, config, folder):
+        self.times.append(time.process_time())
+        self._trial = trial
+
+    def wait(self):
+        trial, self._trial, score = self._trial, None, float(self._random.random())
+        known = {"score": score, "scores": (score,), "parameters": 99_999, "seconds": 60.0}
+        return [dataclasses.replace(trial, status="completed", **known)]
+
+
 def _seconds(do):
-    start = time.perf_counter()
+    start = time.process_time()
     do()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def extrapolate(counts, seconds, total):
