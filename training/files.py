@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and a lock on a folder."""
+"""Files and folders that appear whole or not at all, and a lock on each."""
 
 import contextlib
 import errno
@@ -17,11 +17,13 @@ def replacing(path):
     """Give a path to write to, and put it in place of `path` when the block ends well.
 
     A reader, or a process killed half-way, sees the old file or the new one, never half of one;
-    and so does one after the machine went down.
+    and so does one after the machine went down. What is being written is locked.
     """
     aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
     try:
-        yield aside
+        aside.touch()
+        with locking(aside):
+            yield aside
         sync(aside)
         os.replace(aside, path)
         sync(path.parent)
@@ -40,10 +42,7 @@ def folder_aside(parent):
     It is gone after the block unless it has another name by then. What a process that was killed
     has left of such folders is removed; one that is being filled is locked.
     """
-    for left in parent.glob(f"{ASIDE}*/"):
-        with contextlib.suppress(FileNotFoundError), locking(left, shared=True) as is_left:
-            if is_left:
-                shutil.rmtree(left, ignore_errors=True)
+    remove_left(parent.glob(f"{ASIDE}*/"))
     aside = parent / f"{ASIDE}{uuid.uuid4().hex}"
     aside.mkdir()
     try:
@@ -66,6 +65,16 @@ def replacing_folder(path):
         sync(path.parent)
 
 
+def remove_left(paths):
+    """Remove those unfinished files and folders that no process is writing any more."""
+    for path in list(paths):
+        with contextlib.suppress(FileNotFoundError), locking(path, shared=True) as is_left:
+            if is_left and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif is_left:
+                path.unlink()
+
+
 def sync_all(folder):
     """Have the disk hold a folder with all that is in it."""
     for path in [*folder.rglob("*"), folder]:
@@ -82,18 +91,18 @@ def sync(path):
 
 
 @contextlib.contextmanager
-def locking(folder, shared=False):
-    """Lock a folder until the block or the process ends.
+def locking(path, shared=False):
+    """Lock a file or folder until the block or the process ends.
 
     Args:
-        folder: The folder.
+        path: The file or folder.
         shared: Whether others may hold such a lock at the same time.
 
     Yields:
         Whether it could be had: a shared one at once, the other within a second, lest it fail
         because someone asks just now whether it is held.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         kind, attempts = (fcntl.LOCK_SH, 1) if shared else (fcntl.LOCK_EX, 10)
         yield _lock(descriptor, kind, attempts)

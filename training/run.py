@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from configs import UserError, format_flags, read_flags
-from training.files import ASIDE, folder_aside, locking, replacing, sync, sync_all
+from training.files import ASIDE, folder_aside, locking, remove_left, replacing, sync, sync_all
 
 
 def save_figure(path, figure):
@@ -152,8 +152,7 @@ class Run:
 
     def remove_leftovers(self):
         """Remove what a process that was killed had begun to write."""
-        for path in self.folder.rglob(f"{ASIDE}*"):
-            path.unlink()
+        remove_left(self.folder.rglob(f"{ASIDE}*"))
 
     def history(self):
         """A list with each epoch's metrics by name; `UserError` if it is not there or damaged."""

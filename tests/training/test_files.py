@@ -5,7 +5,16 @@ import os
 
 import pytest
 
-from training.files import ASIDE, folder_aside, locking, replacing_folder, sync, sync_all
+from training.files import (
+    ASIDE,
+    folder_aside,
+    locking,
+    remove_left,
+    replacing,
+    replacing_folder,
+    sync,
+    sync_all,
+)
 
 
 def test_a_folder_has_its_name_when_it_is_whole(tmp_path):
@@ -37,6 +46,15 @@ def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
         assert names == {at_work.name, another.name, "finished", f"{ASIDE}file"}
         with locking(at_work, shared=True) as locked:
             assert not locked
+
+
+def test_of_files_too_those_stay_that_are_being_written(tmp_path):
+    (tmp_path / f"{ASIDE}killed.txt").touch()
+    with replacing(tmp_path / "a.txt") as at_work:
+        at_work.write_text("half")
+        remove_left(tmp_path.iterdir())
+        assert list(tmp_path.iterdir()) == [at_work]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_folder_takes_the_place_of_another_when_it_is_whole(tmp_path):

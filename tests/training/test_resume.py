@@ -15,6 +15,7 @@ from configs import Config, Interrupted, UserError
 from models import create_model
 from tests.conftest import PROJECT
 from training import callbacks, checkpoint
+from training.files import ASIDE, replacing_folder
 from training.run import Run
 from training.train import compile_model, train
 
@@ -100,6 +101,17 @@ def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path,
         assert max((tmp_path / "run/checkpoints").iterdir()).name == f"{step:09d}.npz"
     resumed = result(train(config, tmp_path / "run", data, resume=True))
     assert resumed[:2] == result(uninterrupted)[:2]
+
+
+def test_a_run_whose_explanation_was_killed_goes_on(interrupted, data):
+    left = interrupted.folder / f"{ASIDE}explanation"
+    left.mkdir()
+    (left / "gates.png").touch()
+    (interrupted.folder / f"{ASIDE}1-model.keras").touch()
+    with replacing_folder(interrupted.folder / "explanation") as at_work:
+        train(EVERYTHING, interrupted.folder, data, resume=True)
+        assert list(interrupted.folder.rglob(f"{ASIDE}*")) == [at_work]
+    assert interrupted.metrics()
 
 
 def test_what_was_imported_cannot_be_resumed(interrupted, data):
