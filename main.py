@@ -18,8 +18,10 @@ MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
 flags.DEFINE_bool("resume", False, "Go on with --run, or with --name if there is such a run.")
-flags.DEFINE_string("run", None, "Folder of the run to resume, evaluate or export.")
-flags.DEFINE_list("runs", None, "Folders of the runs to compare, separated by commas.")
+flags.DEFINE_string(
+    "run", None, "Folder of the run to resume, evaluate or export, or its name in --runs_dir."
+)
+flags.DEFINE_list("runs", None, "Folders or names of the runs to compare, separated by commas.")
 flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
 flags.DEFINE_enum(
     "distribute",
@@ -71,9 +73,9 @@ def main():
 def train():
     """Train a model as the flags say, or import its weights, and export it."""
     name = FLAGS.name or time.strftime(f"{FLAGS.model}-%Y%m%d-%H%M%S")
-    run = Run(FLAGS.run or f"{FLAGS.runs_dir}/{name}")
+    run = _open() if FLAGS.run else Run(f"{FLAGS.runs_dir}/{name}")
     if FLAGS.run or (FLAGS.resume and run.exists()):
-        config = override(Run.open(run.folder).config(), (*PLACES, "detect_anomaly"))
+        config = override(run.config(), (*PLACES, "detect_anomaly"))
     else:
         config = config_from_flags()
     if FLAGS.ray and FLAGS.distribute != "multi_worker":
@@ -104,7 +106,7 @@ def train():
 
 def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
-    run = Run.open(FLAGS.run)
+    run = _open()
     config = override(run.config(), ("dataset", *PLACES))
     from training.evaluate import evaluate_run
 
@@ -114,9 +116,13 @@ def evaluate():
 
 def export():
     """Export a run again, as the next version."""
-    run = Run.open(FLAGS.run)
+    run = _open()
     override(run.config(), ())
     print(f"done: SavedModel: {_export(run)}")
+
+
+def _open():
+    return Run.open(FLAGS.run, FLAGS.runs_dir)
 
 
 def _export(run):

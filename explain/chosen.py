@@ -5,8 +5,7 @@ import dataclasses
 import datasets
 from configs import UserError
 from explain.style import STYLES
-from training.run import Run
-from training.runs import names
+from training.runs import names, open_runs
 
 
 def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
@@ -14,7 +13,7 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
 
     Args:
         flag: The flag that named them, for messages.
-        folders: Their folders.
+        folders: Their folders, or names in `runs`.
         same: The fields of `Config` in which they must agree with the first.
         data_dir: Where TFDS keeps datasets, if not where the first had it.
         mnist_dir: Folder of MNIST's four files, if not where the first had it.
@@ -29,9 +28,7 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(f"{flag}: received {len(folders)}; expected 1 to {len(STYLES)} folders")
-    runs = [Run.open(folder) for folder in folders]
-    if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError(f"{flag}: received a run twice; expected each once")
+    runs = open_runs(folders, flag=flag)
     configs = [run.config() for run in runs]
     for run, config in zip(runs, configs, strict=True):
         for field in same:

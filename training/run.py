@@ -71,16 +71,27 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder):
-        """Open a run that is there; `UserError` if it is not."""
-        run = cls(folder)
-        if not run.exists():
-            known = sorted(run.folder.parent.glob("[!.]*/flags.txt"))
-            such = f", such as {known[-1].parent}" if known else "; train one first"
-            raise UserError(
-                f"--run={folder}: {run.flags_path} is not there; expected the folder of a run{such}"
-            )
-        return run
+    def open(cls, folder, runs_dir="runs", flag="--run"):
+        """Open a run that is there.
+
+        Args:
+            folder: The folder, or its name in `runs_dir`.
+            runs_dir: Where run folders are made.
+            flag: The flag that named it, for messages.
+
+        Raises:
+            UserError: If it is not there.
+        """
+        run, named = cls(folder), cls(pathlib.Path(runs_dir) / folder)
+        if run.exists() or named.exists():
+            return run if run.exists() else named
+        parents = run.folder.parent, named.folder.parent
+        known = [path.parent for parent in parents for path in parent.glob("[!.]*/flags.txt")]
+        such = f", such as {max(known)}" if known else "; train one first"
+        raise UserError(
+            f"{flag}: received {folder}; {run.flags_path} is not there, nor such a run in "
+            f"{runs_dir}; expected the folder or name of a run{such}"
+        )
 
     @property
     def flags_path(self):
@@ -199,8 +210,8 @@ class Run:
     def _reading_model(self):
         if not self.model_path.is_file():
             raise UserError(
-                f"--run={self.folder}: {self.model_path} is not there; expected a run that has "
-                f"trained for an epoch; go on with python main.py --resume --run={self.folder}"
+                f"{self.model_path} is not there; expected a run that has trained for an epoch; "
+                f"go on with python main.py --resume --run={self.folder}"
             )
         try:
             yield

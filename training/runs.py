@@ -28,6 +28,14 @@ def table(folder):
     )
 
 
+def open_runs(folders, runs_dir="runs", flag="--runs"):
+    """Open several runs as `Run.open`; a `UserError` also if there is one twice."""
+    runs = [Run.open(folder, runs_dir, flag) for folder in folders]
+    if len({run.folder.resolve() for run in runs}) < len(runs):
+        raise UserError(f"{flag}: received a run twice; expected each once")
+    return runs
+
+
 def names(folders):
     """What to call some runs: by their folders' names, or whole paths if two have the same."""
     short = [pathlib.Path(folder).name for folder in folders]
@@ -62,18 +70,19 @@ def compare(folders, runs_dir):
     """Draw the curves of several runs together.
 
     Args:
-        folders: Their run folders.
-        runs_dir: Where the picture is written.
+        folders: Their run folders, or the names of those in `runs_dir`.
+        runs_dir: Where run folders are made, and the picture is written.
 
     Returns:
         The picture's path, `compare.png`.
 
     Raises:
-        UserError: If one of them is no run or has not finished an epoch.
+        UserError: If one of them is no run, is there twice, or has not finished an epoch.
     """
     from training.figures import draw_comparison
 
-    histories = {str(folder): Run.open(folder).history() for folder in folders}
+    histories = {str(run.folder): run.history() for run in open_runs(folders, runs_dir)}
     path = pathlib.Path(runs_dir) / "compare.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_figure(path, draw_comparison(histories))
     return path

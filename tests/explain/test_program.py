@@ -20,7 +20,9 @@ def run_explain(folder, *arguments):
     ("arguments", "expected"),
     [
         ([], "--run: received none; expected the folder of a finished run"),
-        (["--run=runs/none"], "expected the folder of a run, such as runs/other"),
+        (["--run=none"], "--run and --against: received none; none/flags.txt is not there"),
+        (["--run=runs/none"], "expected the folder or name of a run, such as runs/other"),
+        (["--run=a", "--against=other"], "runs/other was trained with --dataset=mnist"),
         (["--run=runs/a", "--against=runs/other"], "expected a run on digits"),
         (["--run=runs/a", "--image=360"], "--image=360: expected a number below 360"),
         (["--run=runs/a", "--images=5"], "expected flags as listed"),

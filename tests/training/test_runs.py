@@ -54,8 +54,24 @@ def test_runs_are_compared_in_one_picture(folder):
 def test_only_runs_that_have_trained_can_be_compared(folder):
     with pytest.raises(UserError, match=r"c/history.csv: .* expected the history of a run"):
         runs.compare([folder / "a", folder / "c"], folder)
-    with pytest.raises(UserError, match=r"--run=.*/e: .* expected the folder of a run"):
+    with pytest.raises(UserError, match=r"--runs: received .*/e; .* expected the folder or name"):
         runs.compare([folder / "e"], folder)
+
+
+def test_a_run_is_found_by_its_name_in_the_folder_of_runs(folder):
+    assert runs.compare(["a", "b"], folder) == folder / "compare.png"
+    assert Run.open("a", folder) == Run.open(folder / "a", "elsewhere")
+    with pytest.raises(UserError, match=rf"nor such a run in {folder}; .*, such as {folder}/d"):
+        Run.open("e", folder)
+
+
+def test_a_run_is_not_compared_with_itself(folder):
+    with pytest.raises(UserError, match="--runs: received a run twice; expected each once"):
+        runs.compare([folder / "a", "a"], folder)
+
+
+def test_the_folder_of_a_comparison_is_made(folder):
+    assert runs.compare([folder / "a", folder / "b"], folder / "new/one").is_file()
 
 
 def test_the_history_comes_back_as_it_was_saved(folder):
