@@ -2,18 +2,23 @@
 
 python main.py --model=lstm --dataset=mnist --epochs=10"""
 
+import shlex
 import time
 
 from absl import flags
 
 import datasets
-from configs import UserError, config_from_flags, define_flags, override, run_script
+from configs import Interrupted, UserError, config_from_flags, define_flags, override, run_script
 from export.formats import check_formats
 from training import runs
 from training.run import Run
 
 FLAGS = flags.FLAGS
 PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another time.
+REPLACEABLE = (*PLACES, "detect_anomaly")  # When a run goes on.
+NOT_KEPT = (  # By a run, whose way on is told with them.
+    *("saved_models_dir", "export_formats", "distribute", "ray", "workers", "peer_seconds"),
+)
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
@@ -75,33 +80,47 @@ def train():
     name = FLAGS.name or time.strftime(f"{FLAGS.model}-%Y%m%d-%H%M%S")
     run = _open() if FLAGS.run else Run(f"{FLAGS.runs_dir}/{name}")
     if FLAGS.run or (FLAGS.resume and run.exists()):
-        config = override(run.config(), (*PLACES, "detect_anomaly"))
+        kept = run.config()
+        config = override(kept, REPLACEABLE)
     else:
-        config = config_from_flags()
+        kept = config = config_from_flags()
     if FLAGS.ray and FLAGS.distribute != "multi_worker":
         raise UserError(f"--ray={FLAGS.ray}: expected --distribute=multi_worker with it")
     # A mistake is told before TensorFlow takes its seconds; but several machines must have met
     # before it computes anything, such as the images.
     meets = FLAGS.distribute == "multi_worker" and not FLAGS.ray
     data = None if meets else datasets.load(config)
-    task = config, run.folder, data, FLAGS.resume
-    if FLAGS.mode == "import":
-        from training import tf1
-
-        tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
-    elif FLAGS.ray:
-        from training.launch import train_on_ray
-
-        train_on_ray(*task, FLAGS.ray, FLAGS.workers, FLAGS.peer_seconds)
-    else:
-        from training import train
-        from training.distribute import Distribution
-
-        run = train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
+    try:
+        run = _train(config, run.folder, data)
+    except Interrupted as interrupt:
+        raise Interrupted(interrupt.signal, f"{interrupt}{_given(kept)}") from None
     if not run:
         return print("done: the run is the chief's")
     print(f"SavedModel: {_export(run)}")
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
+
+
+def _train(config, folder, data):
+    task = config, folder, data, FLAGS.resume
+    if FLAGS.mode == "import":
+        from training import tf1
+
+        return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+    if FLAGS.ray:
+        from training.launch import train_on_ray
+
+        return train_on_ray(*task, FLAGS.ray, FLAGS.workers, FLAGS.peer_seconds)
+    from training import train
+    from training.distribute import Distribution
+
+    return train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
+
+
+def _given(kept):
+    """The flags given with which a run goes on and which are not in its `Config`, for a command."""
+    given = [FLAGS[name] for name in (*REPLACEABLE, *NOT_KEPT) if FLAGS[name].present]
+    own = [flag for flag in given if flag.value != getattr(kept, flag.name, None)]
+    return "".join(f" {shlex.quote(flag.serialize())}" for flag in own)
 
 
 def evaluate():
@@ -134,7 +153,7 @@ def _export(run):
         done = FLAGS.resume and find(*what)
         return done or export(run.load_model(), *what)
     except OSError as error:
-        again = f"python main.py --mode=export --run={run.folder} --saved_models_dir=FOLDER"
+        again = f"{run.command('--mode=export')} --saved_models_dir=FOLDER"
         raise UserError(f"{error}; the run is kept; expected {again}") from error
 
 

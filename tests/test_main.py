@@ -224,14 +224,18 @@ def start_main(tmp_path, *arguments, **options):
 def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     # Batches of 2 make 659 steps an epoch: the first print comes from the second.
     flags = ["--epochs=1000", "--units=5", "--batch_size=2", "--log_every=700"]
-    process = start_main(tmp_path, "--dataset=digits", "--name=first", *flags)
+    not_kept = ["--saved_models_dir=my models", "--distribute=none"]
+    process = start_main(tmp_path, "--dataset=digits", "--name=first", *flags, *not_kept)
     next(line for line in process.stdout if line.startswith("step"))
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert "interrupted after " in stderr.splitlines()[-1]
-    assert stderr.splitlines()[-1].endswith("to go on: python main.py --resume --run=runs/first")
+    assert stderr.splitlines()[-1].endswith(
+        "to go on: python main.py --resume --run=runs/first '--saved_models_dir=my models' "
+        "--distribute=none"
+    )
     steps = int(stderr.split("interrupted after ")[1].split()[0].replace(",", ""))
     checkpoints = (tmp_path / "runs/first/checkpoints").iterdir()
     assert max(path.name for path in checkpoints) == f"{steps:09d}.npz"

@@ -1,7 +1,6 @@
 """What happens during `fit` besides the fitting."""
 
 import math
-import shlex
 import time
 
 import keras
@@ -166,7 +165,7 @@ class Keep(keras.callbacks.Callback):
         raise Interrupted(
             signal,
             f"interrupted after {self.steps_taken:,} of {self.steps:,} steps; to go on: "
-            f"python main.py --resume --run={shlex.quote(str(self.run.folder))}",
+            f"{self.run.command('--resume')}",
         )
 
 

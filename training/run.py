@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import shlex
 
 from configs import UserError, format_flags, read_flags
 from training.files import ASIDE, folder_aside, locking, remove_left, replacing, sync, sync_all
@@ -113,6 +114,10 @@ class Run:
     def tensorboard_path(self):
         return self.folder / "tensorboard"
 
+    def command(self, flag):
+        """The command that goes on with this run as a flag says, such as `--resume`."""
+        return f"python main.py {flag} --run={shlex.quote(str(self.folder))}"
+
     def exists(self):
         """Whether there is such a run."""
         return self.flags_path.is_file()
@@ -211,7 +216,7 @@ class Run:
         if not self.model_path.is_file():
             raise UserError(
                 f"{self.model_path} is not there; expected a run that has trained for an epoch; "
-                f"go on with python main.py --resume --run={self.folder}"
+                f"go on with {self.command('--resume')}"
             )
         try:
             yield

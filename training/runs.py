@@ -56,7 +56,7 @@ def _row(run):
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")
-    return (*about, "", "", f"interrupted: python main.py --resume --run={run.folder}")
+    return (*about, "", "", f"interrupted: {run.command('--resume')}")
 
 
 def _duration(seconds):

@@ -261,7 +261,8 @@ def test_sigterm_to_any_worker_stops_all_after_one_checkpoint(asked, tmp_path, a
     for ended in map(end, workers):
         assert ended.status == 128 + signal.SIGTERM
         assert ended.stderr.splitlines()[-1].endswith(
-            "to go on: python main.py --resume --run=runs/run"
+            "to go on: python main.py --resume --run=runs/run --distribute=multi_worker "
+            "--peer_seconds=100.0"
         )
     assert [end(worker).status for worker in start_workers(tmp_path, alone)] == [0, 0]
     assert_same_run(by_two[0], Run(tmp_path / "runs/run"), tolerance=0)

@@ -35,6 +35,11 @@ def test_the_table_says_of_each_run_what_it_is_and_how_to_go_on(folder):
     assert "flags.txt" in " ".join(d)
 
 
+def test_the_command_to_go_on_can_be_pasted_whatever_the_name(folder):
+    Run.create(folder / "my run", Config(dataset="digits"))
+    assert f"python main.py --resume --run='{folder}/my run'" in runs.table(folder)
+
+
 def test_a_folder_without_runs_is_told(tmp_path):
     with pytest.raises(UserError, match="no run is there; expected a folder of runs"):
         runs.table(tmp_path)
