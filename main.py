@@ -12,6 +12,7 @@ from configs import Interrupted, UserError, config_from_flags, define_flags, ove
 from export.formats import check_formats
 from training import runs
 from training.run import Run
+from training.signals import interruptible
 
 FLAGS = flags.FLAGS
 PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another time.
@@ -92,11 +93,13 @@ def train():
     data = None if meets else datasets.load(config)
     try:
         run = _train(config, run.folder, data)
+        if not run:
+            return print("done: the run is the chief's")
+        again = run.command("--resume")
+        with interruptible(f"interrupted before it was exported; to go on: {again}"):
+            print(f"SavedModel: {_export(run)}")
     except Interrupted as interrupt:
         raise Interrupted(interrupt.signal, f"{interrupt}{_given(kept)}") from None
-    if not run:
-        return print("done: the run is the chief's")
-    print(f"SavedModel: {_export(run)}")
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
 
 

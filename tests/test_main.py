@@ -245,6 +245,26 @@ def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     assert "interrupted: python main.py --resume" in run_main("--mode=list").stdout
 
 
+def test_a_signal_while_it_exports_ends_at_once_and_says_how_to_go_on(
+    first_run, run_main, tmp_path, monkeypatch
+):
+    def send(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal did not end it at once")
+
+    resume = ("--resume", "--run=runs/first", "--saved_models_dir=models")
+    with monkeypatch.context() as patch:
+        patch.setattr("export.saved_model.sync_all", send)
+        interrupted = run_main(*resume)
+    assert interrupted.status == 128 + signal.SIGTERM
+    assert interrupted.stderr.splitlines()[-1] == (
+        f"interrupted before it was exported; to go on: python main.py {' '.join(resume)}"
+    )
+    assert list((tmp_path / "models/lstm").iterdir()) == []
+    assert run_main(*resume).status == 0
+    assert (tmp_path / "models/lstm/1/saved_model.pb").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alone(
     trained, first_run, run_main, tmp_path

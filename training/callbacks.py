@@ -126,7 +126,7 @@ class Keep(keras.callbacks.Callback):
                 self._check_state()
                 self.save()
             if signal:
-                self._interrupt(signal)
+                raise Interrupted(signal, self.interrupted)
 
     def _check_loss(self, mean):
         """`Anomaly` if the loss of the last steps, by the mean since the epoch began, is lost."""
@@ -150,8 +150,13 @@ class Keep(keras.callbacks.Callback):
         self.save()
         if self._stopped_early():
             self.model.stop_training = True
-        elif not self.finished and (signal := self.stop_signal()):
-            self._interrupt(signal)
+        elif not self.finished:
+            self.check_signal()
+
+    def check_signal(self):
+        """`Interrupted` if a signal asked to stop, after the last checkpoint."""
+        if signal := self.stop_signal():
+            raise Interrupted(signal, self.interrupted)
 
     def _best_epoch(self):
         losses = [logs["val_loss"] for logs in self.history]
@@ -161,11 +166,12 @@ class Keep(keras.callbacks.Callback):
         patience = self.config.early_stopping_patience
         return bool(patience and self.history and len(self.history) > self._best_epoch() + patience)
 
-    def _interrupt(self, signal):
-        raise Interrupted(
-            signal,
+    @property
+    def interrupted(self):
+        """What a signal that ends the run says last."""
+        return (
             f"interrupted after {self.steps_taken:,} of {self.steps:,} steps; to go on: "
-            f"{self.run.command('--resume')}",
+            f"{self.run.command('--resume')}"
         )
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs import UserError
+from configs import Interrupted, UserError
 from training import rendezvous
 from training.replicas import DistributedModel
 
@@ -82,7 +82,7 @@ class Distribution:
         if self.is_chief:
             try:
                 outcome = pickle.dumps((function(), None))
-            except Exception as error:
+            except (Exception, Interrupted) as error:
                 outcome = pickle.dumps((None, error))
         # Bytes as floats, which the collectives of every device can carry. All must know the shape.
         size = int(self._sum(np.float32([len(outcome)]))[0])

@@ -101,6 +101,8 @@ def _fit(ray, run, task, workers):
             fitting.join(0.2)
             if asked():
                 ray.get(mailbox.put.remote(asked()))
+        if asked() and not outcome[0]:
+            return Interrupted(asked(), f"interrupted; to go on: {run.command('--resume')}")
     return outcome[0]
 
 

@@ -6,8 +6,11 @@ import signal
 import threading
 import time
 
+from configs import Interrupted
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _noting = []  # The function of the block that is entered, if one is.
+_endings = []  # What a signal ends with, of the blocks that one ends at once.
 
 
 @contextlib.contextmanager
@@ -32,6 +35,8 @@ def stop_signal():
 
     def note(number, frame):
         received.append(number)
+        if _endings and len(received) == 1:
+            raise Interrupted(number, _endings[-1])
 
     # Python calls its handlers between two of its own instructions, and a training step may be a
     # single one of many seconds. What is written to this pipe is there at once.
@@ -50,6 +55,27 @@ def stop_signal():
             signal.signal(each, handler)
         signal.set_wakeup_fd(fd_before)
         os.close(writer)  # Which ends the thread.
+
+
+@contextlib.contextmanager
+def interruptible(message):
+    """Raise `Interrupted` with a message at once when a signal of `stop_signal` comes, or has come.
+
+    For a block that can be left at any moment, as it writes whole files or none.
+    """
+    with stop_signal() as signal:
+
+        def check():
+            if signal():
+                raise Interrupted(signal(), message)
+
+        _endings.append(message)
+        try:
+            check()
+            yield
+            check()  # Python drops what is raised while it clears away an object.
+        finally:
+            _endings.pop()
 
 
 def _watch(reader):

@@ -23,7 +23,7 @@ from training.loss import SmoothedCrossentropy
 from training.optimizers import create_optimizer
 from training.record import record
 from training.run import Run
-from training.signals import stop_signal
+from training.signals import interruptible, stop_signal
 
 
 def train(config: Config, folder, data=None, resume=False, distribution=None):
@@ -48,7 +48,7 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
         UserError: If the folder exists and is not to be resumed, another process is training in
             it, its checkpoints are damaged, the dataset cannot be had or is another than it was,
             the loss explodes, or another machine is lost.
-        Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
+        Interrupted: At SIGINT (Ctrl-C), SIGTERM and SIGHUP, after a checkpoint was written.
     """
     start = time.perf_counter()
     distribution = distribution or Distribution()
@@ -95,8 +95,15 @@ def _train(config, run, data, requested, start, distribution):
         keep.restore()
         start -= keep.seconds
         _fit(model, config, data, run, keep, steps_per_epoch, distribution)
+        keep.check_signal()
+        distribution.on_chief(lambda: _conclude(model, config, data, keep, start, distribution))
+        keep.check_signal()
 
-    def conclude():
+
+def _conclude(model, config, data, keep, start, distribution):
+    """Measure a model that has taken its steps, and record its run."""
+    run = keep.run
+    with interruptible(keep.interrupted):
         # With early stopping the best epoch's weights, with --ema their averages.
         measured = model if distribution.kind == "none" else create_model(config, data.classes)
         run.load_weights(measured)
@@ -111,8 +118,6 @@ def _train(config, run, data, requested, start, distribution):
             "replicas": distribution.replicas,
         }
         record(run, measured, data, keep.requested, start, training=training)
-
-    distribution.on_chief(conclude)
 
 
 def compile_model(model, config, steps, steps_per_epoch):

@@ -103,6 +103,35 @@ def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path,
     assert resumed[:2] == result(uninterrupted)[:2]
 
 
+def test_a_signal_after_the_last_step_says_how_to_go_on_and_what_is_left_is_done_then(
+    uninterrupted, interrupted, data, monkeypatch
+):
+    genuine = callbacks.Keep.on_epoch_end
+
+    def send_at_the_last_step(keep, epoch, logs):
+        if keep.finished:
+            os.kill(os.getpid(), signal.SIGTERM)
+        genuine(keep, epoch, logs)
+
+    def send(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal did not end it at once")
+
+    for name, replacement in [
+        ("training.callbacks.Keep.on_epoch_end", send_at_the_last_step),
+        ("training.record.evaluate", send),
+        ("training.run.Run.save_metrics", send),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(name, replacement)
+            again = f"python main.py --resume --run={interrupted.folder}"
+            with pytest.raises(Interrupted, match=f"after 12 of 12 steps; to go on: {again}$"):
+                train(EVERYTHING, interrupted.folder, data, resume=True)
+        assert not interrupted.metrics()
+        assert (interrupted.checkpoints_path / "000000012.npz").is_file()
+    assert result(train(EVERYTHING, interrupted.folder, data, resume=True)) == result(uninterrupted)
+
+
 def test_a_run_whose_explanation_was_killed_goes_on(interrupted, data):
     left = interrupted.folder / f"{ASIDE}explanation"
     left.mkdir()

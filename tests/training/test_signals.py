@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from configs import Interrupted
 from tests.conftest import PROJECT
-from training.signals import stop_signal
+from training.signals import interruptible, stop_signal
 
 # Sends itself SIGTERM twice, while the main thread is in one long call.
 SCRIPT = """
@@ -56,3 +58,33 @@ def test_a_block_within_a_block_notes_what_the_outer_one_notes():
         assert outer() == signal.SIGTERM
     with stop_signal() as another:
         assert another() is None
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+def test_a_block_that_can_be_left_is_left_at_once_and_cleans_up_undisturbed():
+    cleaned = []
+
+    def leave():
+        with stop_signal(), interruptible("the end"):
+            try:
+                send(signal.SIGTERM)
+                time.sleep(9)
+            finally:
+                send(signal.SIGTERM)  # As `timeout` does: the same once more.
+                cleaned.append(True)
+
+    with pytest.raises(Interrupted, match=r"^the end$") as interrupt:
+        leave()
+    assert interrupt.value.signal == signal.SIGTERM
+    assert cleaned
+
+
+def test_what_was_noted_before_ends_a_block_that_can_be_left_before_it_begins():
+    with stop_signal() as stop:
+        send(signal.SIGINT)
+        with pytest.raises(Interrupted) as interrupt, interruptible("the end"):
+            raise AssertionError
+        assert interrupt.value.signal == stop() == signal.SIGINT
