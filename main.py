@@ -17,9 +17,8 @@ from training.signals import interruptible
 FLAGS = flags.FLAGS
 PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another time.
 REPLACEABLE = (*PLACES, "detect_anomaly")  # When a run goes on.
-NOT_KEPT = (  # By a run, whose way on is told with them.
-    *("saved_models_dir", "export_formats", "distribute", "ray", "workers", "peer_seconds"),
-)
+EXPORTING = ("saved_models_dir", "export_formats")
+NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
@@ -96,10 +95,15 @@ def train():
         if not run:
             return print("done: the run is the chief's")
         again = run.command("--resume")
-        with interruptible(f"interrupted before it was exported; to go on: {again}"):
+        with (
+            interruptible(f"interrupted before it was exported; to go on: {again}"),
+            run.locked(),
+        ):
+            run.save_note(run.unexported_path, _given(EXPORTING))
             print(f"SavedModel: {_export(run)}")
     except Interrupted as interrupt:
-        raise Interrupted(interrupt.signal, f"{interrupt}{_given(kept)}") from None
+        more = _given((*REPLACEABLE, *NOT_KEPT), kept)
+        raise Interrupted(interrupt.signal, f"{interrupt}{more}") from None
     print(f"done: {run.metrics()['summary']}, see {run.folder}")
 
 
@@ -119,9 +123,9 @@ def _train(config, folder, data):
     return train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
 
 
-def _given(kept):
-    """The flags given with which a run goes on and which are not in its `Config`, for a command."""
-    given = [FLAGS[name] for name in (*REPLACEABLE, *NOT_KEPT) if FLAGS[name].present]
+def _given(names, kept=None):
+    """Those of some flags that were given, and not as a run's `Config` has them, for a command."""
+    given = [FLAGS[name] for name in names if FLAGS[name].present]
     own = [flag for flag in given if flag.value != getattr(kept, flag.name, None)]
     return "".join(f" {shlex.quote(flag.serialize())}" for flag in own)
 
@@ -154,7 +158,10 @@ def _export(run):
     try:
         what = folder, run.card(), FLAGS.export_formats
         done = FLAGS.resume and find(*what)
-        return done or export(run.load_model(), *what)
+        done = done or export(run.load_model(), *what)
+        if run.unexported_path.is_file():
+            run.unexported_path.unlink()
+        return done
     except OSError as error:
         again = f"{run.command('--mode=export')} --saved_models_dir=FOLDER"
         raise UserError(f"{error}; the run is kept; expected {again}") from error

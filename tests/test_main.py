@@ -261,8 +261,11 @@ def test_a_signal_while_it_exports_ends_at_once_and_says_how_to_go_on(
         f"interrupted before it was exported; to go on: python main.py {' '.join(resume)}"
     )
     assert list((tmp_path / "models/lstm").iterdir()) == []
+    export = "--mode=export --run=runs/first --saved_models_dir=models"
+    assert f"finished, not exported: python main.py {export}\n" in run_main("--mode=list").stdout
     assert run_main(*resume).status == 0
     assert (tmp_path / "models/lstm/1/saved_model.pb").is_file()
+    assert "not exported" not in run_main("--mode=list").stdout
 
 
 @pytest.mark.slow

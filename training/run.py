@@ -30,7 +30,8 @@ class Run:
     training goes on from; `model.keras` the weights as of the last whole epoch (with early stopping
     of the best), and in the end the result; `history.csv` one line an epoch; `metrics.json` the
     result; `curves.png`, `confusion.png` and `mistakes.png` show it; `evaluations/` holds later
-    ones. A run that was imported has no checkpoints, no history and no curves.
+    ones. A run that was imported has no checkpoints, no history and no curves. `unexported.txt` is
+    there from the end of the training until the model is exported, and holds the flags to do so.
     """
 
     folder: pathlib.Path
@@ -109,6 +110,10 @@ class Run:
     @property
     def history_path(self):
         return self.folder / "history.csv"
+
+    @property
+    def unexported_path(self):
+        return self.folder / "unexported.txt"
 
     @property
     def tensorboard_path(self):
@@ -225,6 +230,11 @@ class Run:
                 f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
                 f"again with --flagfile={self.flags_path} --name=NAME"
             ) from error
+
+    def save_note(self, path, text):
+        """Write `unexported.txt`."""
+        with replacing(path) as aside:
+            aside.write_text(text)
 
     def save_metrics(self, metrics):
         """Write `metrics.json`."""

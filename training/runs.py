@@ -52,7 +52,11 @@ def _row(run):
     about = (run.folder.name, model, config.dataset)
     if metrics:
         accuracy = f"{metrics['test']['accuracy']:.2%}"
-        return (*about, accuracy, _duration(metrics["wall_seconds"]), "finished")
+        status = "finished"
+        if run.unexported_path.is_file() and not run.is_running():
+            flags = run.unexported_path.read_text()
+            status += f", not exported: {run.command('--mode=export')}{flags}"
+        return (*about, accuracy, _duration(metrics["wall_seconds"]), status)
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")

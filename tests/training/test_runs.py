@@ -40,6 +40,15 @@ def test_the_command_to_go_on_can_be_pasted_whatever_the_name(folder):
     assert f"python main.py --resume --run='{folder}/my run'" in runs.table(folder)
 
 
+def test_a_run_that_was_to_be_exported_and_was_not_is_listed_with_the_command_to_do_so(folder):
+    run = Run(folder / "a")
+    run.save_note(run.unexported_path, " --saved_models_dir=models")
+    command = f"python main.py --mode=export --run={folder}/a --saved_models_dir=models"
+    assert f" finished, not exported: {command}\n" in runs.table(folder)
+    with run.locked():  # By the process that exports it.
+        assert " finished\n" in runs.table(folder)
+
+
 def test_a_folder_without_runs_is_told(tmp_path):
     with pytest.raises(UserError, match="no run is there; expected a folder of runs"):
         runs.table(tmp_path)
