@@ -16,7 +16,7 @@ class Anomaly(Exception):
     """The loss, or a weight, has become infinite, not a number, or absurdly large."""
 
 
-def explain(anomaly, model, config, batches):
+def explain(anomaly, model, config, batches, run):
     """Repeat training until the loss is lost, and say where.
 
     Args:
@@ -24,10 +24,11 @@ def explain(anomaly, model, config, batches):
         model: The model as of the last good checkpoint.
         config: The run's `Config`.
         batches: The training batches from there on, up to where the loss was lost.
+        run: The `Run`, which can go on in search of the layer.
 
     Returns:
-        A `UserError` that names the step, its loss, its gradient norm and that of the step before;
-        with `--detect_anomaly` the layer as well.
+        A `UserError` that begins with the step and a colon, and names its loss, its gradient norm
+        and that of the step before; with `--detect_anomaly` the layer as well.
     """
     variables = model.trainable_variables
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
@@ -50,17 +51,17 @@ def explain(anomaly, model, config, batches):
         norms.append(float(norm))
         if not (loss < EXPLODED and math.isfinite(norm)):
             break
-    where = f"step {first + len(norms)}: the loss is {float(loss):.3g}, the gradient's norm "
+    where = f"the loss of this step is {float(loss):.3g}, the gradient's norm "
     where += f"{norms[-1]:.3g}" + (f" after {norms[-2]:.3g}" if len(norms) > 1 else "")
     if config.detect_anomaly:
         where += f"; {_culprit(layers, largest, variables, gradient_norms)}"
     else:
-        where += " (--resume --detect_anomaly names the layer)"
+        where += f" ({run.command('--resume --detect_anomaly')} names the layer)"
     clip = config.clip_norm / 10 if config.clip_norm else 1
     return UserError(
-        f"{anomaly}; {where}; the checkpoint of step {first} is kept; expected a finite loss: "
-        f"train again under another --name with --clip_norm={clip:g} or a --learning_rate below "
-        f"{config.learning_rate:g}"
+        f"diverged at step {first + len(norms)}: {anomaly}; {where}; the checkpoint of step "
+        f"{first} is kept; expected a finite loss: train again under another --name with "
+        f"--clip_norm={clip:g} or a --learning_rate below {config.learning_rate:g}"
     )
 
 

@@ -31,7 +31,8 @@ class Run:
     of the best), and in the end the result; `history.csv` one line an epoch; `metrics.json` the
     result; `curves.png`, `confusion.png` and `mistakes.png` show it; `evaluations/` holds later
     ones. A run that was imported has no checkpoints, no history and no curves. `unexported.txt` is
-    there from the end of the training until the model is exported, and holds the flags to do so.
+    there from the end of the training until the model is exported, and holds the flags to do so;
+    `diverged.txt` from a loss that exploded until the run goes on, and holds what was said of it.
     """
 
     folder: pathlib.Path
@@ -110,6 +111,10 @@ class Run:
     @property
     def history_path(self):
         return self.folder / "history.csv"
+
+    @property
+    def diverged_path(self):
+        return self.folder / "diverged.txt"
 
     @property
     def unexported_path(self):
@@ -232,7 +237,7 @@ class Run:
             ) from error
 
     def save_note(self, path, text):
-        """Write `unexported.txt`."""
+        """Write `diverged.txt` or `unexported.txt`."""
         with replacing(path) as aside:
             aside.write_text(text)
 

@@ -60,6 +60,8 @@ def _row(run):
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")
+    if run.diverged_path.is_file():
+        return (*about, "", "", run.diverged_path.read_text().partition(":")[0])
     return (*about, "", "", f"interrupted: {run.command('--resume')}")
 
 

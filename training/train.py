@@ -62,6 +62,7 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
                 Run.create(folder, config)
             until_the_end.enter_context(run.locked())
             run.remove_leftovers()
+            run.diverged_path.unlink(missing_ok=True)
             return run.metrics()
 
         if distribution.on_chief(open_folder):
@@ -174,7 +175,7 @@ def _fit(model, config, data, run, keep, steps_per_epoch, distribution):
 
 
 def _explain(anomaly, lost_at, config, data, run, steps):
-    """The `UserError` of a loss that was lost after so many of the run's steps."""
+    """The `UserError`, kept in the run, of a loss that was lost after so many of its steps."""
     steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
     model = create_model(config, data.classes)
     compile_model(model, config, steps, steps_per_epoch)
@@ -182,7 +183,9 @@ def _explain(anomaly, lost_at, config, data, run, steps):
     since = int(model.optimizer.iterations)
     place = divmod(since, steps_per_epoch)
     batches = shuffled_batches(data.train, config.batch_size, config.seed, *place)
-    return explain(anomaly, model, config, batches.take(lost_at - since))
+    error = explain(anomaly, model, config, batches.take(lost_at - since), run)
+    run.save_note(run.diverged_path, str(error))
+    return error
 
 
 def _verbosity(config):

@@ -6,7 +6,7 @@ import pytest
 from configs import Config, UserError
 from datasets.batches import shuffled_batches
 from models import create_model
-from training import callbacks
+from training import callbacks, runs
 from training.anomaly import Anomaly, explain
 from training.distribute import Distribution
 from training.run import Run
@@ -23,15 +23,31 @@ def test_a_loss_that_explodes_ends_the_run_with_its_step_and_keeps_a_good_checkp
     data, tmp_path
 ):
     with pytest.raises(
-        UserError, match=r"step 3: the loss is .*, the gradient's norm .* after "
+        UserError, match=r"^diverged at step 3: the loss .* is .*, the gradient's norm .* after "
     ) as e:
         train(TOO_FAST, tmp_path / "run", data)
-    for text in ("checkpoint of step 0 is kept", "--clip_norm=1", "below 1000", "--detect_anomaly"):
+    again = f"(python main.py --resume --detect_anomaly --run={tmp_path}/run names the layer)"
+    for text in ("checkpoint of step 0 is kept", "--clip_norm=1", "below 1000", again):
         assert text in str(e.value)
     assert "logits" not in str(e.value)
     (path,) = Run(tmp_path / "run").checkpoints_path.iterdir()
     with np.load(path) as archive:
         assert all(np.isfinite(archive[n]).all() for n in archive.files if n != "progress")
+
+
+def test_a_run_that_diverged_is_listed_as_such_until_it_goes_on(data, tmp_path, monkeypatch):
+    with pytest.raises(UserError) as error:
+        train(TOO_FAST, tmp_path / "run", data)
+    assert runs.table(tmp_path).endswith("  diverged at step 3")
+    assert Run(tmp_path / "run").diverged_path.read_text() == str(error.value)
+
+    def interrupt(keep, batch, logs):
+        raise InterruptedError
+
+    monkeypatch.setattr(callbacks.Keep, "on_train_batch_end", interrupt)
+    with pytest.raises(InterruptedError):
+        train(TOO_FAST, tmp_path / "run", data, resume=True)
+    assert "interrupted: " in runs.table(tmp_path)
 
 
 @pytest.fixture
@@ -86,6 +102,6 @@ def test_detect_anomaly_names_the_layer_it_began_in(weight, value, told, data):
         value * np.linspace(1, 2, num=int(np.prod(variable.shape))).reshape(variable.shape)
     )
     batches = shuffled_batches(data.train, 10, config.seed).take(36)
-    error = explain(Anomaly("the loss is nan"), model, config, batches)
+    error = explain(Anomaly("the loss is nan"), model, config, batches, Run("runs/fast"))
     with pytest.raises(UserError, match=told):
         raise error
