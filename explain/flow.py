@@ -24,12 +24,12 @@ def measure(subject, split):
     Returns:
         Two dicts: `hidden` and `inputs`, the norms of the gradients of `explain.gradients.norms`
         with respect to the last layer's states (of two directions, the forward one's) and to the
-        inputs, `(steps,)`; and
-        `singular_values`, the largest of each block of the recurrent matrices.
+        inputs, `(steps,)`; `singular_values`, the largest of each block of the recurrent matrices;
+        and `first_ink`, what the function of that name returns.
     """
     from explain import gradients
 
-    found = []
+    found, start = [], first_ink(subject.model, split)
     for model in (subject.untrained(), subject.model):
         norms = gradients.norms(model, split)
         inputs = norms.pop("inputs")
@@ -40,9 +40,20 @@ def measure(subject, split):
                 "hidden": [norms[name] for name in norms if not name.startswith("backward")][-1],
                 "inputs": inputs,
                 "singular_values": sizes,
+                "first_ink": start,
             }
         )
     return found
+
+
+def first_ink(model, split):
+    """The first step, from 1, at which a network has met ink in more than half of the images.
+
+    Before it there is next to nothing to remember.
+    """
+    sequences = np.asarray(model.get_layer("scan")(split.images))
+    has_met = np.maximum.accumulate(sequences.any(axis=-1), axis=1)
+    return int((has_met.mean(axis=0) > 0.5).argmax()) + 1
 
 
 def draw(found):
@@ -53,6 +64,8 @@ def draw(found):
     """
     figure = Figure(figsize=(12, 7), layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=[1, 1, 0.7], sharex="col")
+    # Of networks that permute the pixels in their own ways each has its own.
+    starts = {pair[0]["first_ink"] for pair in found.values()}
     last = max(of["hidden"][-1] for pair in found.values() for of in pair)
     for row, (what, symbol) in enumerate([("hidden", "h(t)"), ("inputs", "x(t)")]):
         for column, when in enumerate(WHEN):
@@ -65,6 +78,8 @@ def draw(found):
             # What has become smaller is no signal to anyone.
             axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-12 * last))
             axes.grid(alpha=0.3)
+            for start in starts:
+                axes.axvline(start, color="black", linewidth=0.8)
         panels[row, 0].set_ylabel("mean norm of the gradient")
     for axes in panels[1, :2]:
         axes.set_xlabel("step t")
@@ -78,8 +93,9 @@ def draw(found):
         axes.set_yticks(range(len(found)), list(found))
         axes.grid(alpha=0.3)
     panels[1, 2].set_xlabel("largest of each recurrent matrix")
+    panels[0, 0].plot([], [], color="black", linewidth=0.8, label="ink in half the images")
     handles = panels[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=len(found))
+    figure.legend(*handles, loc="outside lower center", ncols=len(found) + 1)
     return figure
 
 
@@ -95,13 +111,15 @@ def main():
         print(f"follow the gradients of {name}", flush=True)
         found[name] = measure(Subject(name, run.load_model(), config), test[: FLAGS.images])
     print(
-        "| network | first step to last, untrained | trained | largest singular value | trained |"
+        "| network | step with ink | its gradient to the last, untrained | trained "
+        "| largest singular value | trained |"
     )
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, pair in found.items():
-        ratios = [f"{of['hidden'][0] / of['hidden'][-1]:.1e}" for of in pair]
+        start = pair[0]["first_ink"]
+        ratios = [f"{of['hidden'][start - 1] / of['hidden'][-1]:.1e}" for of in pair]
         sizes = [f"{max(of['singular_values']):.2f}" for of in pair]
-        print(f"| {name} | {ratios[0]} | {ratios[1]} | {sizes[0]} | {sizes[1]} |")
+        print(f"| {name} | {start} | {' | '.join(ratios + sizes)} |")
     draw(found).savefig(FLAGS.picture, dpi=150)
     print(f"done: see {FLAGS.picture}")
 

@@ -7,8 +7,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from explain import clipping
-from tests.conftest import PROJECT
+from explain import clipping, flow
+from tests.conftest import PROJECT, random_model, random_split
 
 
 def run(module, *flags, code=0):
@@ -44,6 +44,17 @@ def test_trainings_with_and_without_clipping_are_drawn(tmp_path):
     done = run("clipping", f"--picture={tmp_path}/a.png", *flags)
     assert "clipped: mean squared error" in done.stdout
     assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("scan", "expected"), [("rows", 8), ("columns", 11), ("pixels", 28 * 7 + 11)]
+)
+def test_gradients_are_compared_from_where_most_images_have_ink(scan, expected):
+    split = random_split(4, 4, seed=0)
+    split.images[:] = 0
+    split.images[0, 2, 3] = split.images[1, 7, 9] = 1
+    split.images[2:, 7, 10] = 255  # The third and the fourth image.
+    assert flow.first_ink(random_model(scan=scan), split) == expected
 
 
 @pytest.mark.slow
