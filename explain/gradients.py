@@ -86,7 +86,9 @@ def draw_norms(curves, title):
         curves: By label `(steps,)`.
         title: Of what they are norms.
     """
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    are_many = len(curves) > len(STYLES)
+    height = 4.2 + (0.1 * len(curves) if are_many else 0)  # For a legend of two columns below.
+    figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
     for number, (label, values) in enumerate(curves.items()):
         again, style = divmod(number, len(STYLES))  # A style that comes again has marks of its own.
@@ -97,5 +99,8 @@ def draw_norms(curves, title):
         axes.plot(steps, shown, color=colour, linestyle=dashes, label=label, **marks)
     axes.set(xlabel="step t", ylabel="mean norm of the gradient", yscale="log", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small" if len(curves) > len(STYLES) else None)
+    if are_many:
+        figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    else:
+        axes.legend()
     return figure

@@ -11,8 +11,8 @@ from models import trace
 # Steps of all images together that are followed at once. Of a bidirectional network each image
 # is read anew up to each of them.
 _STEPS_AT_ONCE = 2800
-# From what begins the reading to what ends it; whatever else a cell has comes between.
-_FIRST, _LAST = ("probabilities", "input_gate", "forget_gate"), ("cell", "hidden")
+# From what begins a step to what ends it; whatever else a cell has comes between.
+_FIRST, _LAST = ("input_gate", "forget_gate"), ("cell", "hidden")
 _BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # All else is 0 to 1.
 _OF_EITHER_SIGN = tuple(_BOUNDS)
 
@@ -61,6 +61,8 @@ def decided_at(probabilities):
 def draw_reading(image, reading, title):
     """An image, and what a network held after each of its steps, row beside row.
 
+    Each layer and direction has a line of its own.
+
     Args:
         image: `(28, 28)`.
         reading: By name `(steps, width)`: one image's part of what `read` returns.
@@ -86,12 +88,14 @@ class _Reading:
     """The figure of `draw_reading`, which can be shown up to a step."""
 
     def __init__(self, image, reading, title, is_of_rows=False):
-        names = sorted(reading, key=_place)
+        lines = _lines(reading)
+        across = 1 + max(map(len, lines.values()))
         self.steps = len(reading["probabilities"])
-        self.figure = Figure(figsize=(3 + 1.75 * len(names), 4.2), layout="constrained")
+        size = (3 + 1.75 * across, 0.4 + 3.8 * len(lines))
+        self.figure = Figure(figsize=size, layout="constrained")
         self.figure.suptitle(title)
-        picture, *panels = self.figure.subplots(
-            1, len(names) + 1, width_ratios=[1.6, *[1] * len(names)]
+        (picture, probability), *panels = _panels(
+            self.figure, lines, 2, width_ratios=[1.6, *[1] * across]
         )
         # Not square, so that each row stands beside its step.
         picture.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto")
@@ -99,39 +103,40 @@ class _Reading:
         ruler = self.figure.colorbar(picture.images[0], orientation="horizontal", ticks=[0, 255])
         ruler.ax.set(xlabel="ink")
         self.shown = []
-        for axes, name in zip(panels, names, strict=True):
-            low, high = next((b for end, b in _BOUNDS.items() if name.endswith(end)), (0, 1))
-            values = reading[name]
-            sizes = np.abs(values)
-            if low < 0 and np.percentile(sizes, 99) > high:
-                high = int(np.ceil(np.percentile(sizes, 99)))
-                low = -high
-            heat = axes.imshow(
-                values,
-                cmap="cividis",
-                vmin=low,
-                vmax=high,
-                aspect="auto",
-                extent=(-0.5, values.shape[1] - 0.5, self.steps + 0.5, 0.5),  # The first is 1.
-                interpolation="none",
-            )
-            is_probability = name == "probabilities"
-            axes.set(
-                title="probability" if is_probability else name.replace("_", " "),
-                xlabel="class" if is_probability else "unit",
-            )
-            if is_probability:
-                axes.set(xticks=range(values.shape[1]), ylabel="step")
-            else:
-                axes.set_yticks([])
-            # Some unit may be beyond; let it not take the others' colours away.
-            beyond = {"extend": "both"} if sizes.max() > high else {}
-            self.figure.colorbar(
-                heat, orientation="horizontal", ticks=[low, high], aspect=12, **beyond
-            )
-            self.shown.append((heat, values))
+        self._show(probability, reading["probabilities"], 0, 1)
+        classes = range(reading["probabilities"].shape[1])
+        probability.set(title="probability", xlabel="class", xticks=classes, ylabel="step")
+        for line, (place, names) in zip(panels, lines.items(), strict=True):
+            for axes, (quantity, name) in zip(line, names.items(), strict=True):
+                low, high = _BOUNDS.get(quantity, (0, 1))
+                most = np.percentile(np.abs(reading[name]), 99)
+                if low < 0 and most > high:
+                    high = int(np.ceil(most))
+                    low = -high
+                self._show(axes, reading[name], low, high)
+                axes.set(title=quantity.replace("_", " "), xlabel="unit")
+                if place and axes is line[0]:
+                    axes.set_ylabel(f"{place}\nstep")
+                else:
+                    axes.set_yticks([])
         # Only rows are entered one after the other; other scans are shown beside the whole image.
         self.cover = picture.axhspan(27.5, 27.5, color="white") if is_of_rows else None
+
+    def _show(self, axes, values, low, high):
+        """Values `(steps, width)` as colours."""
+        heat = axes.imshow(
+            values,
+            cmap="cividis",
+            vmin=low,
+            vmax=high,
+            aspect="auto",
+            extent=(-0.5, values.shape[1] - 0.5, self.steps + 0.5, 0.5),  # The first is 1.
+            interpolation="none",
+        )
+        # Some unit may be beyond; let it not take the others' colours away.
+        beyond = {"extend": "both"} if np.abs(values).max() > high else {}
+        self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12, **beyond)
+        self.shown.append((heat, values))
 
     def show_until(self, step):
         """Hide what comes after a step."""
@@ -141,15 +146,30 @@ class _Reading:
             self.cover.set(y=step - 0.5, height=28 - step)
 
 
-def _place(name):
-    """Where a quantity is drawn: those of a layer and direction together, in the order of time."""
-    prefix, quantity = "", name
-    if name.startswith(("forward_", "backward_")):
-        direction, layer, quantity = name.split("_", 2)
-        prefix = f"{layer}{'' if direction == 'forward' else '~'}"
+def _lines(readings):
+    """What is drawn in a line each: by place, in words, the names by quantity, in order of time."""
     order = {known: place for place, known in enumerate(_FIRST)}
     order |= {known: 100 + place for place, known in enumerate(_LAST)}
-    return prefix, order.get(quantity, 50), quantity
+    lines = {}
+    for name in readings:
+        if name.startswith(("forward_", "backward_")):
+            direction, layer, quantity = name.split("_", 2)
+            lines.setdefault(f"layer {layer}, {direction}", {})[quantity] = name
+        elif name != "probabilities":  # Of a single layer and direction.
+            lines.setdefault("", {})[name] = name
+    return {
+        place: {q: names[q] for q in sorted(names, key=lambda q: (order.get(q, 50), q))}
+        for place, names in lines.items()
+    }
+
+
+def _panels(figure, lines, before, **options):
+    """Axes for some things before the first of `lines`, and in turn for each of these."""
+    across = before + max(map(len, lines.values()))
+    grid = figure.subplots(len(lines), across, squeeze=False, **options)
+    for axes in grid[1:, :before].flat:
+        axes.set_axis_off()
+    return [grid[0, :before], *grid[:, before:]]
 
 
 def draw_classes(readings, labels):
@@ -166,17 +186,25 @@ def draw_classes(readings, labels):
         name: (np.abs(values) if name.endswith(_OF_EITHER_SIGN) else values).mean(axis=-1)
         for name, values in others.items()
     }
-    names = sorted(means, key=_place)
-    figure = Figure(figsize=(2 + 2.1 * len(names), 3.6), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    lines = _lines(means)
+    across = 1 + max(map(len, lines.values()))
+    figure = Figure(figsize=(2 + 2.1 * across, 3.6 * len(lines)), layout="constrained")
+    (probability,), *panels = _panels(figure, lines, 1)
     classes = np.unique(labels)
-    for axes, name in zip(panels, names, strict=True):
+
+    def draw(axes, name, title):
         values = [means[name][labels == c].mean(axis=0) for c in classes]
         draw_by_class(axes, values, classes, None, vmin=0, orientation="horizontal")
-        text = "probability of the class" if name == "probabilities" else name.replace("_", " ")
-        size = "mean size of " if name.endswith(_OF_EITHER_SIGN) else ""
-        axes.set(title=f"{size}{text}", xlabel="step")
-    panels[0].set_ylabel("class")
+        axes.set(title=title, xlabel="step")
+
+    draw(probability, "probabilities", "probability of the class")
+    probability.set_ylabel("class")
+    for line, (place, names) in zip(panels, lines.items(), strict=True):
+        for axes, (quantity, name) in zip(line, names.items(), strict=True):
+            size = "mean size of " if quantity in _OF_EITHER_SIGN else ""
+            draw(axes, name, size + quantity.replace("_", " "))
+        if place:
+            line[0].set_ylabel(f"{place}\nclass")
     return figure
 
 

@@ -201,6 +201,40 @@ def test_peepholes_of_all_layers_and_directions_are_taken_away():
     assert left == expected
 
 
+DEEP = {"model": "bidirectional_peephole_lstm", "layers": 2}
+
+
+def test_each_layer_and_direction_is_drawn_in_a_line_of_its_own():
+    model, split = random_model(**DEEP), random_split(30, 7, seed=0)
+    readings = reading.read(model, split.images)
+    places = [f"layer {n}, {way}" for n in (1, 2) for way in ("forward", "backward")]
+    for figure, what in [
+        (
+            reading.draw_reading(split.images[0], {n: v[0] for n, v in readings.items()}, "it"),
+            "step",
+        ),
+        (reading.draw_classes(readings, split.labels), "class"),
+    ]:
+        assert figure.get_figwidth() < 18
+        panels = [axes for axes in figure.axes if axes.get_title().endswith("forget gate")]
+        assert len(panels) == 4
+        assert len({panel.get_subplotspec().colspan.start for panel in panels}) == 1
+        rows = [axes.get_ylabel() for axes in figure.axes if "layer" in axes.get_ylabel()]
+        assert rows == [f"{place}\n{what}" for place in places]
+
+
+def test_many_curves_have_their_legend_beside_the_axes():
+    curves = {f"curve {n}": np.full(28, n + 1.0) for n in range(16)}
+    few = gradients.draw_norms({"curve 0": curves["curve 0"]}, "few")
+    assert few.axes[0].get_legend()
+    many = gradients.draw_norms(curves, "many")
+    many.draw_without_rendering()
+    (legend,) = many.legends
+    assert many.axes[0].get_legend() is None
+    assert not legend.get_window_extent().overlaps(many.axes[0].get_window_extent())
+    assert len(legend.get_texts()) == 16
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "classes"),
