@@ -182,7 +182,7 @@ def _probe(report, of_this, labels):
         if name.endswith("hidden")
     }
     _tell("ask the hidden state for the class, step by step")
-    classes, recall, weights = probes.probe(np.concatenate(list(hidden.values()), axis=-1), labels)
+    classes, scores, weights = probes.probe(np.concatenate(list(hidden.values()), axis=-1), labels)
     if not len(classes):
         return
     unit_names = [
@@ -197,9 +197,11 @@ def _probe(report, of_this, labels):
     report.chapter(
         "Which units store what",
         f"What a linear classifier can tell from the hidden state after each step, judged by every "
-        f"other of {len(labels):,} test images. The units that say most of each class: {units}.",
+        f"other of {len(labels):,} test images: F1, the harmonic mean of precision and recall, is "
+        "0 for a class it never answers, and low for one it always answers. The units that say "
+        f"most of each class: {units}.",
     )
-    report.figure("probes", probes.draw_probes(recall, weights, classes))
+    report.figure("probes", probes.draw_probes(scores, weights, classes))
 
 
 def _make_mistakes(report, subjects, split, test):

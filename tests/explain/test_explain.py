@@ -167,12 +167,19 @@ def test_a_probe_finds_when_and_by_which_unit_a_class_can_be_told():
     random, labels = np.random.default_rng(0), np.arange(300) % 3
     hidden = random.normal(size=(300, 4, 8))
     hidden[:, 2:, 5] += 20 * (labels == 1)[:, None]  # From the third step on unit 5 is for class 1.
-    classes, recall, weights = probes.probe(hidden, labels)
+    classes, scores, weights = probes.probe(hidden, labels)
     assert classes.tolist() == [0, 1, 2]
-    assert recall.shape == (3, 4)
-    assert recall[1, :2].max() < 0.8
-    assert recall[1, 2:].min() == 1
+    assert scores.shape == (3, 4)
+    assert scores[1, :2].max() < 0.8
+    assert scores[1, 2:].min() == 1
     assert dict(probes.most_informative(weights, [0, 1, 2]))[1][0] == 5
+
+
+def test_a_probe_that_always_gives_one_answer_has_told_no_class():
+    labels = np.repeat([0, 1, 2], [20, 60, 20])
+    _, scores, _ = probes.probe(np.zeros((100, 2, 4)), labels)
+    # It takes all for class 1: a precision of 0.6, a recall of 1.
+    np.testing.assert_allclose(scores, np.outer([0, 2 * 0.6 / 1.6, 0], [1, 1]))
 
 
 def test_a_probe_takes_two_classes_and_leaves_out_one_of_a_single_image():
@@ -180,9 +187,9 @@ def test_a_probe_takes_two_classes_and_leaves_out_one_of_a_single_image():
     labels[-1] = 9
     hidden = random.normal(size=(401, 3, 8))
     hidden[:, :, 4] += 20 * (labels == 1)[:, None]
-    classes, recall, weights = probes.probe(hidden, labels)
+    classes, scores, weights = probes.probe(hidden, labels)
     assert classes.tolist() == [0, 1]
-    assert recall.min() == 1
+    assert scores.min() == 1
     assert weights[0, 4] == -weights[1, 4] < 0
     assert [len(part) for part in probes.probe(hidden[:1], labels[:1])] == [0, 0, 0]
 
