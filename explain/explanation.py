@@ -73,11 +73,13 @@ def explain(subjects, test, folder, image=0, images=2000):
         for s in subjects:
             _tell(f"follow {s.name} through {len(followed):,} images")
             readings[s.name] = reading.read(s.model, followed.images)
-        _read_digits(report, subjects, readings, followed, test, image)
+        evaluations = {s.name: evaluate(s.model, test) for s in subjects}
+        hardest = mistakes.hardest(evaluations[subject.name], _HARDEST)
+        _read_digits(report, subjects, readings, followed, test, image, hardest)
         _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
         _take_gates_away(report, subject, readings[subject.name], split)
         _probe(report, readings[subject.name], followed.labels)
-        _make_mistakes(report, subjects, split, test)
+        _make_mistakes(report, subjects, evaluations, split, test)
         report.write()
     return folder / "report.html"
 
@@ -86,16 +88,16 @@ def _tell(what):
     print(f"explain: {what}", flush=True)
 
 
-def _read_digits(report, subjects, readings, split, test, image):
+def _read_digits(report, subjects, readings, split, test, image, hardest):
     report.chapter(
         "It reads a digit",
         "From top to bottom: what was there after each step of the reading. The probabilities are "
-        "those it would give if the image ended there. Last come the images it finds hardest.",
+        "those it would give if the image ended there. Last come the images that "
+        f"{subjects[0].name} finds hardest of all {len(test):,}: to their class it gives the least "
+        "probability.",
     )
-    last = readings[subjects[0].name]["probabilities"][:, -1]
-    right = np.take_along_axis(last, split.labels[:, None], axis=1)[:, 0]
     _draw_readings(report, subjects, test, image, is_animated=True)
-    for number in np.argsort(right)[:_HARDEST]:
+    for number in hardest:
         _draw_readings(report, subjects[:1], test, number)
     report.chapter("The classes, on average", f"Of {len(split):,} test images.")
     for place, subject in enumerate(subjects):
@@ -204,8 +206,7 @@ def _probe(report, of_this, labels):
     report.figure("probes", probes.draw_probes(scores, weights, classes))
 
 
-def _make_mistakes(report, subjects, split, test):
-    evaluations = {subject.name: evaluate(subject.model, test) for subject in subjects}
+def _make_mistakes(report, subjects, evaluations, split, test):
     accuracies = "; ".join(f"{name}: {e.summary()}" for name, e in evaluations.items())
     report.chapter("Mistakes", f"{accuracies}.")
     figure = mistakes.draw_calibration(

@@ -10,6 +10,20 @@ from explain.style import STYLES
 _BINS = 15
 
 
+def hardest(evaluation, count):
+    """The images to whose class a network gives the least probability, the hardest first.
+
+    Args:
+        evaluation: An `Evaluation` of it.
+        count: How many.
+
+    Returns:
+        Their numbers, `int (count,)`.
+    """
+    right = np.take_along_axis(evaluation.probabilities, evaluation.labels[:, None], axis=1)
+    return np.argsort(right[:, 0], kind="stable")[:count]
+
+
 def calibration(probabilities, labels):
     """How often an answer is right of which the network was so sure.
 

@@ -8,6 +8,7 @@ from explain import gates, gradients, mistakes, probes, reading
 from explain.explanation import Subject, explain
 from models import create_model
 from tests.conftest import random_model, random_split
+from training.evaluate import Evaluation, evaluate
 
 
 def weights_of(model):
@@ -259,11 +260,25 @@ def test_a_report_of_any_network_takes_the_place_of_the_last_one(values, classes
     folder = tmp_path / "explanation"
     folder.mkdir()
     (folder / "old.png").touch()
-    path = explain([subject], random_split(120, classes, seed=0), folder, images=110)
+    test = random_split(120, classes, seed=0)
+    path = explain([subject], test, folder, images=100)
     pictures = [path.name for path in folder.iterdir() if path.suffix in (".png", ".gif")]
     assert path.read_text().count("<img ") == len(pictures) > 10
     assert "old.png" not in pictures
+    # Of all of them, not of the 100 alone.
+    drawn = {0, *mistakes.hardest(evaluate(subject.model, test), 3).tolist()}
+    assert {f"reading-{number}.png" for number in drawn} <= set(pictures)
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_hardest_images_are_those_whose_class_is_least_probable():
+    random, labels = np.random.default_rng(0), np.arange(500) % 7
+    probabilities = random.dirichlet(np.ones(7), 500)
+    probabilities[[430, 77], labels[[430, 77]]] = [0, 1e-9]
+    found = mistakes.hardest(Evaluation(labels, probabilities, loss=0), 3)
+    assert found[:2].tolist() == [430, 77]
+    right = probabilities[np.arange(500), labels]
+    assert right[found[2]] == np.sort(right)[2]
 
 
 def test_calibration_is_that_of_the_definition():
