@@ -78,7 +78,7 @@ def explain(subjects, test, folder, image=0, images=2000):
         _read_digits(report, subjects, readings, followed, test, image, hardest)
         _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
         _take_gates_away(report, subject, readings[subject.name], split)
-        _probe(report, readings[subject.name], followed.labels)
+        _probe(report, subject, readings[subject.name], followed.labels)
         _make_mistakes(report, subjects, evaluations, split, test)
         report.write()
     return folder / "report.html"
@@ -86,6 +86,10 @@ def explain(subjects, test, folder, image=0, images=2000):
 
 def _tell(what):
     print(f"explain: {what}", flush=True)
+
+
+def _names(subjects):
+    return ", ".join(subject.name for subject in subjects)
 
 
 def _read_digits(report, subjects, readings, split, test, image, hardest):
@@ -106,7 +110,8 @@ def _read_digits(report, subjects, readings, split, test, image, hardest):
         length = of_this["probabilities"].shape[1]
         suffix = f"-{place + 1}" if place else ""
         figure = reading.draw_classes(of_this, split.labels)
-        report.figure(f"classes{suffix}", figure, f"{subject.name}: means over all its units.")
+        caption = f"{subject.name}: means over all its units, at each step, for each class."
+        report.figure(f"classes{suffix}", figure, caption)
         figure = reading.draw_decisions(steps, split.labels, length)
         report.figure(
             f"decisions{suffix}",
@@ -125,12 +130,13 @@ def _draw_readings(report, subjects, test, number, is_animated=False):
         answer = one["probabilities"][-1].argmax()
         title = f"{subject.name} reads a {label}, and takes it for a {answer}"
         name = f"reading-{number}" + (f"-{place + 1}" if place else "")
-        report.figure(name, reading.draw_reading(image, one, title), f"Test image {number}.")
+        caption = f"How {subject.name} reads test image {number}."
+        report.figure(name, reading.draw_reading(image, one, title), caption)
         if is_animated:
             _tell("draw it step by step")
             path = report.folder / f"{name}.gif"
             reading.animate_reading(path, image, one, title, subject.reads_rows)
-            report.animation(path.name, "The same, step by step.")
+            report.animation(path.name, f"{caption[:-1]}, step by step.")
 
 
 def _follow_gradients(report, subjects, split):
@@ -152,10 +158,12 @@ def _follow_gradients(report, subjects, split):
             sizes = [max(found) for found in gradients.largest_singular_values(model).values()]
             captions.append(f"{subject.name}, {when}: {', '.join(f'{s:.2f}' for s in sizes)}")
     titles = {"states": "gradient of the loss at h(t)", "inputs": "gradient of the loss at x(t)"}
+    of_what = {"states": "each hidden state", "inputs": "the input"}
     for kind, title in titles.items():
-        report.figure(f"gradients-{kind}", gradients.draw_norms(curves[kind], title))
+        caption = f"{_names(subjects)}: norms with respect to {of_what[kind]}, step by step."
+        report.figure(f"gradients-{kind}", gradients.draw_norms(curves[kind], title), caption)
     largest = "; ".join(captions)
-    report.chapter("", f"Largest singular value of a recurrent matrix or its blocks: {largest}.")
+    report.paragraph(f"Largest singular value of a recurrent matrix or its blocks: {largest}.")
 
 
 def _take_gates_away(report, subject, of_this, split):
@@ -170,13 +178,15 @@ def _take_gates_away(report, subject, of_this, split):
         _tell(f"{what}: {share:.2%} of {whole:.2%}")
         left[what] = share
     if left:
-        report.figure("gates", gates.draw_knock_outs(whole, left))
+        caption = f"{subject.name}: the accuracy that is left without a gate or peephole."
+        report.figure("gates", gates.draw_knock_outs(whole, left), caption)
     _tell("blank one row after the other")
     lost = gates.row_saliency(subject.model, split)
-    report.figure("rows", gates.draw_row_saliency(lost, split.images.mean(axis=0)))
+    caption = f"{subject.name}: the accuracy lost by each row of the image that is left blank."
+    report.figure("rows", gates.draw_row_saliency(lost, split.images.mean(axis=0)), caption)
 
 
-def _probe(report, of_this, labels):
+def _probe(report, subject, of_this, labels):
     # Of a way back in the order of its own steps: at first it knows the last row alone.
     hidden = {
         name: values[:, ::-1] if name.startswith("backward") else values
@@ -203,7 +213,10 @@ def _probe(report, of_this, labels):
         "0 for a class it never answers, and low for one it always answers. The units that say "
         f"most of each class: {units}.",
     )
-    report.figure("probes", probes.draw_probes(scores, weights, classes))
+    caption = (
+        f"{subject.name}: how well each class can be told after each step, and by which units."
+    )
+    report.figure("probes", probes.draw_probes(scores, weights, classes), caption)
 
 
 def _make_mistakes(report, subjects, evaluations, split, test):
@@ -212,19 +225,21 @@ def _make_mistakes(report, subjects, evaluations, split, test):
     figure = mistakes.draw_calibration(
         {name: mistakes.calibration(e.probabilities, e.labels) for name, e in evaluations.items()}
     )
-    report.figure("calibration", figure)
-    for place, evaluation in enumerate(evaluations.values()):
-        report.figure(f"confusion-{place + 1}", draw_confusion(evaluation))
-    answers = np.stack([evaluation.predictions for evaluation in evaluations.values()])
-    missed = np.flatnonzero((answers != test.labels).all(axis=0))
-    of_all = "all of these networks take" if len(subjects) > 1 else "it takes"
-    figure = mistakes.draw_missed(test.images, test.labels, answers, missed)
-    report.figure("missed", figure, f"{len(missed)} images that {of_all} for something else.")
+    caption = f"{_names(subjects)}: how often an answer is right of which the network was so sure."
+    report.figure("calibration", figure, caption)
+    for place, (name, evaluation) in enumerate(evaluations.items()):
+        figure = draw_confusion(evaluation)
+        figure.axes[0].set_title(f"{name}\n{evaluation.summary()}")
+        caption = f"{name}: which class it took for which."
+        report.figure(f"confusion-{place + 1}", figure, caption)
+    answers = {name: evaluation.predictions for name, evaluation in evaluations.items()}
+    figure, caption = mistakes.draw_missed(test, answers)
+    report.figure("missed", figure, caption)
     robust = {}
     for subject in subjects:
         _tell(f"change the images that {subject.name} is shown")
         robust[subject.name] = mistakes.robustness(
             lambda changed, model=subject.model: evaluate(model, changed).accuracy, split
         )
-    caption = f"Of {len(split):,} test images, changed more and more."
+    caption = f"{_names(subjects)}: accuracy on {len(split):,} test images, changed more and more."
     report.figure("robustness", mistakes.draw_robustness(robust), caption)

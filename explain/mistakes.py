@@ -146,21 +146,30 @@ def draw_robustness(found):
     return figure
 
 
-def draw_missed(images, labels, answers, indices):
-    """Images that every network takes for something else.
+def draw_missed(split, answers):
+    """Images that every network takes for something else, at most 16 of them.
 
     Args:
-        images: `(N, 28, 28)`.
-        labels: The right classes, `(N,)`.
-        answers: The networks' classes, `(networks, N)`.
-        indices: Which images to draw, at most 16 of them.
+        split: The `Split`.
+        answers: By name of a network its classes, `(N,)`.
+
+    Returns:
+        The figure, and in words what it shows.
     """
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    of_each = np.stack(list(answers.values()))
+    missed = np.flatnonzero((of_each != split.labels).all(axis=0))
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure.suptitle(f"class → what it is to {', '.join(answers)}", fontsize=10)
     grid = figure.subplots(2, 8).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, index in zip(grid, indices, strict=False):
-        axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
-        taken = ", ".join(map(str, answers[:, index]))
-        axes.set_title(f"{labels[index]} → {taken}, nr {index}", fontsize=8)
-    return figure
+    for axes, index in zip(grid, missed, strict=False):
+        axes.imshow(split.images[index], cmap="gray_r", vmin=0, vmax=255)
+        taken = ", ".join(map(str, of_each[:, index]))
+        axes.set_title(f"{split.labels[index]} → {taken}\nimage {index}", fontsize=8)
+    shown = f"the first {len(grid)} of the" if len(missed) > len(grid) else "the"
+    networks = " and of ".join(answers)
+    return (
+        figure,
+        f"Mistakes of {networks}: {shown} {len(missed):,} images that none takes for its class.",
+    )

@@ -38,10 +38,15 @@ class Report:
 
     def chapter(self, title, text):
         """Begin a chapter."""
-        self._body.append(f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(text)}</p>")
+        self._body.append(f"<h2>{html.escape(title)}</h2>")
+        self.paragraph(text)
 
-    def figure(self, name, figure, caption=""):
-        """Add a matplotlib figure."""
+    def paragraph(self, text):
+        """Add some text."""
+        self._body.append(f"<p>{html.escape(text)}</p>")
+
+    def figure(self, name, figure, caption):
+        """Add a matplotlib figure, with what it shows in words, and of which network."""
         figure.savefig(self.folder / f"{name}.png", dpi=150)
         figure.set_layout_engine("none")  # It stays where it is, and takes most of the time.
         figure.savefig(self.folder / f"{name}.svg")

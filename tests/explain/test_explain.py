@@ -1,5 +1,7 @@
 """What the figures of `explain` show, beside the same found in another way."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -263,7 +265,13 @@ def test_a_report_of_any_network_takes_the_place_of_the_last_one(values, classes
     test = random_split(120, classes, seed=0)
     path = explain([subject], test, folder, images=100)
     pictures = [path.name for path in folder.iterdir() if path.suffix in (".png", ".gif")]
-    assert path.read_text().count("<img ") == len(pictures) > 10
+    page = path.read_text()
+    assert page.count("<img ") == len(pictures) > 10
+    # Each picture says in words of which network it is, and no chapter is without a title.
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert re.findall('alt="(.*?)"', page) == captions
+    assert all(re.search(r"\bit\b", caption) for caption in captions)
+    assert "<h2></h2>" not in page
     assert "old.png" not in pictures
     # Of all of them, not of the 100 alone.
     drawn = {0, *mistakes.hardest(evaluate(subject.model, test), 3).tolist()}
@@ -290,6 +298,18 @@ def test_calibration_is_that_of_the_definition():
     np.testing.assert_allclose(right, [0.5, 0.75])
     assert counts.tolist() == [2, 4]
     assert error == pytest.approx((2 * 0.1 + 4 * 0.15) / 6)
+
+
+def test_missed_images_say_whose_answer_is_whose_and_how_many_there_are():
+    split = random_split(40, 4, seed=0)
+    one, other = (split.labels + 1) % 4, (split.labels + 2) % 4
+    other[:20] = split.labels[:20]  # The other is right.
+    figure, caption = mistakes.draw_missed(split, {"one": one, "other": other})
+    assert figure.get_suptitle() == "class → what it is to one, other"
+    assert figure.axes[0].get_title() == "0 → 1, 2\nimage 20"
+    assert caption.startswith("Mistakes of one and of other: the first 16 of the 20 images")
+    _, caption = mistakes.draw_missed(split[:25], {"one": one[:25], "other": other[:25]})
+    assert caption.startswith("Mistakes of one and of other: the 5 images")
 
 
 def test_images_are_changed_as_it_is_said():
