@@ -21,7 +21,8 @@ from explain.style import STYLES, expect_picture
 from models import CELLS, FastRNN
 
 FLAGS = flags.FLAGS
-_WINDOW = 50  # Updates of which the median is drawn.
+_WINDOW = 50  # Updates of which the median is drawn, of a training that is longer.
+_MOST = 1e4  # What is beyond has exploded.
 
 
 def train(cell, units, lag, updates, learning_rate, clip_norm, seed):
@@ -63,6 +64,8 @@ def train(cell, units, lag, updates, learning_rate, clip_norm, seed):
 def draw(trainings, clip_norm):
     """Losses and gradient norms against the update, on logarithmic axes.
 
+    What is no number any more is a cross at the top, or where it last was one.
+
     Args:
         trainings: By a name what `train` returns.
         clip_norm: What was clipped to.
@@ -71,25 +74,31 @@ def draw(trainings, clip_norm):
     panels = figure.subplots(1, 2)
     for (name, found), (colour, dashes) in zip(trainings.items(), STYLES, strict=False):
         for axes, values in zip(panels, found, strict=True):
-            # What is no number any more is drawn as a cross at the last that was.
             numbers = np.isfinite(values)
             last = len(values) if numbers.all() else int(np.argmin(numbers))
             updates = np.arange(1, last + 1)
-            fine = {"color": colour, "linewidth": 0.5, "alpha": 0.3, "rasterized": True}
-            axes.plot(updates, values[:last], **fine)
-            # Of all these spikes the eye cannot tell the course.
-            middles = [np.median(values[max(0, i - _WINDOW) : i + 1]) for i in range(last)]
+            middles = values[:last]
+            if last > _WINDOW:  # Of all these spikes the eye cannot tell the course.
+                fine = {"color": colour, "linewidth": 0.5, "alpha": 0.3, "rasterized": True}
+                axes.plot(updates, values[:last], **fine)
+                middles = [np.median(values[max(0, i - _WINDOW + 1) : i + 1]) for i in range(last)]
             axes.plot(updates, middles, color=colour, linestyle=dashes, label=name)
             if last < len(values):
-                axes.plot(updates[-1:], values[last - 1 : last], "x", color=colour, markersize=10)
+                height = min(values[last - 1], _MOST)
+                cross = {"color": colour, "markersize": 10, "markeredgewidth": 2, "clip_on": False}
+                label = f"{name}: no number any more"
+                axes.plot([last], [height], "x", linestyle="", label=label, **cross)
     panels[1].axhline(clip_norm, color="black", linewidth=0.8, label="clipped to")
     for row, what in enumerate(("mean squared error", "norm of the gradient")):
         axes = panels[row]
         axes.set(xlabel="update", ylabel=what, xscale="log", yscale="log")
         low = min(values[row][np.isfinite(values[row])].min() for values in trainings.values())
-        axes.set_ylim(low / 2, min(axes.get_ylim()[1], 1e4))  # Beyond, it has exploded.
+        axes.set_ylim(low / 2, min(axes.get_ylim()[1], _MOST))
         axes.grid(alpha=0.3)
         axes.legend()
+    if max(len(losses) for losses, _ in trainings.values()) > _WINDOW:
+        text = f"thin: each batch; thick: the median of the last {_WINDOW}, or each of fewer"
+        figure.suptitle(text, fontsize=10)
     return figure
 
 

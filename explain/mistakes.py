@@ -49,12 +49,12 @@ def calibration(probabilities, labels):
 
 
 def draw_calibration(found):
-    """Reliability diagrams, of `calibration`'s results by label."""
+    """Reliability diagrams, of `calibration`'s results by label, with its error, the ECE."""
     figure = Figure(figsize=(5.2, 5.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="grey", linewidth=1, label="as sure as right")
-    for (label, (sure, right, counts, error)), (colour, dashes) in zip(
-        found.items(), STYLES, strict=False
+    for place, ((label, (sure, right, counts, error)), (colour, dashes)) in enumerate(
+        zip(found.items(), STYLES, strict=False)
     ):
         axes.plot(
             100 * sure,
@@ -63,12 +63,14 @@ def draw_calibration(found):
             linestyle=dashes,
             marker="o",
             markersize=4,
-            label=f"{label}: off by {100 * error:.2f} points on average",
+            label=f"{label}: expected calibration error (ECE) {100 * error:.2f} points",
         )
+        # Those of each network elsewhere, that none are printed over each other.
+        again, is_above = divmod(place, 2)
+        offset = (-4, 4 + 8 * again) if is_above else (4, -9 - 8 * again)
+        style = {"fontsize": 7, "color": colour, "ha": "right" if is_above else "left"}
         for x, y, count in zip(100 * sure, 100 * right, counts, strict=True):
-            axes.annotate(
-                f"{count}", (x, y), (4, -9), textcoords="offset points", fontsize=7, color=colour
-            )
+            axes.annotate(f"{count}", (x, y), offset, textcoords="offset points", **style)
     axes.set(
         xlabel="confidence (%)",
         ylabel="right (%)",

@@ -312,6 +312,17 @@ def test_missed_images_say_whose_answer_is_whose_and_how_many_there_are():
     assert caption.startswith("Mistakes of one and of other: the 5 images")
 
 
+def test_the_counts_of_two_networks_are_not_printed_over_each_other():
+    found = (np.array([0.5, 0.99]), np.array([0.5, 0.99]), np.array([1234, 8765]), 0.012)
+    figure = mistakes.draw_calibration({"one": found, "other": found, "third": found})
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 6
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "one: expected calibration error (ECE) 1.20 points" in labels
+
+
 def test_images_are_changed_as_it_is_said():
     split = random_split(4, 4, seed=0)
     seen = {}

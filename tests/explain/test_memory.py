@@ -38,6 +38,22 @@ def test_a_clipped_step_is_as_long_as_it_may_be():
     assert clipped == pytest.approx(whole, rel=1e-5)
 
 
+def test_a_training_that_explodes_is_drawn_batch_by_batch_and_ends_in_a_cross():
+    short = np.full((2, 300), np.nan)
+    short[:, :30] = np.logspace(0, 20, 30)
+    long = np.random.default_rng(0).random((2, 300)) + 0.1
+    figure = clipping.draw({"short": short, "long": long}, 1.0)
+    assert "thin: each batch; thick: the median of the last 50" in figure.get_suptitle()
+    for axes in figure.axes:
+        lines = {line.get_label(): line for line in axes.lines}
+        np.testing.assert_array_equal(lines["short"].get_ydata(), short[0, :30])
+        assert lines["long"].get_ydata()[-1] == np.median(
+            long[0 if axes is figure.axes[0] else 1, -50:]
+        )
+        cross = lines["short: no number any more"].get_ydata()
+        assert cross == axes.get_ylim()[1] == 1e4
+
+
 @pytest.mark.slow
 def test_trainings_with_and_without_clipping_are_drawn(tmp_path):
     flags = ["--updates=3", "--lag=4", "--units=3"]
