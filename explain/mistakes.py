@@ -161,7 +161,7 @@ def draw_missed(split, answers):
     of_each = np.stack(list(answers.values()))
     missed = np.flatnonzero((of_each != split.labels).all(axis=0))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
-    figure.suptitle(f"class → what it is to {', '.join(answers)}", fontsize=10)
+    figure.suptitle(f"class → answer of {', of '.join(answers)}", fontsize=10)
     grid = figure.subplots(2, 8).ravel()
     for axes in grid:
         axes.set_axis_off()

@@ -305,7 +305,7 @@ def test_missed_images_say_whose_answer_is_whose_and_how_many_there_are():
     one, other = (split.labels + 1) % 4, (split.labels + 2) % 4
     other[:20] = split.labels[:20]  # The other is right.
     figure, caption = mistakes.draw_missed(split, {"one": one, "other": other})
-    assert figure.get_suptitle() == "class → what it is to one, other"
+    assert figure.get_suptitle() == "class → answer of one, of other"
     assert figure.axes[0].get_title() == "0 → 1, 2\nimage 20"
     assert caption.startswith("Mistakes of one and of other: the first 16 of the 20 images")
     _, caption = mistakes.draw_missed(split[:25], {"one": one[:25], "other": other[:25]})
