@@ -22,22 +22,8 @@ from models import CELLS, FastRNN
 from training.files import replacing
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum("tasks", list(TASKS), list(TASKS), "Which tasks.")
-flags.DEFINE_list(
-    "cells",
-    ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
-    "Which cells.",
-)
-flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Which lags, in steps.")
-flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
-flags.DEFINE_integer("updates", 2000, "How many batches are learnt from.", 1)
-flags.DEFINE_integer("batch_size", 50, "Sequences in a batch.", 1)
-flags.DEFINE_float("learning_rate", 0.001, "Of Adam.")
-flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
-flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
-flags.DEFINE_string("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
 _SETTINGS = ("units", "updates", "batch_size", "learning_rate", "seed", "dataset")
+_MARKERS = "osv^DP*"
 _COLUMNS = ("task", "cell", "lag", *_SETTINGS, "error")
 
 
@@ -77,11 +63,16 @@ def learn(cell, task, lag, digits, units, updates, batch_size, learning_rate, se
 
 
 def draw(rows):
-    """Error against lag, of each cell, in a panel for each task; `rows` as in `lags.csv`."""
+    """Error against lag, of each cell, in a panel for each task; `rows` as in `lags.csv`.
+
+    The cells stand a little beside each other, that none hides another. What is no number is a
+    cross at the top.
+    """
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     cells = list(dict.fromkeys(row["cell"] for row in rows))
     figure = Figure(figsize=(1 + 3.6 * len(tasks), 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(tasks)))
+    has_exploded = False
     for axes, task in zip(panels, tasks, strict=True):
         for number, cell in enumerate(cells):
             colour, dashes = STYLES[number % len(STYLES)]
@@ -90,20 +81,23 @@ def draw(rows):
                 for row in rows
                 if (row["task"], row["cell"]) == (task, cell)
             )
-            axes.plot(
-                *zip(*points, strict=True),
-                color=colour,
-                linestyle=dashes,
-                marker="o",
-                markersize=4,
-                label=cell,
-            )
+            lags, errors = np.array(points).reshape(-1, 2).T
+            lags = lags * 1.06 ** (number - (len(cells) - 1) / 2)
+            marker = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 5}
+            axes.plot(lags, errors, color=colour, linestyle=dashes, label=cell, **marker)
+            nan = lags[np.isnan(errors)]
+            if len(nan):
+                has_exploded = True
+                top = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+                axes.plot(nan, np.ones(len(nan)), "x", color=colour, markeredgewidth=2, **top)
         axes.set(title=task.replace("_", " "), xlabel="lag (steps)", ylabel=TASKS[task].unit)
-        axes.set(xscale="log", ylim=(0, None))
+        axes.set(xscale="log")
+        axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # So that what is 0 is seen.
         axes.grid(alpha=0.3)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(cells)
-    )
+    if has_exploded:
+        panels[0].plot([], [], "x", color="grey", markeredgewidth=2, label="no number")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]))
     return figure
 
 
@@ -128,7 +122,8 @@ def main():
     wrong = [lag for lag in FLAGS.lags if not lag.isdecimal() or int(lag) < 10]
     if wrong or not FLAGS.lags:
         raise UserError(f"--lags: received {wrong or 'none'}; expected whole numbers from 10 on")
-    digits = datasets.load(Config(dataset=FLAGS.dataset, data_dir=FLAGS.data_dir))
+    places = {"data_dir": FLAGS.data_dir, "mnist_dir": FLAGS.mnist_dir}
+    digits = datasets.load(Config(dataset=FLAGS.dataset, **places))
     settings = {name: FLAGS[name].value for name in _SETTINGS} | {"dataset": digits.name}
     folder = pathlib.Path(FLAGS.results_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,4 +157,20 @@ def main():
 
 
 if __name__ == "__main__":
+    flags.DEFINE_multi_enum("tasks", list(TASKS), list(TASKS), "Which tasks.")
+    flags.DEFINE_list(
+        "cells",
+        ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
+        "Which cells.",
+    )
+    flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Which lags, in steps.")
+    flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
+    flags.DEFINE_integer("updates", 2000, "How many batches are learnt from.", 1)
+    flags.DEFINE_integer("batch_size", 50, "Sequences in a batch.", 1)
+    flags.DEFINE_float("learning_rate", 0.001, "Of Adam.")
+    flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
+    flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
+    flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
+    flags.DEFINE_string("mnist_dir", Config().mnist_dir, "Folder of MNIST's four files.")
+    flags.DEFINE_string("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
     run_script(main)

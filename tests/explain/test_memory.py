@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from explain import clipping, flow
+from explain import clipping, flow, lags
 from tests.conftest import PROJECT, random_model, random_split
 
 
@@ -86,6 +86,29 @@ def test_the_gradients_of_several_networks_are_drawn_beside_each_other(tmp_path)
     rows = [line.split(" | ")[0] for line in done.stdout.splitlines() if line.startswith("| ")]
     assert rows[2:] == ["| basic_rnn", "| bidirectional_gru"]
     assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
+
+
+def test_no_cell_hides_another_that_errs_as_much_and_what_exploded_has_a_cross():
+    errors = {
+        "custom_lstm": ["0.5", "1.0"],
+        "peephole_lstm": ["0.5", "1.0"],
+        "irnn": ["0.2", "nan"],
+    }
+    rows = [
+        {"task": "adding", "cell": cell, "lag": lag, "error": error}
+        for cell, of_cell in errors.items()
+        for lag, error in zip(["10", "100"], of_cell, strict=True)
+    ]
+    figure = lags.draw(rows)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    one, other = lines["custom_lstm"], lines["peephole_lstm"]
+    np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
+    assert (np.abs(one.get_xdata() / other.get_xdata() - 1) > 0.04).all()
+    assert one.get_marker() != other.get_marker()
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    (cross,) = [line for line in crosses if len(line.get_xdata())]
+    assert cross.get_xdata() == lines["irnn"].get_xdata()[1]
+    assert "no number" in lines
 
 
 def slow(*values):

@@ -69,6 +69,7 @@ def test_a_report_is_one_page_of_all_figures(tmp_path):
 def test_lags_are_learnt_once_and_drawn(tmp_path):
     command = [sys.executable, "-m", "explain.lags", "--dataset=digits", "--updates=2", "--units=4"]
     command += ["--cells=basic_rnn,gru", "--lags=10,20", f"--results_dir={tmp_path}"]
+    command += [f"--mnist_dir={tmp_path}/not_needed"]
     first = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     table = (tmp_path / "lags.csv").read_text()
     assert len(table.splitlines()) == 1 + 3 * 2 * 2
