@@ -164,7 +164,6 @@ export class Panel {
   #pickVersion() {
     const target = this.#target;
     this.#parts.about.textContent = target ? about(target.card) : "";
-    this.#root.classList.toggle("none", !this.#parts.model.value);
     this.#root.classList.toggle("untraced", target !== null && !target.hasTrace);
     this.#question?.abort();
     this.#reading = this.#error = null;
@@ -214,6 +213,7 @@ export class Panel {
     bars.show(probabilities);
     chart.show(isFollowed ? probabilities : null, this.word);
     heatMap.show(isFollowed ? quantities : {}, this.word);
+    this.#root.classList.toggle("none", !this.#parts.model.value);
     this.#root.classList.toggle("failed", this.#error !== null);
     this.#onChange();
   }

@@ -464,6 +464,8 @@ def test_a_version_that_went_gives_way_to_the_one_that_came(models, tmp_path, op
     try:
         running.wait_until(running.is_ready)
         page = open_page(running.url)
+        expect(page.at(".digit")).to_be_visible()
+        expect(page.at(".digit", 1)).to_be_hidden()  # There is no other model.
         export(models["lstm"], tmp_path / "lstm", {})
         running.wait_until(lambda: running.states() == {"2": "AVAILABLE"})
         page.draw(SEVEN)
