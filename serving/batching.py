@@ -19,24 +19,27 @@ class _Request:
 class Batcher:
     """Calls a function with as many requests at once as have come while its last call ran.
 
-    No request waits for others to come: alone, one is answered at once. One of more rows than a
-    batch is answered in parts, between which others have their turn, and no part is begun that no
-    one waits for. A batch that fails is tried again one request at a time, so that a bad one spoils
-    no other's answer.
+    No request waits for others to come: alone, one is answered at once. A large one is answered in
+    parts, between which others have their turn, and no part is begun that no one waits for. A batch
+    that fails is tried again one request at a time, so that a bad one spoils no other's answer.
 
     Args:
         function: Takes and returns a dict of arrays; it may block.
         executor: Where it is called, off the event loop.
         most_rows: Rows in a batch at most; `None` for a function whose arrays are not all
             `(rows, ...)`, which is called with one request at a time.
+        part_rows: Rows in a part of a large request.
         most_waiting: Rows that may wait for their turn at most.
         on_batch: Called with the rows of each batch.
     """
 
-    def __init__(self, function, executor, most_rows, most_waiting, on_batch=lambda rows: None):
+    def __init__(
+        self, function, executor, most_rows, part_rows, most_waiting, on_batch=lambda rows: None
+    ):
         self._function = function
         self._executor = executor
         self._most_rows = most_rows
+        self._part_rows = part_rows
         self._most_waiting = most_waiting
         self._on_batch = on_batch
         self._waiting = collections.deque()
@@ -58,12 +61,12 @@ class Batcher:
         rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
         if self._waiting and self.rows_waiting + rows > self._most_waiting:
             raise Busy(f"{self.rows_waiting} images wait already; try again later")
-        if self._most_rows is None or rows <= self._most_rows:
+        if self._most_rows is None or rows <= self._part_rows:
             return await self._queue(arrays, rows)
         parts = []
-        for start in range(0, rows, self._most_rows):
-            part = {name: a[start : start + self._most_rows] for name, a in arrays.items()}
-            parts.append(await self._queue(part, min(self._most_rows, rows - start)))
+        for start in range(0, rows, self._part_rows):
+            part = {name: a[start : start + self._part_rows] for name, a in arrays.items()}
+            parts.append(await self._queue(part, min(self._part_rows, rows - start)))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _queue(self, arrays, rows):
