@@ -159,8 +159,7 @@ def _export(run):
         what = folder, run.card(), FLAGS.export_formats
         done = FLAGS.resume and find(*what)
         done = done or export(run.load_model(), *what)
-        if run.unexported_path.is_file():
-            run.unexported_path.unlink()
+        run.unexported_path.unlink(missing_ok=True)
         return done
     except OSError as error:
         again = f"{run.command('--mode=export')} --saved_models_dir=FOLDER"

@@ -8,8 +8,8 @@ signature in a third; they take turns. Every answer is compared with that of a d
 the server is loaded for minutes and its memory watched, and last, things go wrong around it. The
 model has random weights; all of it runs on this machine, which has to be a Linux.
 
-Made ready beforehand, a request costs the HTTP client a tenth of what it costs a server, and the
-gRPC client, which is gRPC's own, a fifth.
+Requests are made ready beforehand, so that the clients, which share the processors with the server,
+take little of them.
 """
 
 import concurrent.futures

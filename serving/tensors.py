@@ -11,7 +11,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from serving.errors import RequestError
 from serving.signature import words
 
-# Its memory, fourteen times the longest body, is kept from one request to the next: to have it anew
+# Its memory, many times the longest body, is kept from one request to the next: to have it anew
 # from the operating system would take longer than the reading.
 _PARSER = simdjson.Parser()
 _KEPT_BYTES = 2 * 2**20  # A longer body has a parser of its own, which is let go again.
