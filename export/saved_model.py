@@ -11,12 +11,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from configs import UserError
 from export import formats as other_formats
+from export.prepare import read_images
 from export.view import answers, layers_set
 from models import trace
 from training.files import folder_aside, sync, sync_all
 
-# What an encoded image may unfold to at most: a few bytes of PNG can stand for gigabytes.
-_MOST_PIXELS = 2**24
 # What the values of an input mean something between, for servers to check.
 _INPUTS = {"rows": {"minimum": 0, "maximum": 255}}
 
@@ -31,8 +30,10 @@ def export(model, folder, card, formats=("saved_model",)):
 
     - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink), in;
       `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out.
-    - `serving_bytes`: the same out; `image_bytes string (batch,)`, encoded PNG or JPEG images of at
-      most 16 megapixels, in, which are turned grey and resized to 28x28 in the graph.
+    - `serving_bytes`: `image_bytes string (batch,)` in, encoded PNG or JPEG images of at most 16
+      megapixels, dark on light or light on dark, drawn or photographed. The same out, and `rows
+      float32 (batch, 28, 28)`: the images in MNIST's form, as the network was shown them; all 0
+      where nothing is drawn. See `export.prepare.read_images`.
     - `trace`: `rows` in; out what `models.trace` says of every step of the reading, as float32.
 
     `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
@@ -99,8 +100,8 @@ def _write(model, path):
         return answers(model(rows, training=False))
 
     def classify_bytes(image_bytes):
-        image_spec = tf.TensorSpec((28, 28), tf.float32)
-        return classify(tf.map_fn(_decode, image_bytes, fn_output_signature=image_spec))
+        rows = read_images(image_bytes)
+        return {**classify(rows), "rows": rows}
 
     def follow(rows):
         traced = trace(model, tf.ensure_shape(rows, (None, 28, 28)))
@@ -125,33 +126,6 @@ def _refuse_nvidias(graph):
             f"the graph to export has {', '.join(sorted(kernels))}, which no CPU can run; expected "
             "none of NVIDIA's kernels: export on a machine without a GPU"
         )
-
-
-def _decode(image_bytes):
-    """One encoded image, `string ()`, as grey pixel values `float32 (28, 28)`."""
-    # A decoder takes other formats as well, and would unfold whatever its header says.
-    starts = [tf.strings.substr(image_bytes, 0, n) for n in (8, 3)]
-    is_png, is_jpeg = starts[0] == b"\x89PNG\r\n\x1a\n", starts[1] == b"\xff\xd8\xff"
-    expected = [f"expected a PNG or JPEG image of at most {_MOST_PIXELS:,} pixels"]
-    with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, expected)]):
-        size = tf.cond(is_png, lambda: _png_size(image_bytes), lambda: _jpeg_size(image_bytes))
-    fits = (size[0] > 0) & (size[1] > 0) & (size[0] <= _MOST_PIXELS // size[1])
-    with tf.control_dependencies([tf.debugging.Assert(fits, expected)]):
-        image = tf.cond(
-            is_png,
-            lambda: tf.io.decode_png(image_bytes, channels=1),
-            lambda: tf.io.decode_jpeg(image_bytes, channels=1),
-        )
-    return tf.image.resize(image, (28, 28), antialias=True)[..., 0]
-
-
-def _png_size(image_bytes):
-    """Width and height, `int32 (2,)`, which stand at byte 16 of a PNG."""
-    return tf.io.decode_raw(tf.strings.substr(image_bytes, 16, 8), tf.int32, little_endian=False)
-
-
-def _jpeg_size(image_bytes):
-    return tf.image.extract_jpeg_shape(image_bytes)[:2]
 
 
 def _write_warm_up(path, model):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from configs import UserError
+from datasets import digits
 from export import saved_model
 from export.saved_model import export, find
 from models import fast_rnn, trace
@@ -67,6 +68,8 @@ def stranger(tmp_path_factory):
         str(size): random.integers(0, 256, (size, 28, 28)).astype(np.float32)
         for size in (1, 3, 1000)
     }
+    # Three that have MNIST's form, which stay as they are.
+    images["3"] = digits.read().test.images[:3].astype(np.float32)
     encoded = np.array([encode(image.astype(np.uint8)) for image in images["3"]], dtype="S")
     np.savez(folder / "images.npz", encoded=encoded, **images)
     models = {}
@@ -96,11 +99,12 @@ def test_a_process_without_this_project_gets_the_live_models_answers(name, size,
 
 @pytest.mark.parametrize("name", MODELS)
 def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
-    _, _, answers = stranger
+    _, images, answers = stranger
     for key in ("probabilities", "classes"):
         np.testing.assert_allclose(
             answers[f"{name}/encoded/{key}"], answers[f"{name}/3/{key}"], rtol=0, atol=1e-6
         )
+    np.testing.assert_array_equal(answers[f"{name}/encoded/rows"], images["3"])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,27 +153,11 @@ def test_the_signatures_have_the_names_shapes_and_types_that_clients_know(export
     for name in ("serving_default", "serving_bytes"):
         signature = loaded.signatures[name]
         outputs = {k: (v.shape.as_list(), v.dtype) for k, v in signature.structured_outputs.items()}
-        assert outputs == {
+        rows = {"rows": ([None, 28, 28], tf.float32)} if name == "serving_bytes" else {}
+        assert outputs == rows | {
             "probabilities": ([None, 7], tf.float32),
             "classes": ([None], tf.int64),
         }
-
-
-def test_colour_and_size_and_jpeg_are_brought_to_28x28_grey(exported):
-    import tensorflow as tf
-
-    model, loaded = exported
-    grey = np.zeros((56, 56), np.uint8)
-    grey[8:48, 16:40] = 200
-    small = grey[::2, ::2]
-    colour = np.stack([grey] * 3, axis=-1)
-    pictures = [encode(small), encode(colour), encode(grey, "JPEG", quality=100)]
-    answer = loaded.signatures["serving_bytes"](image_bytes=tf.constant(pictures))
-    expected = softmax(model(small[np.newaxis]))[0]
-    np.testing.assert_allclose(answer["probabilities"][0], expected, rtol=0, atol=1e-6)
-    # Shrinking softens edges, and JPEG changes pixels a little: the answer is near, not the same.
-    np.testing.assert_allclose(answer["probabilities"][1], expected, rtol=0, atol=0.05)
-    np.testing.assert_allclose(answer["probabilities"][2], expected, rtol=0, atol=0.05)
 
 
 def header_of(width, height):

@@ -1,0 +1,294 @@
+"""Pictures of a digit to MNIST's form, by TensorFlow's operations alone: in the served graph.
+
+MNIST's makers scaled each digit to fit a box of 20x20 pixels with its aspect ratio kept, and placed
+its centre of mass in the middle of an image of 28x28 (Y. LeCun et al. 1998,
+http://yann.lecun.com/exdb/mnist/). A network that learned from such images misreads others. A
+photograph shows paper, light and shadow besides the digit, which are removed first.
+"""
+
+import tensorflow as tf
+
+from export.decode import border, decode
+
+SIZE = 28
+_BOX = 20
+# The centre of mass of MNIST's images lies within pixel 14, counted from 0.
+_MIDDLE = 14.5
+# How far off an image of that form may be: MNIST's own are up to 0.52, the embedded digits up to 1.
+_MAX_OFF = 1.25
+_MAX_PAPER = 4  # Of 255.
+_NOISE = 32  # Of 255: a JPEG changes paper by less.
+# The part of the border that has one brightness, if the picture is not a photograph.
+_MIN_FLAT = 0.4
+
+# The paper is found in a picture of this longest side, and the digit is cleaned at this one.
+_COARSE, _FINE = 96, 100
+# The paper's brightness is that of the brightest points around, within a square of this side.
+# Wider ink would be taken for paper.
+_PAPER_SQUARE = 31
+# As fractions of the paper's brightness, and of the ink's contrast to it.
+_MIN_CONTRAST, _FAINT, _SURE, _FULL = 0.15, 0.3, 0.6, 0.75
+_MIN_LINE = 2.0  # Pixels of 20: MNIST's thin lines are as thick.
+
+
+# Traced once for all models: it takes a second.
+@tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+def read_images(image_bytes):
+    """Encoded images in MNIST's form.
+
+    Args:
+        image_bytes: `string (batch,)`; see `export.decode.decode`.
+
+    Returns:
+        `float32 (batch, 28, 28)`; see `prepare`.
+    """
+    return tf.map_fn(
+        lambda image: prepare(decode(image)),
+        image_bytes,
+        fn_output_signature=tf.TensorSpec((SIZE, SIZE)),
+    )
+
+
+def prepare(grey):
+    """A picture of one digit in MNIST's form.
+
+    1. An image of 28x28 that has MNIST's form already stays as it is, except that dark ink on
+       light paper is inverted.
+    2. The paper is found. If the border has one brightness, that is the paper's. If not, light
+       falls unevenly on it: lines are ink, and what is wider is paper, light or dark.
+    3. Uneven light is divided out. Differences as small as noise become paper, and so do shadows
+       that are not connected to dark ink.
+    4. Lines that are thinner than MNIST's are made thicker.
+    5. The digit is scaled to fit 20x20 and placed by its centre of mass.
+
+    The digit needs some paper around it: of one that fills the picture, light and dark may be
+    confused.
+
+    Args:
+        grey: `float32 (height, width)`, whole numbers from 0 (black) to 255 (white).
+
+    Returns:
+        `float32 (28, 28)`, from 0 (paper) to 255 (ink); all 0 if nothing is drawn.
+    """
+    rows = tf.cond(
+        _has_form(grey),
+        lambda: grey,
+        lambda: tf.cond(_has_form(255 - grey), lambda: 255 - grey, lambda: _fit(_clean(grey))),
+    )
+    return tf.ensure_shape(rows, (SIZE, SIZE))
+
+
+def _is_light(coarse):
+    """Whether the paper of `(height, width)` is lighter than the ink.
+
+    Dark ink leaves light gaps, and light ink dark ones. Ink differs from gaps in two ways: it is
+    made of lines, which have much edge for their area, and all of its edge is an edge of the image.
+    """
+    dark, light = [_smooth(_paper(image) - image) for image in (coarse, 255 - coarse)]
+    enough = 0.5 * tf.maximum(tf.reduce_max(dark), tf.reduce_max(light))
+    near = [_max_of_neighbours(_max_of_neighbours(image)) for image in (coarse, -coarse)]
+    is_edge = near[0] + near[1] > enough
+
+    def lines(differs):
+        drawn = tf.cast(differs > enough, tf.float32)
+        edge = tf.reduce_sum(tf.where(is_edge, drawn - _min_of_neighbours(drawn), 0))
+        return tf.math.divide_no_nan(edge**2, tf.reduce_sum(drawn))
+
+    return lines(dark) >= lines(light)
+
+
+def _has_form(ink):
+    """Whether `(height, width)`, 0 (paper) to 255, is an image of MNIST's form."""
+
+    def measure():
+        _, _, height, width = _box(ink > _NOISE)
+        off = tf.reduce_max(tf.abs(tf.stack(_centre_of_mass(ink)) - _MIDDLE))
+        fits = (tf.maximum(height, width) <= _BOX) & (off <= _MAX_OFF)
+        return fits & (_median(ink) <= _MAX_PAPER)
+
+    has_size = tf.reduce_all(tf.shape(ink) == SIZE)
+    return tf.cond(has_size & tf.reduce_any(ink > _NOISE), measure, lambda: False)
+
+
+def _clean(grey):
+    """The digit of a picture, `(height, width)`, without the paper.
+
+    Returns:
+        The part that has ink, its longest side about `_FINE`, from 0 (paper) to 1 (ink); empty if
+        nothing is drawn.
+    """
+    coarse = _scaled(grey, _COARSE)
+    around = border(grey)
+    level = _median(around)
+    # A program's paper has one brightness, a photograph's has not.
+    is_flat = tf.reduce_mean(tf.cast(tf.abs(around - level) <= 1, tf.float32)) > _MIN_FLAT
+    is_light = tf.cond(is_flat, lambda: level > tf.reduce_mean(coarse), lambda: _is_light(coarse))
+    light, coarse, level = [tf.where(is_light, x, 255 - x) for x in (grey, coarse, level)]
+    paper = tf.cond(is_flat, lambda: tf.fill(tf.shape(coarse), level), lambda: _paper(coarse))
+    differs = _difference(coarse, paper)
+    usual = tf.where(is_flat, 0.0, _median(differs))
+    noise = tf.where(is_flat, 0.0, 1.5 * _median(tf.abs(differs - usual)))
+    differs -= usual
+    contrast = tf.reduce_max(_smooth(differs))
+    faint = tf.maximum(_FAINT * contrast, 4 * noise)
+    is_ink = tf.cast(_connected(differs > _SURE * contrast, differs > faint), tf.float32)
+
+    def clean():
+        part = _box(_max_of_neighbours(is_ink) > 0)
+        fine = _scaled(_cut(light, part, tf.shape(coarse)), _FINE)
+        differs = _difference(fine, _stretched(_cut(paper, part), fine)) - usual
+        near = _stretched(_cut(_max_of_neighbours(is_ink), part), fine)
+        ink = (differs - faint) / (_FULL * tf.reduce_max(_smooth(differs)) - faint)
+        return tf.clip_by_value(ink, 0, 1) * near
+
+    is_drawn = contrast > tf.maximum(_MIN_CONTRAST, 6 * noise)
+    return tf.cond(is_drawn, clean, lambda: tf.zeros((0, 0)))
+
+
+def _paper(light):
+    """The brightness of the paper at each point of `(height, width)`."""
+    # A closing: what is too narrow for the square becomes paper, and edges of shadows stay. It
+    # needs an image that goes on behind its border: as the border, but for lines that cross it.
+    wide = light
+    for axis in (0, 1):
+        size, margin = tf.shape(light)[axis], _PAPER_SQUARE
+        at = tf.range(-margin, size + margin)
+        wide = tf.gather(wide, tf.clip_by_value(at, 0, size - 1), axis=axis)
+        is_outside = tf.expand_dims((at < 0) | (at >= size), 1 - axis)
+        wide = tf.where(is_outside, _closed(wide, [1 - axis]), wide)
+    return _closed(wide, [0, 1])[margin:-margin, margin:-margin]
+
+
+def _closed(image, axes):
+    """Brightness of `(height, width)` without dark parts that are too narrow along all `axes`."""
+    for sign in (1, -1):
+        # Along one axis after the other: much less work than the square at once.
+        for axis in axes:
+            window = [_PAPER_SQUARE if axis == other else 1 for other in (0, 1)]
+            pooled = tf.nn.max_pool2d(sign * image[None, ..., None], window, 1, "SAME")
+            image = sign * pooled[0, ..., 0]
+    return image
+
+
+def _difference(light, paper):
+    """How much darker than the paper each point is, from 0 to 1."""
+    return tf.clip_by_value(1 - (light + 1) / (paper + 1), 0, 1)
+
+
+def _connected(seeds, allowed):
+    """The `allowed` points of `(height, width)` that paths of such points lead to from `seeds`."""
+    allowed = tf.cast(allowed, tf.float32)
+
+    def grow(reached, _):
+        return allowed * _max_of_neighbours(reached), reached
+
+    def has_grown(reached, before):
+        return tf.reduce_any(reached != before)
+
+    start = allowed * tf.cast(seeds, tf.float32)
+    return tf.while_loop(has_grown, grow, (start, tf.zeros_like(start)))[0] > 0
+
+
+def _fit(ink):
+    """Ink from 0 to 1, `(height, width)`, as `(28, 28)` from 0 to 255."""
+
+    def fit():
+        digit = tf.round(255 * _scaled(_inked(_thickened(_inked(ink))), _BOX))
+        height, width = tf.unstack(tf.shape(digit))
+        y, x = _centre_of_mass(digit)
+        # A digit whose mass lies far from its middle must still fit whole.
+        top = tf.clip_by_value(tf.cast(tf.round(_MIDDLE - y), tf.int32), 0, SIZE - height)
+        left = tf.clip_by_value(tf.cast(tf.round(_MIDDLE - x), tf.int32), 0, SIZE - width)
+        return tf.pad(digit, [[top, SIZE - height - top], [left, SIZE - width - left]])
+
+    return tf.cond(tf.reduce_any(ink > 0.5), fit, lambda: tf.zeros((SIZE, SIZE)))
+
+
+def _thickened(ink):
+    """Ink whose lines are at least `_MIN_LINE` thick, with room for them around."""
+    drawn = tf.cast(ink > 0.5, tf.float32)
+    # A line's area is its length times its width, and it has two edges.
+    width = 2 * tf.math.divide_no_nan(
+        tf.reduce_sum(drawn), tf.reduce_sum(drawn - _min_of_neighbours(drawn))
+    )
+    wanted = _MIN_LINE * tf.cast(tf.reduce_max(tf.shape(ink)), tf.float32) / _BOX
+    times = tf.maximum(tf.cast(tf.round((wanted - width) / 2), tf.int32), 0)
+    ink = tf.pad(ink, [[times, times], [times, times]])
+
+    def grow(n, ink):
+        return n + 1, _max_of_neighbours(ink)
+
+    return tf.while_loop(lambda n, _: n < times, grow, (0, ink))[1]
+
+
+def _inked(ink):
+    """The part of `(height, width)` that has ink."""
+    return _cut(ink, _box(ink > 0.1))
+
+
+def _box(drawn):
+    """Top, left, height and width of the part of `(height, width)` that has anything true."""
+    y, x = tf.unstack(tf.cast(tf.where(drawn), tf.int32), axis=1)
+    top, left = tf.reduce_min(y), tf.reduce_min(x)
+    return top, left, tf.reduce_max(y) - top + 1, tf.reduce_max(x) - left + 1
+
+
+def _cut(image, box, size=None):
+    """A part of `(height, width)`; of `box` in an image of another `size`, if that is given."""
+    ends = tf.stack([*box[:2], box[0] + box[2], box[1] + box[3]])
+    if size is not None:
+        ends = ends * tf.tile(tf.shape(image), [2]) // tf.tile(size, [2])
+    top, left, bottom, right = tf.unstack(ends)
+    return image[top:bottom, left:right]
+
+
+def _scaled(image, side):
+    """An image `(height, width)` scaled so that its longest side has `side` pixels."""
+    size = tf.shape(image)
+    scaled = tf.cast(tf.round(side * size / tf.reduce_max(size)), tf.int32)
+    return _resized(image, tf.maximum(scaled, 1))
+
+
+def _stretched(image, other):
+    """An image `(height, width)` brought to the size of another."""
+    return tf.image.resize(image[..., None], tf.shape(other))[..., 0]
+
+
+def _resized(image, size):
+    def shrink():
+        return tf.image.resize(image[..., None], size, "area")[..., 0]
+
+    def enlarge():
+        return tf.image.resize(image[..., None], size, "bicubic")[..., 0]
+
+    resized = tf.cond(tf.reduce_any(size < tf.shape(image)), shrink, enlarge)
+    return tf.clip_by_value(resized, tf.reduce_min(image), tf.reduce_max(image))
+
+
+def _centre_of_mass(ink):
+    """Row and column, `float32 ()` each, counted from the edge of `(height, width)`."""
+    sums = [tf.reduce_sum(ink, axis=1), tf.reduce_sum(ink, axis=0)]
+    at = [tf.range(tf.size(s)) for s in sums]
+    return [
+        0.5 + tf.reduce_sum(s * tf.cast(n, tf.float32)) / tf.reduce_sum(s)
+        for s, n in zip(sums, at, strict=True)
+    ]
+
+
+def _smooth(image):
+    """The means of 3x3 points of `(height, width)`."""
+    return tf.nn.avg_pool2d(image[None, ..., None], 3, 1, "SAME")[0, ..., 0]
+
+
+def _max_of_neighbours(image):
+    """The maxima of 3x3 points of `(height, width)`."""
+    return tf.nn.max_pool2d(image[None, ..., None], 3, 1, "SAME")[0, ..., 0]
+
+
+def _min_of_neighbours(image):
+    return -_max_of_neighbours(-image)
+
+
+def _median(values):
+    values = tf.sort(tf.reshape(values, [-1]))
+    return values[tf.size(values) // 2]
