@@ -1,6 +1,8 @@
 """`:predict` and `:classify` of TensorFlow Serving's REST API: what nearly all requests are."""
 
 import asyncio
+import json
+import math
 import time
 
 import orjson
@@ -9,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from serving import classify
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
 from serving.repository import DEFAULT_SIGNATURE
+from serving.signature import names_in_words
 from serving.tensors import from_json, images_from_json, to_json
 
 GONE = 499  # What nginx says of a client that did not wait for its answer.
@@ -133,6 +136,11 @@ def _read(version, raw):
     body = _parsed(raw)
     _expect_keys(body, {"instances", "inputs"}, {"signature_name"})
     signature = version.signature(_text(body, "signature_name"))
+    if signature.not_in_json:
+        names = names_in_words(f"{name} ({type})" for name, type in signature.not_in_json.items())
+        raise RequestError(
+            f"signature {signature.name}: JSON has no values of the type of {names}; ask over gRPC"
+        )
     by_row = "instances" in body
     values = body["instances"] if by_row else body["inputs"]
     columns = (_from_rows if by_row else _from_columns)(signature, values)
@@ -148,16 +156,48 @@ def _parsed(body):
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(f"received no JSON: {error}") from None
+        if b"NaN" not in body and b"Infinity" not in body:
+            raise _not_json(error) from None
+        value = _parsed_with_nan(body)
     if not isinstance(value, dict):
         raise RequestError(f"received a JSON {type(value).__name__}; expected an object")
     return value
 
 
+def _parsed_with_nan(body):
+    """The value of a body with the words NaN, Infinity and -Infinity.
+
+    JSON does not have them; TensorFlow Serving and Python's `json` do.
+    """
+    try:
+        value = json.loads(body.decode(), parse_int=_number, parse_float=_number)
+        orjson.dumps(value)  # Refuses half of a surrogate pair, as it does when it reads.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_json(error) from None
+    return value
+
+
+def _number(text):
+    """The number of a text as orjson reads it: an integer of 64 bits, or a finite float."""
+    if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**64:
+        return int(text)
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("number is infinity when parsed as double")
+    return value
+
+
+def _not_json(error):
+    example = '{"instances": [...]}'
+    return RequestError(
+        f"cannot read the body as JSON in UTF-8: {error}; expected an object such as {example}"
+    )
+
+
 def _expect_keys(body, one_of, others):
     received = set(body)
     if len(received & one_of) != 1 or received - one_of - others:
-        names = ", ".join(sorted(key[:80] for key in received)) or "nothing"
+        names = names_in_words(received)
         either = " or ".join(sorted(one_of))
         raise RequestError(
             f"received {names}; expected {either}, and besides at most {', '.join(sorted(others))}"
@@ -180,8 +220,7 @@ def _from_rows(signature, instances):
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in instances):
         for row in instances:
             if set(row) != names:
-                received = ", ".join(sorted(key[:80] for key in row)) or "nothing"
-                expected = ", ".join(sorted(names))
+                received, expected = names_in_words(row), names_in_words(names)
                 raise RequestError(f"instances: received a row of {received}; expected {expected}")
         return {name: [row[name] for row in instances] for name in names}
     if len(names) > 1:
@@ -193,8 +232,7 @@ def _from_columns(signature, inputs):
     """Column by name of the column format: an object, or the one input itself."""
     if isinstance(inputs, dict) and set(inputs) != {"b64"}:
         if set(inputs) != set(signature.inputs):
-            received = ", ".join(sorted(key[:80] for key in inputs)) or "nothing"
-            expected = ", ".join(sorted(signature.inputs))
+            received, expected = names_in_words(inputs), names_in_words(signature.inputs)
             raise RequestError(f"inputs: received {received}; expected {expected}")
         return inputs
     if len(signature.inputs) > 1:

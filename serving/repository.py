@@ -104,7 +104,7 @@ class Version:
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             known = ", ".join(sorted(self.signatures))
-            raise RequestError(f"received signature {name!r}; {self} has {known}")
+            raise RequestError(f"received signature {name[:80]!r}; {self} has {known}")
         return self.signatures[name]
 
     async def run(self, signature, arrays):

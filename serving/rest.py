@@ -128,6 +128,10 @@ def create_app(api, extra_routes=(), middleware=()):
     async def gone(request, error):
         return Response(status_code=GONE)  # No one reads it.
 
+    async def fail(request, error):
+        # A mistake of ours. uvicorn writes its traceback to the log.
+        return _json({"error": "the server made a mistake; its log says which"}, 500)
+
     app = Starlette(
         routes=[*api.routes(), *extra_routes],
         middleware=list(middleware),
@@ -135,6 +139,7 @@ def create_app(api, extra_routes=(), middleware=()):
             RequestError: refuse,
             HTTPException: no_route,
             ClientDisconnect: gone,
+            Exception: fail,
         },
     )
     app.router.redirect_slashes = False  # A slash too many is a path too many.

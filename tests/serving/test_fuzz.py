@@ -9,12 +9,14 @@ import collections
 import copy
 import http.client
 import json
+import re
 import socket
 import string
 import time
 import urllib.parse
 
 import grpc
+import numpy as np
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
@@ -29,7 +31,7 @@ from tests.serving.test_rest import b64, png
 
 pytestmark = pytest.mark.slow
 
-REQUESTS = {"allowed": 4000, "changed": 11000, "bytes": 2500, "grpc": 3500}
+REQUESTS = {"allowed": 4000, "changed": 11000, "numbers": 2000, "bytes": 2500, "grpc": 3500}
 counted = collections.Counter()  # By kind and answer.
 
 texts = st.text(max_size=20)
@@ -223,6 +225,43 @@ def test_what_is_almost_right_is_told_what_is_wrong(data, ask):
     check("changed", status, answer)
     if status == 200:
         assert json.loads(answer).keys() & {"predictions", "outputs", "result"}
+
+
+digits = st.text("0123456789", max_size=4) | st.sampled_from([19, 20, 21, 300, 400, 5000]).flatmap(
+    lambda count: st.sampled_from("0179").map(lambda digit: digit * count)
+)
+FORMS = (
+    "-0 -0.0 1E+2 0.1e-400 1e400 -1e400 0e99999 00 -01 +1 0x10 NaN -NaN nan Infinity -Infinity inf "
+    "1_000 1,5 1. .5 --1 - \u0661 18446744073709551615 18446744073709551616 9223372036854775808"
+)
+numerals = st.one_of(
+    st.sampled_from(FORMS.split()),
+    st.tuples(
+        st.sampled_from(["", "", "", "-", "+"]),
+        digits,
+        st.just("") | st.tuples(st.just("."), digits).map("".join),
+        st.just("") | st.tuples(st.sampled_from(["e", "E", "e+", "e-"]), digits).map("".join),
+    ).map("".join),
+    st.integers().map(str),
+    st.floats().map(json.dumps),
+)
+
+
+@fuzz("numbers", data=st.data())
+def test_a_number_of_any_size_and_form_is_read_as_python_reads_it(data, ask):
+    numeral = data.draw(numerals)
+    text = json.dumps({data.draw(st.sampled_from(["instances", "inputs"])): [IMAGE.tolist()]})
+    place = data.draw(st.sampled_from(list(re.finditer(r"\d+", text))))
+    text = text[: place.start()] + numeral + text[place.end() :]
+    try:
+        (pixels,) = json.loads(text).values()
+        is_right = np.shape(pixels) == (1, 28, 28)
+        is_right = is_right and np.min(pixels) >= 0 and np.max(pixels) <= 255
+    except ValueError:
+        is_right = False
+    status, answer = ask("POST", PATHS[0], text.encode())
+    check("numbers", status, answer)
+    assert (status == 200) == is_right
 
 
 HTTP = f"POST {PATHS[0]} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n".encode()
