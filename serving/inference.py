@@ -9,6 +9,7 @@ import orjson
 from starlette.requests import ClientDisconnect
 
 from serving import classify
+from serving.compression import LEAST_BYTES, accepts_gzip, pack, unpacker
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
 from serving.repository import DEFAULT_SIGNATURE
 from serving.signature import names_in_words
@@ -49,7 +50,7 @@ class Inference:
             async with asyncio.timeout(self.seconds):
                 with version.used():
                     value = await answer(version, await self._body(scope, receive))
-            await _send_json(send, value)
+            await _send_json(scope, send, value)
         except TimeoutError:
             status = TooLate.status
             raise TooLate(f"no answer within {self.seconds:g} seconds") from None
@@ -91,17 +92,22 @@ class Inference:
 
     async def _body(self, scope, receive):
         """The body of a request."""
-        length = dict(scope["headers"]).get(b"content-length", b"")
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
         self._expect_at_most(int(length) if length.isdigit() else 0)
+        unpack = unpacker(headers.get(b"content-encoding", b""), self.most_bytes)
         parts, size, is_more = [], 0, True
         while is_more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            parts.append(message["body"])
-            size += len(parts[-1])
+            part = message["body"]
+            size += len(part)
             self._expect_at_most(size)
+            parts.append(unpack(part) if unpack else part)
             is_more = message["more_body"]
+        if unpack:
+            unpack.finish()
         return b"".join(parts)
 
     def _expect_at_most(self, size):
@@ -255,10 +261,15 @@ def _alone(outputs):
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
-async def _send_json(send, value):
+async def _send_json(scope, send, value):
     """Answer 200 and a value in JSON."""
     body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    length = (b"content-length", b"%d" % len(body))
-    headers = [length, (b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json")]
+    if len(body) >= LEAST_BYTES:
+        headers.append((b"vary", b"accept-encoding"))
+        if accepts_gzip(dict(scope["headers"]).get(b"accept-encoding", b"")):
+            headers.append((b"content-encoding", b"gzip"))
+            body = await asyncio.to_thread(pack, body)
+    headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

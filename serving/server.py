@@ -13,6 +13,7 @@ import orjson
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -137,7 +138,11 @@ def _create_rest(settings, repository, metrics):
     async def page(request):
         return FileResponse(_PAGE / "index.html")
 
-    routes = [Route("/", page), Mount("/page", StaticFiles(directory=_PAGE))]
+    packed = [Middleware(GZipMiddleware)]
+    routes = [
+        Route("/", page, middleware=packed),
+        Mount("/page", StaticFiles(directory=_PAGE), middleware=packed),
+    ]
     middleware = [Middleware(SecurityHeaders)]
     if settings.origins:
         middleware.append(
@@ -145,7 +150,7 @@ def _create_rest(settings, repository, metrics):
                 CORSMiddleware,
                 allow_origins=settings.origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type"],
+                allow_headers=["authorization", "content-encoding", "content-type"],
             )
         )
     if settings.token:
