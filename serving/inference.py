@@ -11,12 +11,12 @@ from starlette.requests import ClientDisconnect
 from serving import classify
 from serving.compression import LEAST_BYTES, accepts_gzip, pack, unpacker
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
+from serving.layout import is_version
 from serving.repository import DEFAULT_SIGNATURE
 from serving.signature import names_in_words
 from serving.tensors import from_json, images_from_json, to_json
 
 GONE = 499  # What nginx says of a client that did not wait for its answer.
-_LARGEST_VERSION = 2**63 - 1
 
 
 class Inference:
@@ -120,7 +120,7 @@ def choice(path):
     """The model, version number and label that the parameters of a path name."""
     number = path.get("version")
     if number is not None:
-        if not (number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_VERSION):
+        if not is_version(number):
             raise RequestError(f"received version {number[:80]!r}; expected a number")
         number = int(number)
     return path["model"], number, path.get("label")
