@@ -95,7 +95,8 @@ class Inference:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"")
         self._expect_at_most(int(length) if length.isdigit() else 0)
-        unpack = unpacker(headers.get(b"content-encoding", b""), self.most_bytes)
+        encoding = headers.get(b"content-encoding")
+        unpack = unpacker(encoding, self.most_bytes) if encoding else None
         parts, size, is_more = [], 0, True
         while is_more:
             message = await receive()

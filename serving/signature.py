@@ -35,8 +35,8 @@ class Spec:
 
     @functools.cached_property
     def limits(self):
-        """The smallest and the largest number that its type can hold; it is one of numbers."""
-        dtype = tf.dtypes.as_dtype(self.dtype)
+        """The smallest and the largest number, or part of one, that its type can hold."""
+        dtype = tf.dtypes.as_dtype(self.dtype).real_dtype
         return (dtype.min, dtype.max) if self.kind == "integer" else (-dtype.max, dtype.max)
 
     @property
@@ -53,7 +53,8 @@ class Spec:
         """What values its type has: `int8: whole numbers from -128 to 127`."""
         if self.kind == "integer":
             return "{}: whole numbers from {} to {}".format(self.dtype, *self.limits)
-        return "{}: numbers from {:g} to {:g}".format(self.dtype, *map(float, self.limits))
+        kind = "parts" if self.kind == "complex" else "numbers"
+        return "{}: {} from {:g} to {:g}".format(self.dtype, kind, *map(float, self.limits))
 
     def check(self, array, most_rows):
         """An array as the signature takes it.

@@ -80,7 +80,7 @@ def from_json(spec, value, may_hold_booleans=True):
         kinds = set(map(type, leaves))
     expected = {bool} if spec.kind == "bool" else {int, float}
     if kinds - expected:
-        received = ", ".join(sorted(_JSON_WORDS[kind] for kind in kinds))
+        received = " and ".join(sorted(_JSON_WORDS[kind] for kind in kinds))
         raise RequestError(f"{spec.name}: received {received}; expected {_expected(spec)}")
     if spec.kind == "integer":
         array = np.array(_whole_numbers(spec, leaves), spec.dtype)
@@ -90,11 +90,11 @@ def from_json(spec, value, may_hold_booleans=True):
 
 
 _JSON_WORDS = {
-    bool: "true or false",
+    bool: "booleans",
     dict: "an object",
     float: "numbers",
     int: "numbers",
-    list: "lists of several lengths",
+    list: "lists",
     str: "a text",
     type(None): "null",
 }

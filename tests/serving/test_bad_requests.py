@@ -87,7 +87,7 @@ BODIES = {
     "a number beyond all": (b'{"instances": [[[1e999]]]}', "as JSON"),
     "a pixel that is null": (instances(blank_but(None)), "numbers"),
     "a pixel that is a text": (instances(blank_but("0")), "numbers"),
-    "a pixel that is true": (instances(blank_but(True)), "true or false"),
+    "a pixel that is true": (instances(blank_but(True)), "booleans"),
     "an image of falsehoods": (instances([[False] * 28] * 28), "numbers"),
     "a pixel that is an object": (instances(blank_but({})), "numbers"),
     "a pixel that is a list": (instances(blank_but([0])), "lengths"),

@@ -190,6 +190,13 @@ WRONG_VALUES = [
 ]
 
 
+def test_a_complex_number_that_the_type_cannot_hold_is_refused(predict):
+    error = predict("complex64", tf.make_tensor_proto(np.array([1j, 1e39j])))
+    assert error.details() == (
+        "x: received 1e+39j; expected complex64: parts from -3.40282e+38 to 3.40282e+38"
+    )
+
+
 @pytest.mark.parametrize(("name", "sent", "values", "sentence"), WRONG_VALUES)
 def test_a_value_that_the_type_cannot_hold_is_refused_alike(
     name, sent, values, sentence, types, predict
@@ -219,15 +226,15 @@ def test_a_float_beyond_64_bits_is_not_taken_for_the_largest_integer(name, value
     [
         ("bool", [1, 0], "numbers; expected true or false (bool) of shape (any)"),
         ("bool", ["true"], "a text; expected true or false (bool) of shape (any)"),
-        ("bool", [True, None], "null, true or false; expected true or false (bool) of shape (any)"),
-        ("int8", [True, 1], "numbers, true or false; expected numbers (int8) of shape (any)"),
+        ("bool", [True, None], "booleans and null; expected true or false (bool) of shape (any)"),
+        ("int8", [True, 1], "booleans and numbers; expected numbers (int8) of shape (any)"),
         ("half", ["7"], "a text; expected numbers (float16) of shape (any)"),
-        ("float32", [1, None], "null, numbers; expected numbers (float32) of shape (any)"),
+        ("float32", [1, None], "null and numbers; expected numbers (float32) of shape (any)"),
         ("uint64", [{}], "an object; expected numbers (uint64) of shape (any)"),
         ("float64", [[1]], "shape (1, 1); expected (any)"),
         (
             *("float64", [1, [1]]),
-            "lists of several lengths, numbers; expected numbers (float64) of shape (any)",
+            "lists and numbers; expected numbers (float64) of shape (any)",
         ),
         ("string", [7], "int; expected text or {\"b64\": …}"),
     ],
