@@ -46,7 +46,8 @@ class Spec:
             return "texts"
         if self.kind == "bool":
             return "true or false (bool)"
-        return f"numbers ({self.dtype})" if self.kind in ("integer", "float") else str(self.dtype)
+        name = _name_of(self.dtype)
+        return f"numbers ({name})" if self.kind in ("integer", "float") else name
 
     @property
     def values_in_words(self):
@@ -66,11 +67,11 @@ class Spec:
         self.check_shape(array.shape, most_rows)
         if self.dtype == object:
             if array.size and not all(isinstance(value, bytes) for value in array.flat):
-                raise RequestError(f"{self.name}: received {array.dtype}; expected texts")
+                raise RequestError(f"{self.name}: received {_name_of(array.dtype)}; expected texts")
             return array
         received = _kind(array.dtype)
         if received not in _TAKEN[self.kind] and array.dtype != self.dtype:
-            found = "string" if received == "string" else array.dtype
+            found = _name_of(array.dtype)
             raise RequestError(f"{self.name}: received {found}; expected {self.dtype_in_words}")
         if array.dtype == BFLOAT16:  # Which NumPy takes for a type that it does not know.
             array = array.astype(np.float32)
@@ -150,7 +151,9 @@ class Signature:
         self.outputs = _specs(definition.outputs, {})
         specs = [*self.inputs.values(), *self.outputs.values()]
         self.is_by_row = all(spec.shape and spec.shape[0] is None for spec in specs)
-        self.not_in_json = {s.name: s.dtype for s in specs if s.kind in ("complex", "other")}
+        self.not_in_json = {
+            s.name: _name_of(s.dtype) for s in specs if s.kind in ("complex", "other")
+        }
         self._function = function
 
     def check(self, arrays, most_rows):
@@ -206,6 +209,10 @@ _TAKEN = {
 }
 
 
+def _name_of(dtype):
+    return tf.dtypes.as_dtype(dtype).name
+
+
 @functools.cache
 def _kind(dtype):
     if dtype == BFLOAT16:
@@ -242,4 +249,4 @@ _AROUND = ("Graph execution error", "Detected at node", "<stack traces", "[[")
 def _reason(error):
     lines = [line.strip() for line in error.message.splitlines()]
     reasons = [line for line in lines if line and not line.startswith(_AROUND)]
-    return reasons[0][:300] if reasons else lines[0][:300]
+    return (reasons or lines or [type(error).__name__])[0][:300]

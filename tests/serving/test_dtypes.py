@@ -43,7 +43,7 @@ class Identities(tf.Module):
             spec = tf.TensorSpec((None,), getattr(tf, name), name="x")
             return tf.function(lambda x: {"y": tf.identity(x)}).get_concrete_function(spec)
 
-        return {name: identity(name) for name in VALUES}
+        return {name: identity(name) for name in (*VALUES, "qint8")}
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +145,16 @@ def test_rest_takes_and_gives_every_type_that_json_has(name, types):
         assert [type(v) for v in found] == [type(v) for v in expected]
 
 
-@pytest.mark.parametrize("name", COMPLEX)
+def test_grpc_takes_and_gives_quantized_numbers(predict):
+    expected = np.array([(-128,), (7,)], dtype("qint8"))
+    proto = tf.make_tensor_proto(np.array([-128, 7], np.int8))
+    proto.dtype = tf.qint8.as_datatype_enum
+    np.testing.assert_array_equal(predict("qint8", proto), expected)
+
+
+@pytest.mark.parametrize("name", [*COMPLEX, "qint8"])
 @pytest.mark.parametrize("values", [[1], [[1, 2]], ["1+2j"], [None]])
-def test_rest_says_that_json_has_no_complex_numbers(name, values, types):
+def test_rest_says_that_json_has_no_complex_or_quantized_numbers(name, values, types):
     status, answer = ask(types, name, inputs=values)
     assert status == 400
     assert answer["error"] == (
