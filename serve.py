@@ -4,6 +4,7 @@ python serve.py"""
 
 import pathlib
 import sys
+import threading
 import webbrowser
 
 from absl import flags
@@ -16,30 +17,41 @@ flags.DEFINE_string(
     "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
     "newest version of every model in --saved_models_dir)."
 )  # fmt: skip
-flags.DEFINE_string("host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all of IPv4, :: for all."
+)  # fmt: skip
 flags.DEFINE_integer("rest_api_port", 8501, "Port of REST and the page; 0 for any.", 0, 65535)
 flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
 flags.DEFINE_float("poll_seconds", 1, "Time between two looks for new versions.", 0.01)
 flags.DEFINE_float("request_seconds", 30, "How long a request may take.", 0.01)
-flags.DEFINE_integer("most_megabytes", 32, "Size of a request at most, in megabytes.", 1)
+flags.DEFINE_float(
+    "keep_alive_seconds", 75, "How long a connection may be idle between two requests. Proxies "
+    "answer 502 if the server is the first to close: give more than theirs, 60 in most.", 0.01
+)  # fmt: skip
+flags.DEFINE_integer(
+    "most_megabytes", 32, "Size of a request at most, in megabytes, also unpacked.", 1
+)
 flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
 flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
 flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
 flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
 flags.DEFINE_list("origins", [], "Other origins whose pages may ask, such as https://a.example.")
-flags.DEFINE_bool("browser", False, "Open the page in a browser.")
+flags.DEFINE_bool("browser", False, "Open the page in a browser once the models are loaded.")
 
 
 def main():
     """Serve until Ctrl-C or SIGTERM."""
+    from serving.layout import mistake_in
+    from serving.security import read_token
+
     folder = pathlib.Path(FLAGS.saved_models_dir)
-    if not FLAGS.model_config_file and not folder.is_dir():
-        expected = "expected exported models: train one with python main.py"
-        raise UserError(f"--saved_models_dir={folder} is not there; {expected}")
-    token = pathlib.Path(FLAGS.api_token_file).read_text().strip() if FLAGS.api_token_file else None
-    if token == "":
-        raise UserError(f"--api_token_file={FLAGS.api_token_file} is empty; expected a token")
+    if not FLAGS.model_config_file and (mistake := mistake_in(folder)):
+        raise UserError(f"--saved_models_dir={folder} {mistake}")
+    try:
+        token = FLAGS.api_token_file and read_token(FLAGS.api_token_file)
+    except ValueError as error:
+        raise UserError(f"--api_token_file={error}") from error
     # TensorFlow takes its seconds: after what can be wrong without it. It takes twice as many, and
     # 100 MB for each, if it finds these, which SavedModels do without.
     sys.modules.update({"keras": None, "jax": None})
@@ -61,6 +73,7 @@ def main():
         FLAGS.port,
         FLAGS.poll_seconds,
         FLAGS.request_seconds,
+        FLAGS.keep_alive_seconds,
         FLAGS.most_megabytes * 2**20,
         FLAGS.most_connections,
         token,
@@ -69,7 +82,7 @@ def main():
     )
     try:
         # asyncio's own loop holds answers back, 40 ms each, on sockets that are handed to it.
-        uvloop.run(serve(settings, _announce))
+        uvloop.run(serve(settings, _announce, _show))
     except CannotListen as error:
         raise UserError(
             f"{error}; expected an address of this machine and ports that are free: choose with "
@@ -79,8 +92,13 @@ def main():
 
 def _announce(rest_address, grpc_address):
     print(f"REST and page: http://{rest_address}, gRPC: {grpc_address}", flush=True)
+
+
+def _show(rest_address):
     if FLAGS.browser:
-        webbrowser.open(f"http://{rest_address}")
+        # In a thread of its own: a browser that runs in the terminal returns when it is closed.
+        page = f"http://{rest_address}"
+        threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """TensorFlow Serving's `:classify`, for signatures that take `tf.Example`s and give classes."""
 
+import math
 import numbers
 
 import numpy as np
 import tensorflow as tf
 
 from serving.errors import RequestError
+from serving.signature import names_in_words
 from serving.tensors import to_bytes
 
 _METHOD = "tensorflow/serving/classify"
 INPUT = "inputs"
 _INT64 = range(-(2**63), 2**63)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def examples(signature, body):
@@ -20,6 +23,9 @@ def examples(signature, body):
             f"signature {signature.name}: :classify expects the method {_METHOD}; it has "
             f"{signature.method}; try :predict"
         )
+    if "scores" not in signature.outputs:
+        received = names_in_words(signature.outputs)
+        raise RequestError(f"signature {signature.name} gives {received}; :classify expects scores")
     rows, context = body["examples"], body.get("context", {})
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in [*rows, context]):
         raise RequestError("examples: expected a list of objects, and context: an object")
@@ -56,4 +62,6 @@ def _feature(name, value):
         raise RequestError(f"{name[:80]}: expected whole numbers of 64 bits")
     if all(isinstance(v, int) for v in values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    if any(_FLOAT32_MAX < abs(v) < math.inf for v in values):
+        raise RequestError(f"{name[:80]}: expected numbers that float32 can hold")
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))

@@ -29,6 +29,12 @@ class TooLarge(RequestError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class UnsupportedEncoding(RequestError):
+    """The body is packed in a way that the server cannot unpack."""
+
+    status = 415
+
+
 class Unauthenticated(RequestError):
     """The token is missing or wrong."""
 

@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import RequestError, TooLate
 from serving.metadata import metadata_of, status_of
+from serving.signature import names_in_words
 from serving.tensors import from_proto, shape_of_proto, to_proto
 
 
@@ -70,7 +71,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 # A tensor may say it is of any size, and mean one number for all of it.
                 if name in signature.inputs:
                     signature.inputs[name].check_shape(shape_of_proto(tensor), most_rows)
-                arrays[name] = from_proto(name, tensor)
+                    arrays[name] = from_proto(name, tensor)
+                else:
+                    arrays[name] = None  # Its name is refused below.
             wanted = set(request.output_filter) or set(signature.outputs)
             if not wanted <= set(signature.outputs):
                 known = ", ".join(sorted(signature.outputs))
@@ -96,7 +99,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         async with _answering(context):
             unknown = set(request.metadata_field) - {"signature_def"}
             if unknown or not request.metadata_field:
-                received = ", ".join(sorted(unknown)) or "none"
+                received = names_in_words(unknown)
                 raise RequestError(f"metadata_field: received {received}; expected signature_def")
             version = _find(self.repository, request.model_spec)
             response = get_model_metadata_pb2.GetModelMetadataResponse()

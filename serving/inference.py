@@ -1,18 +1,22 @@
 """`:predict` and `:classify` of TensorFlow Serving's REST API: what nearly all requests are."""
 
 import asyncio
+import json
+import math
 import time
 
 import orjson
 from starlette.requests import ClientDisconnect
 
 from serving import classify
+from serving.compression import LEAST_BYTES, accepts_gzip, pack, unpacker
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
+from serving.layout import is_version
 from serving.repository import DEFAULT_SIGNATURE
+from serving.signature import names_in_words
 from serving.tensors import from_json, images_from_json, to_json
 
 GONE = 499  # What nginx says of a client that did not wait for its answer.
-_LARGEST_VERSION = 2**63 - 1
 
 
 class Inference:
@@ -46,7 +50,7 @@ class Inference:
             async with asyncio.timeout(self.seconds):
                 with version.used():
                     value = await answer(version, await self._body(scope, receive))
-            await _send_json(send, value)
+            await _send_json(scope, send, value)
         except TimeoutError:
             status = TooLate.status
             raise TooLate(f"no answer within {self.seconds:g} seconds") from None
@@ -88,17 +92,23 @@ class Inference:
 
     async def _body(self, scope, receive):
         """The body of a request."""
-        length = dict(scope["headers"]).get(b"content-length", b"")
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
         self._expect_at_most(int(length) if length.isdigit() else 0)
+        encoding = headers.get(b"content-encoding")
+        unpack = unpacker(encoding, self.most_bytes) if encoding else None
         parts, size, is_more = [], 0, True
         while is_more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            parts.append(message["body"])
-            size += len(parts[-1])
+            part = message["body"]
+            size += len(part)
             self._expect_at_most(size)
+            parts.append(unpack(part) if unpack else part)
             is_more = message["more_body"]
+        if unpack:
+            unpack.finish()
         return b"".join(parts)
 
     def _expect_at_most(self, size):
@@ -111,7 +121,7 @@ def choice(path):
     """The model, version number and label that the parameters of a path name."""
     number = path.get("version")
     if number is not None:
-        if not (number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_VERSION):
+        if not is_version(number):
             raise RequestError(f"received version {number[:80]!r}; expected a number")
         number = int(number)
     return path["model"], number, path.get("label")
@@ -133,6 +143,11 @@ def _read(version, raw):
     body = _parsed(raw)
     _expect_keys(body, {"instances", "inputs"}, {"signature_name"})
     signature = version.signature(_text(body, "signature_name"))
+    if signature.not_in_json:
+        names = names_in_words(f"{name} ({type})" for name, type in signature.not_in_json.items())
+        raise RequestError(
+            f"signature {signature.name}: JSON has no values of the type of {names}; ask over gRPC"
+        )
     by_row = "instances" in body
     values = body["instances"] if by_row else body["inputs"]
     columns = (_from_rows if by_row else _from_columns)(signature, values)
@@ -148,16 +163,48 @@ def _parsed(body):
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(f"received no JSON: {error}") from None
+        if b"NaN" not in body and b"Infinity" not in body:
+            raise _not_json(error) from None
+        value = _parsed_with_nan(body)
     if not isinstance(value, dict):
         raise RequestError(f"received a JSON {type(value).__name__}; expected an object")
     return value
 
 
+def _parsed_with_nan(body):
+    """The value of a body with the words NaN, Infinity and -Infinity.
+
+    JSON does not have them; TensorFlow Serving and Python's `json` do.
+    """
+    try:
+        value = json.loads(body.decode(), parse_int=_number, parse_float=_number)
+        orjson.dumps(value)  # Refuses half of a surrogate pair, as it does when it reads.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_json(error) from None
+    return value
+
+
+def _number(text):
+    """The number of a text as orjson reads it: an integer of 64 bits, or a finite float."""
+    if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**64:
+        return int(text)
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("number is infinity when parsed as double")
+    return value
+
+
+def _not_json(error):
+    example = '{"instances": [...]}'
+    return RequestError(
+        f"cannot read the body as JSON in UTF-8: {error}; expected an object such as {example}"
+    )
+
+
 def _expect_keys(body, one_of, others):
     received = set(body)
     if len(received & one_of) != 1 or received - one_of - others:
-        names = ", ".join(sorted(key[:80] for key in received)) or "nothing"
+        names = names_in_words(received)
         either = " or ".join(sorted(one_of))
         raise RequestError(
             f"received {names}; expected {either}, and besides at most {', '.join(sorted(others))}"
@@ -180,8 +227,7 @@ def _from_rows(signature, instances):
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in instances):
         for row in instances:
             if set(row) != names:
-                received = ", ".join(sorted(key[:80] for key in row)) or "nothing"
-                expected = ", ".join(sorted(names))
+                received, expected = names_in_words(row), names_in_words(names)
                 raise RequestError(f"instances: received a row of {received}; expected {expected}")
         return {name: [row[name] for row in instances] for name in names}
     if len(names) > 1:
@@ -193,8 +239,7 @@ def _from_columns(signature, inputs):
     """Column by name of the column format: an object, or the one input itself."""
     if isinstance(inputs, dict) and set(inputs) != {"b64"}:
         if set(inputs) != set(signature.inputs):
-            received = ", ".join(sorted(key[:80] for key in inputs)) or "nothing"
-            expected = ", ".join(sorted(signature.inputs))
+            received, expected = names_in_words(inputs), names_in_words(signature.inputs)
             raise RequestError(f"inputs: received {received}; expected {expected}")
         return inputs
     if len(signature.inputs) > 1:
@@ -217,10 +262,15 @@ def _alone(outputs):
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
-async def _send_json(send, value):
+async def _send_json(scope, send, value):
     """Answer 200 and a value in JSON."""
     body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    length = (b"content-length", b"%d" % len(body))
-    headers = [length, (b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json")]
+    if len(body) >= LEAST_BYTES:
+        headers.append((b"vary", b"accept-encoding"))
+        if accepts_gzip(dict(scope["headers"]).get(b"accept-encoding", b"")):
+            headers.append((b"content-encoding", b"gzip"))
+            body = await asyncio.to_thread(pack, body)
+    headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

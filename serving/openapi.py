@@ -39,7 +39,7 @@ def document(most_bytes):
             "title": "Rows",
             "version": "1",
             "description": "TensorFlow Serving's REST API. Bodies may have at most "
-            f"{most_bytes:,} bytes.",
+            f"{most_bytes:,} bytes, also after gzip or deflate is unpacked.",
         },
         "paths": paths,
         "components": {"schemas": _schemas()},
@@ -69,7 +69,7 @@ def _post(verb, body):
             "required": True,
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}},
         },
-        "responses": _responses(*_REFUSALS, "413", "503", "504"),
+        "responses": _responses(*_REFUSALS, "413", "415", "503", "504"),
     }
 
 

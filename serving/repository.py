@@ -17,6 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.batching import Batcher
 from serving.errors import NotFound, RequestError
+from serving.layout import is_version, notes_on, subfolders
 from serving.signature import Signature
 from serving.tensors import from_proto
 
@@ -104,7 +105,7 @@ class Version:
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             known = ", ".join(sorted(self.signatures))
-            raise RequestError(f"received signature {name!r}; {self} has {known}")
+            raise RequestError(f"received signature {name[:80]!r}; {self} has {known}")
         return self.signatures[name]
 
     async def run(self, signature, arrays):
@@ -171,7 +172,7 @@ class Repository:
         self._has_looked = False
         self._was_complete = False  # Whether there was a time when every model was served.
         self._failed = {}  # By path, when what could not be loaded was written.
-        self._unreadable = {}  # By folder, why it cannot be read.
+        self._told = {}  # By folder, what was said to be wrong with it.
 
     @property
     def is_ready(self):
@@ -232,20 +233,27 @@ class Repository:
             raise NotFound(f"no version of {model} is served: {states}")
         return served[0]
 
-    async def watch(self, seconds):
-        """Look at the disk again and again, for ever."""
+    async def watch(self, seconds, on_first_look=lambda: None):
+        """Look at the disk again and again, for ever.
+
+        Args:
+            seconds: Time between two looks.
+            on_first_look: Called once every model that is there was tried.
+        """
+        await self.refresh()
+        on_first_look()
         while True:
-            await self.refresh()
             await asyncio.sleep(seconds)
+            await self.refresh()
 
     async def refresh(self):
         """Look at the disk: load what is wanted and not there, unload what is not wanted."""
         try:
             wanted = await asyncio.to_thread(self._wanted)
         except OSError as error:
-            self._tell(self.folder, error)
+            self._tell(self.folder, f"cannot be read, and is tried again: {error}")
             return
-        self._unreadable.pop(self.folder, None)
+        self._told.pop(self.folder, None)
         for model, (paths, labels) in wanted.items():
             if paths is None:
                 continue
@@ -260,7 +268,7 @@ class Repository:
         for model in set(self._versions) - set(wanted):
             self._let_go(model, set())
             del self._versions[model]
-        if not (self._has_looked or self._versions):
+        if not (self._has_looked or self._versions or self._told or self._config):
             print(f"{self.folder} holds no models yet; to train one: python main.py", flush=True)
         self._has_looked = True
         self._was_complete |= bool(self._versions) and all(map(self._available, self._versions))
@@ -327,7 +335,7 @@ class Repository:
             OSError: If not even the models' names can be read.
         """
         if self._config is None:
-            paths = {path.name: path for path in _subfolders(self.folder)}
+            paths = {path.name: path for path in subfolders(self.folder)}
             found = {model: self._version_folders(path) for model, path in paths.items()}
             return {
                 model: (folders and folders[-1:], {})
@@ -348,18 +356,23 @@ class Repository:
     def _version_folders(self, folder):
         """The folders of a model's versions, the oldest first; `None` if they cannot be read."""
         try:
-            paths = [p for p in _subfolders(folder) if p.name.isascii() and p.name.isdigit()]
+            paths = [path for path in subfolders(folder) if is_version(path.name)]
+            notes = notes_on(folder)
         except OSError as error:
-            self._tell(folder, error)
+            self._tell(folder, f"cannot be read, and is tried again: {error}")
             return None
-        self._unreadable.pop(folder, None)
+        self._told.pop(folder, None)
+        for path, note in notes.items():
+            # A folder without a version may be one that is being written, but at the start.
+            if path != folder or not self._has_looked:
+                self._tell(path, f"is not served: {note}")
         return sorted(paths, key=lambda path: int(path.name))
 
-    def _tell(self, folder, error):
-        """Say, once, that a folder cannot be read."""
-        if self._unreadable.get(folder) != str(error):
-            self._unreadable[folder] = str(error)
-            print(f"{folder} cannot be read, and is tried again: {error}", flush=True)
+    def _tell(self, folder, sentence):
+        """Say, once, what is wrong with a folder."""
+        if self._told.get(folder) != sentence:
+            self._told[folder] = sentence
+            print(f"{folder} {sentence}", flush=True)
 
 
 def read_config(path):
@@ -367,21 +380,27 @@ def read_config(path):
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no `ModelServerConfig`.
+        ValueError: If it is not a `ModelServerConfig`, or one without a model's name or folder.
     """
     try:
         text = pathlib.Path(path).read_text()
-        return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}; expected a ModelServerConfig in text format") from error
-
-
-def _subfolders(folder):
-    """The folders in a folder that may have gone; `OSError` if it is there and cannot be read."""
-    try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    models = config.model_config_list.config
+    expected = 'expected model_config_list { config { name: "lstm" base_path: "/models/lstm" } }'
+    if not models:
+        raise ValueError(f"{path} names no models; {expected}")
+    for model in models:
+        for field in ("name", "base_path"):
+            if not getattr(model, field):
+                known = model.name or model.base_path or "a model"
+                raise ValueError(f"{path}: {known} has no {field}; {expected}")
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: {name} is named twice; expected one config of each name")
+    return config
 
 
 def _is_gone(path):

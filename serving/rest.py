@@ -8,10 +8,13 @@ import orjson
 from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.compression import LEVEL
 from serving.errors import RequestError, TooLarge, TooLate
 from serving.inference import GONE, choice
 from serving.metadata import metadata_of, status_of
@@ -27,23 +30,24 @@ class Api:
 
     def routes(self):
         """What is answered, the most frequent first."""
+        packed = {"middleware": [Middleware(GZipMiddleware, compresslevel=LEVEL)]}
         routes = []
         for place in ("", "/versions/{version}", "/labels/{label}"):
             path = f"/v1/models/{{model}}{place}"
             routes += [
                 Route(f"{path}:{{verb}}", self.inference, methods=["POST"]),
-                Route(f"{path}/metadata", self.metadata),
+                Route(f"{path}/metadata", self.metadata, **packed),
                 Route(path, self.status),
             ]
         # Otherwise /v1/models/NAME would be taken before /v1/models/NAME/versions/1:predict.
         routes.sort(key=lambda route: route.methods != {"POST"})
         return [
             *routes,
-            Route("/v1/models", self.models),
+            Route("/v1/models", self.models, **packed),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
-            Route("/metrics", self.show_metrics),
-            Route("/openapi.json", self.openapi),
+            Route("/metrics", self.show_metrics, **packed),
+            Route("/openapi.json", self.openapi, **packed),
         ]
 
     async def status(self, request):
@@ -128,6 +132,10 @@ def create_app(api, extra_routes=(), middleware=()):
     async def gone(request, error):
         return Response(status_code=GONE)  # No one reads it.
 
+    async def fail(request, error):
+        # A mistake of ours. uvicorn writes its traceback to the log.
+        return _json({"error": "the server made a mistake; its log says which"}, 500)
+
     app = Starlette(
         routes=[*api.routes(), *extra_routes],
         middleware=list(middleware),
@@ -135,6 +143,7 @@ def create_app(api, extra_routes=(), middleware=()):
             RequestError: refuse,
             HTTPException: no_route,
             ClientDisconnect: gone,
+            Exception: fail,
         },
     )
     app.router.redirect_slashes = False  # A slash too many is a path too many.

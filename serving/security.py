@@ -1,9 +1,9 @@
 """Who may ask, and what a browser may do with the answers."""
 
 import hmac
+import pathlib
 
 import grpc
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 # Open to all: a load balancer has no token, and the page asks for one.
@@ -23,8 +23,33 @@ HEADERS = {
 }
 
 
-def _is_right(authorization, token):
-    return hmac.compare_digest((authorization or "").encode(), f"Bearer {token}".encode())
+def read_token(path):
+    """The token in a file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it holds none, or one that a header cannot carry.
+    """
+    token = pathlib.Path(path).read_bytes().decode("utf-8-sig", "replace").strip()
+    if not token:
+        raise ValueError(f"{path} is empty; expected a token")
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError(
+            f"{path} holds several lines, or letters beyond ASCII; expected a token of ASCII "
+            "letters in one line, as a header can carry it"
+        )
+    return token
+
+
+def _mistake(authorization, token):
+    """What is wrong with the value of an `authorization` header, bytes; `None` if it is right."""
+    scheme, _, received = authorization.strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        received = "authorization of another kind" if scheme else "no token"
+        return f"received {received}; expected authorization: Bearer TOKEN"
+    if not hmac.compare_digest(received.strip(), token.encode()):
+        return "received a wrong token; expected the one that this server was started with"
+    return None
 
 
 class SecurityHeaders:
@@ -54,12 +79,13 @@ class BearerToken:
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
         is_open = path in _OPEN_PATHS or path.startswith("/page/") or scope["method"] == "OPTIONS"
-        if is_open or _is_right(Headers(scope=scope).get("authorization"), self.token):
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        mistake = None if is_open else _mistake(authorization, self.token)
+        if mistake is None:
             await self.app(scope, receive, send)
             return
-        error = {"error": "received no token or a wrong one; expected Authorization: Bearer TOKEN"}
-        refusal = JSONResponse(error, 401, {"www-authenticate": "Bearer", "connection": "close"})
-        await refusal(scope, receive, send)
+        headers = {"www-authenticate": "Bearer", "connection": "close"}
+        await JSONResponse({"error": mistake}, 401, headers)(scope, receive, send)
 
 
 class GrpcBearerToken(grpc.aio.ServerInterceptor):
@@ -67,18 +93,19 @@ class GrpcBearerToken(grpc.aio.ServerInterceptor):
 
     def __init__(self, token):
         self.token = token
-
-        async def refuse(request, context):
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "received no token or a wrong one; expected authorization: Bearer TOKEN",
-            )
-
-        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+        self._refusals = {}  # By sentence.
 
     async def intercept_service(self, continuation, details):
         """The method itself, or a refusal in its place."""
-        metadata = dict(details.invocation_metadata)
-        if _is_right(metadata.get("authorization"), self.token):
+        authorization = dict(details.invocation_metadata).get("authorization", "")
+        mistake = _mistake(authorization.encode(), self.token)
+        if mistake is None:
             return await continuation(details)
-        return self._refusal
+        return self._refusals.setdefault(mistake, _refusing(mistake))
+
+
+def _refusing(mistake):
+    async def refuse(request, context):
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, mistake)
+
+    return grpc.unary_unary_rpc_method_handler(refuse)

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import pathlib
 import signal
 import socket
@@ -13,7 +14,8 @@ import orjson
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -38,11 +40,12 @@ class Settings:
     Attributes:
         folder: Where the models are, `<model>/<version>/`.
         config: A `ModelServerConfig` that says which are served, or `None`.
-        host: The address that is listened on.
+        host: The address that is listened on, or a name of several.
         rest_port: The port of REST and the page; 0 for any that is free.
         grpc_port: The port of gRPC; 0 for any that is free.
         poll_seconds: Time between two looks at the disk.
         request_seconds: How long a request may take.
+        keep_alive_seconds: How long a connection that is kept may be idle.
         most_bytes: Bytes of a request at most.
         most_connections: Connections at most.
         token: What clients have to send, or `None`.
@@ -57,6 +60,7 @@ class Settings:
     grpc_port: int = 8500
     poll_seconds: float = 1.0
     request_seconds: float = 30.0
+    keep_alive_seconds: float = 75.0
     most_bytes: int = 32 * 2**20
     most_connections: int = 1000
     token: str | None = None
@@ -64,12 +68,13 @@ class Settings:
     limits: Limits = dataclasses.field(default_factory=Limits)
 
 
-async def serve(settings, on_start=lambda rest_address, grpc_address: None):
+async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest: None):
     """Serve until SIGTERM or Ctrl-C; then answer what is under way, and end.
 
     Args:
         settings: The `Settings`.
         on_start: Called with both addresses, `host:port`, when they are listened on.
+        on_tried: Called with REST's once every model is loaded, or could not be.
 
     Raises:
         CannotListen: If a port cannot be listened on.
@@ -85,21 +90,25 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
     )
     metrics = Metrics(repository)
     try:
-        rest_socket = socket.create_server((settings.host, settings.rest_port), backlog=2048)
+        sockets = _listen(settings.host.strip("[]"), settings.rest_port)
     except OSError as error:
-        raise CannotListen(f"{error}") from error
-    grpc_server, grpc_port = _create_grpc(settings, repository, metrics)
+        raise CannotListen(f"--host={settings.host}: {error}") from error
+    address, rest_port = sockets[0].getsockname()[:2]
+    grpc_server, grpc_port = _create_grpc(settings, repository, metrics, sockets)
     await grpc_server.start()
     rest = _create_rest(settings, repository, metrics)
-    watching = asyncio.create_task(repository.watch(settings.poll_seconds))
+    rest_address = _with_port(_LOOPBACK.get(address, address), rest_port)
+    watching = asyncio.create_task(
+        repository.watch(settings.poll_seconds, lambda: on_tried(rest_address))
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, rest, "should_exit", True)
-    on_start(f"{settings.host}:{rest_socket.getsockname()[1]}", f"{settings.host}:{grpc_port}")
+    on_start(rest_address, _with_port(_LOOPBACK.get(address, address), grpc_port))
     try:
         # A watch that fails is a mistake of ours, and ends the server rather than go unseen.
         watching.add_done_callback(lambda _: setattr(rest, "should_exit", True))
-        await rest.serve(sockets=[rest_socket])
+        await rest.serve(sockets=sockets)
         await grpc_server.stop(settings.request_seconds)
     finally:
         watching.cancel()
@@ -109,7 +118,43 @@ async def serve(settings, on_start=lambda rest_address, grpc_address: None):
         executor.shutdown()
 
 
-def _create_grpc(settings, repository, metrics):
+# Where a client of this machine finds a server that listens on all addresses.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def _with_port(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _listen(host, port):
+    """Sockets that listen on each address of a host, all on one port.
+
+    Raises:
+        OSError: If it has no address of this machine, or the port is taken on one.
+    """
+    sockets, missing = [], None
+    kind = {"type": socket.SOCK_STREAM, "flags": socket.AI_PASSIVE}
+    for family, *_, (address, *_) in dict.fromkeys(socket.getaddrinfo(host, port, **kind)):
+        # `::` is all addresses, also those of IPv4.
+        dual = address == "::" and socket.has_dualstack_ipv6()
+        try:
+            sockets.append(
+                socket.create_server(
+                    (address, port), family=family, backlog=2048, dualstack_ipv6=dual
+                )
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+            missing = error  # As ::1 is, a second address of localhost, without IPv6.
+            continue
+        port = sockets[0].getsockname()[1]
+    if not sockets:
+        raise missing
+    return sockets
+
+
+def _create_grpc(settings, repository, metrics, sockets):
     interceptors = [RefuseDamaged()]
     if settings.token:  # First, since the other remembers the methods it was once let through to.
         interceptors.insert(0, GrpcBearerToken(settings.token))
@@ -123,10 +168,13 @@ def _create_grpc(settings, repository, metrics):
     prediction = PredictionService(repository, metrics, settings.request_seconds)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
-    try:
-        port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
-    except RuntimeError as error:
-        raise CannotListen(f"{settings.host}:{settings.grpc_port}: {error}") from error
+    port = settings.grpc_port
+    for rest_socket in sockets:  # On the same addresses.
+        address = _with_port(rest_socket.getsockname()[0], port)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise CannotListen(f"{address}: {error}") from error
     return server, port
 
 
@@ -137,7 +185,11 @@ def _create_rest(settings, repository, metrics):
     async def page(request):
         return FileResponse(_PAGE / "index.html")
 
-    routes = [Route("/", page), Mount("/page", StaticFiles(directory=_PAGE))]
+    packed = [Middleware(GZipMiddleware)]
+    routes = [
+        Route("/", page, middleware=packed),
+        Mount("/page", StaticFiles(directory=_PAGE), middleware=packed),
+    ]
     middleware = [Middleware(SecurityHeaders)]
     if settings.origins:
         middleware.append(
@@ -145,21 +197,22 @@ def _create_rest(settings, repository, metrics):
                 CORSMiddleware,
                 allow_origins=settings.origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type"],
+                allow_headers=["authorization", "content-encoding", "content-type"],
             )
         )
     if settings.token:
         middleware.append(Middleware(BearerToken, token=settings.token))
     config = uvicorn.Config(
         create_app(api, routes, middleware),
-        http=_protocol(settings.request_seconds),
+        http=_protocol(settings.request_seconds, settings.most_connections),
         ws="none",
         lifespan="off",
         access_log=False,
         proxy_headers=False,
         log_level="warning",
         server_header=False,
-        limit_concurrency=settings.most_connections,
+        limit_concurrency=settings.most_connections + 1,  # It counts the one that asks.
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.request_seconds,
     )
     return _Uvicorn(config)
@@ -173,11 +226,16 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _protocol(seconds):
+def _protocol(seconds, most_connections):
     """uvicorn's HTTP protocol, which gives a client so long to send a head, and twice for a body.
 
-    What is no HTTP is refused as all else is, in JSON.
+    What is not HTTP, and a connection too many, is refused as all else is, in JSON.
     """
+    too_many = JSONResponse(
+        {"error": f"{most_connections} connections are open already; try again later"},
+        503,
+        {"connection": "close"},
+    )
 
     class Protocol(HttpToolsProtocol):
         _in_message = False
@@ -208,6 +266,9 @@ def _protocol(seconds):
             self._patience = 2 * seconds  # If its body is read, it is told before.
             if self._is_last_call:
                 self.cycle.keep_alive = False
+
+        def _start_asgi_task(self, cycle, app):
+            super()._start_asgi_task(cycle, app if app is self.app else too_many)
 
         def on_message_complete(self):
             super().on_message_complete()

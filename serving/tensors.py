@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import itertools
+import math
 
 import numpy as np
 import simdjson
@@ -9,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import RequestError
-from serving.signature import words
+from serving.signature import BFLOAT16, words
 
 # Its memory, many times the longest body, is kept from one request to the next: to have it anew
 # from the operating system would take longer than the reading.
@@ -47,7 +49,7 @@ def images_from_json(spec, body):
     parser = _PARSER if len(body) <= _KEPT_BYTES else simdjson.Parser()
     try:
         numbers = parser.parse(body)[key].as_buffer(of_type="u")
-    except (ValueError, TypeError, KeyError):
+    except Exception:  # It has many names for a number that it cannot hold. orjson says it better.
         return None, None
     return key, np.frombuffer(numbers, np.uint64).reshape(count, height, width)
 
@@ -56,50 +58,88 @@ def from_json(spec, value, may_hold_booleans=True):
     """The array a JSON value stands for.
 
     Args:
-        spec: The `Spec` of the input it is for.
-        value: Nested lists of numbers or, for strings, of texts and `{"b64": ...}`.
+        spec: The `Spec` of the input it is for; its type is one that JSON can hold.
+        value: Nested lists of numbers, of booleans or, for strings, of texts and `{"b64": ...}`.
         may_hold_booleans: Whether to look for `true` among numbers, which NumPy takes for 1.
+
+    Returns:
+        An array of bytes, of booleans, of the input's own integer type, or else of `float64`.
 
     Raises:
         RequestError: If it is something else, or its lists are not of one length.
     """
+    shape, leaves = _flatten(spec, value)
     if spec.dtype == object:
-        return _strings(spec, value)
+        array = np.empty(len(leaves), dtype=object)
+        array[:] = [to_bytes(spec.name, text) for text in leaves]
+        return array.reshape(shape)
     try:
-        array = np.array(value)
-    except (ValueError, OverflowError, RecursionError):
-        array = None
-    if array is None or array.dtype == object:
-        raise RequestError(
-            f"{spec.name}: received lists of several lengths, or other values among the numbers; "
-            f"expected {spec.dtype} of shape {words(spec.shape)}"
-        )
-    if may_hold_booleans and array.dtype.kind in "iuf" and _holds_boolean(value):
-        raise RequestError(f"{spec.name}: received true or false among numbers; expected numbers")
-    return array
+        sum(leaves)  # Texts and null cannot be added. NumPy would read a text as a number.
+        kinds = set(map(type, leaves)) if may_hold_booleans or spec.kind == "bool" else set()
+    except TypeError:
+        kinds = set(map(type, leaves))
+    expected = {bool} if spec.kind == "bool" else {int, float}
+    if kinds - expected:
+        received = " and ".join(sorted(_JSON_WORDS[kind] for kind in kinds))
+        raise RequestError(f"{spec.name}: received {received}; expected {_expected(spec)}")
+    if spec.kind == "integer":
+        array = np.array(_whole_numbers(spec, leaves), spec.dtype)
+    else:
+        array = np.fromiter(leaves, bool if spec.kind == "bool" else np.float64, len(leaves))
+    return array.reshape(shape)
 
 
-def _holds_boolean(value):
-    if isinstance(value, list):
-        return any(map(_holds_boolean, value))
-    return isinstance(value, bool)
+_JSON_WORDS = {
+    bool: "booleans",
+    dict: "an object",
+    float: "numbers",
+    int: "numbers",
+    list: "lists",
+    str: "a text",
+    type(None): "null",
+}
+_MAX_DEPTH = 32  # NumPy's arrays have no more than 64 dimensions.
 
 
-def _strings(spec, value):
-    """An array of bytes, of texts and base64 in lists of lists."""
-    shape, texts = [], [value]
-    while any(isinstance(v, list) for v in texts):
-        lengths = {len(v) if isinstance(v, list) else None for v in texts}
+def _flatten(spec, value):
+    """The shape of nested lists, and what is in them; `RequestError` if they have no one shape."""
+    shape, leaves = [], [value]
+    while leaves and isinstance(leaves[0], list):
+        lengths = {len(v) if isinstance(v, list) else None for v in leaves}
         if len(lengths) > 1:
+            values = "texts" if spec.dtype == object else "numbers"
             raise RequestError(
-                f"{spec.name}: received lists of several lengths, or texts among them; expected "
-                f"texts of shape {words(spec.shape)}"
+                f"{spec.name}: received lists of several lengths, or {values} among lists; "
+                f"expected {_expected(spec)}"
             )
         shape += lengths
-        texts = [text for v in texts for text in v]
-    array = np.empty(len(texts), dtype=object)
-    array[:] = [to_bytes(spec.name, text) for text in texts]
-    return array.reshape(shape)
+        if len(shape) > _MAX_DEPTH:
+            raise RequestError(
+                f"{spec.name}: received lists in lists, more than {_MAX_DEPTH} deep; expected "
+                f"{_expected(spec)}"
+            )
+        leaves = list(itertools.chain.from_iterable(leaves))
+    return shape, leaves
+
+
+def _expected(spec):
+    return f"{spec.dtype_in_words} of shape {words(spec.shape)}"
+
+
+def _whole_numbers(spec, leaves):
+    """Numbers as Python integers; `RequestError` if one is outside of the input's type."""
+    if float in set(map(type, leaves)):
+        for value in leaves:
+            if isinstance(value, float) and not value.is_integer():
+                raise RequestError(
+                    f"{spec.name}: received {value}; expected {spec.values_in_words}"
+                )
+        leaves = list(map(int, leaves))
+    low, high = spec.limits
+    for value in (min(leaves, default=low), max(leaves, default=high)):
+        if not low <= value <= high:
+            raise RequestError(f"{spec.name}: received {value}; expected {spec.values_in_words}")
+    return leaves
 
 
 def to_bytes(name, text):
@@ -117,9 +157,11 @@ def to_bytes(name, text):
 def to_json(name, array):
     """What `orjson` writes for an array: the array itself, but for numbers alone and for strings.
 
-    Strings are texts; in base64 if they are none, and as TensorFlow Serving has it in outputs whose
-    name ends with `_bytes`.
+    Strings are texts; in base64 if they are not UTF-8, and as TensorFlow Serving has it in outputs
+    whose name ends with `_bytes`.
     """
+    if array.dtype == BFLOAT16:  # orjson does not know it. Its values are also of float32.
+        array = array.astype(np.float32)
     if array.dtype.kind not in "OS":
         return np.asarray(array, order="C") if array.ndim else array[()]
     if array.ndim:
@@ -135,13 +177,22 @@ def _base64(value):
     return base64.b64encode(value).decode()
 
 
+_MAX_VALUES = 2**25
+
+
 def from_proto(name, proto):
     """The array a `TensorProto` stands for; `RequestError` if it is damaged."""
     try:
         dtype = tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype
-        shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+        shape = shape_of_proto(proto)
+        if min(shape, default=0) < 0 or proto.tensor_shape.unknown_rank:
+            raise ValueError("it does not say its shape")
         if proto.tensor_content and dtype is not np.object_:
+            if dtype is np.bool_ and proto.tensor_content.strip(b"\0\1"):
+                raise ValueError("a bool is a byte of 0 or 1")
             return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+        if math.prod(shape) > _MAX_VALUES:  # One value may stand for all of them.
+            raise ValueError(f"more than {_MAX_VALUES:,} values outside of tensor_content")
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RequestError(f"{name}: received a damaged tensor ({error})") from None

@@ -2,12 +2,14 @@
 
 import concurrent.futures
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.serving.conftest import Server
+from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
 
 
 class Sums(tf.Module):
@@ -58,6 +60,11 @@ class Sums(tf.Module):
     def next(self, n):
         return {"n": n + 1, "word_bytes": tf.constant("plain")}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.string)])
+    def read(self, paths):
+        """Fails with another error than that of a wrong argument."""
+        return {"files": tf.map_fn(tf.io.read_file, tf.reshape(paths, [-1]))}
+
     @tf.function(input_signature=[tf.TensorSpec(None)])
     def size(self, x):
         return {"size": tf.size(x)}
@@ -65,7 +72,7 @@ class Sums(tf.Module):
 
 NAMES = (
     *("add", "classify", "greet", "letters", "longest", "negate"),
-    *("next", "size", "some", "sums"),
+    *("next", "read", "size", "some", "sums"),
 )
 
 
@@ -163,6 +170,8 @@ def test_classify_takes_examples_and_gives_classes_with_scores(sums):
         ({"examples": [{"x": {}}]}, "b64"),
         ({"examples": [{"y": 1.0}]}, "names"),
         ({"examples": [{"x": 2**63}]}, "64 bits"),
+        ({"examples": [{"x": 1e39}]}, "float32"),
+        ({"examples": [{"x": 10**400}]}, "infinity"),
     ],
 )
 def test_an_example_that_cannot_be_read_is_refused(body, expected, sums):
@@ -182,6 +191,26 @@ def test_numbers_alone_and_arrays_of_any_shape_are_taken_and_given(sums):
     assert ask(sums, signature_name="next", inputs=7) == (200, {"outputs": expected})
     for x, size in ((5, 1), ([1, 2, 3], 3), ([[1], [2]], 2)):
         assert ask(sums, signature_name="size", inputs=x) == (200, {"outputs": size})
+
+
+def test_whatever_an_operation_fails_with_is_told_to_who_asked(sums):
+    status, answer = ask(sums, signature_name="read", inputs=[["/no/such/file"]])
+    assert status == 400
+    assert "No such file" in answer["error"]
+    with grpc.insecure_channel(sums.grpc) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = predict_request(None, "sums", "read")
+        request.inputs["paths"].CopyFrom(tf.make_tensor_proto([["/no/such/file"]]))
+        with pytest.raises(grpc.RpcError, match="No such file") as caught:
+            stub.Predict(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "empty", "expected"), [("read", [[]], []), ("size", [[]], 0), ("size", [[[], []]], 0)]
+)
+def test_arrays_without_values_keep_their_type(name, empty, expected, sums):
+    assert ask(sums, signature_name=name, inputs=empty) == (200, {"outputs": expected})
 
 
 def test_outputs_that_are_no_rows_are_given_as_columns_alone(sums):

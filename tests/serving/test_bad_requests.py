@@ -26,14 +26,24 @@ def instances(*rows, **others):
 ENCODED = {"signature_name": "serving_bytes"}
 # What is sent as :predict, and what the answer has to name.
 BODIES = {
-    "nothing": (b"", "no JSON"),
-    "no JSON": (b"hello", "no JSON"),
-    "half a JSON": (b'{"instances": [[1, 2', "no JSON"),
-    "no UTF-8": (b'{"instances": "\xff\xfe"}', "no JSON"),
-    "NaN": (b'{"instances": [NaN]}', "no JSON"),
-    "infinity": (b'{"instances": [Infinity]}', "no JSON"),
-    "a comma too many": (b'{"instances": [1,]}', "no JSON"),
-    "deep JSON": (b'{"instances": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", "no JSON"),
+    "nothing": (b"", "as JSON"),
+    "no JSON": (b"hello", "as JSON"),
+    "half a JSON": (b'{"instances": [[1, 2', "as JSON"),
+    "no UTF-8": (b'{"instances": "\xff\xfe"}', "as JSON"),
+    "NaN": (instances(blank_but(float("nan"))), "received nan; expected values of 0 to 255"),
+    "infinity": (instances(blank_but(float("inf"))), "received inf; expected values of 0 to 255"),
+    "minus infinity": (instances(blank_but(-float("inf"))), "received -inf"),
+    "NaN in other letters": (b'{"instances": [nan]}', "as JSON"),
+    "NaN in half a JSON": (b'{"instances": [[NaN, 1', "as JSON"),
+    "NaN in deep JSON": (b'{"instances": [NaN, ' + b"[" * 10**5 + b"]" * 10**5 + b"]}", "as JSON"),
+    "NaN beside a number beyond all": (b'{"instances": [[[NaN, 1e999]]]}', "infinity when parsed"),
+    "NaN beside half of a letter": (b'{"instances": [NaN], "\\ud800": 1}', "surrogates"),
+    "half of a letter": (b'{"instances": ["\\ud800"]}', "surrogate"),
+    "a byte order mark": (b'\xef\xbb\xbf{"instances": []}', "byte order mark"),
+    "UTF-16": ('{"instances": []}'.encode("utf-16"), "UTF-8"),
+    "Latin-1": ('{"instances": ["ß"]}'.encode("latin-1"), "UTF-8"),
+    "a comma too many": (b'{"instances": [1,]}', "as JSON"),
+    "deep JSON": (b'{"instances": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", "as JSON"),
     "deep but sound JSON": (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "shape"),
     "a list": (b"[]", "object"),
     "a number": (b"1", "object"),
@@ -65,10 +75,19 @@ BODIES = {
     "a pixel just above": (instances(blank_but(255.001)), "0 to 255"),
     "a huge pixel": (instances(blank_but(1e300)), "0 to 255"),
     "a huge whole number": (instances(blank_but(2**63)), "0 to 255"),
-    "a number beyond all": (b'{"instances": [[[1e999]]]}', "no JSON"),
+    "an integer of 65 bits": (instances(blank_but(2**64)), "0 to 255"),
+    "an integer of 20 digits": (instances(blank_but(10**20 - 1)), "0 to 255"),
+    "an integer of 300 digits": (instances(blank_but(10**300)), "0 to 255"),
+    "an integer of 400 digits": (instances(blank_but(10**400)), "infinity when parsed"),
+    "an integer of 5000 digits": (
+        json.dumps(instances(blank_but(7))).replace("7", "7" * 5000).encode(),
+        "infinity when parsed",
+    ),
+    "a leading zero": (json.dumps(instances(blank_but(7))).replace("7", "07").encode(), "as JSON"),
+    "a number beyond all": (b'{"instances": [[[1e999]]]}', "as JSON"),
     "a pixel that is null": (instances(blank_but(None)), "numbers"),
     "a pixel that is a text": (instances(blank_but("0")), "numbers"),
-    "a pixel that is true": (instances(blank_but(True)), "true or false"),
+    "a pixel that is true": (instances(blank_but(True)), "booleans"),
     "an image of falsehoods": (instances([[False] * 28] * 28), "numbers"),
     "a pixel that is an object": (instances(blank_but({})), "numbers"),
     "a pixel that is a list": (instances(blank_but([0])), "lengths"),
@@ -78,6 +97,11 @@ BODIES = {
     "rows of two kinds": (instances({"rows": BLANK}, BLANK), "numbers"),
     "columns of another name": ({"inputs": {"image": [BLANK]}}, "image"),
     "an image in base64 as pixels": (instances(b64(png(images(1)[0]))), "numbers"),
+    "a long text among small values": (instances("a" * 2**23, *[0] * 2000), "a text"),
+    "a long name of a signature": (instances(BLANK, signature_name="a" * 2**20), "aaa"),
+    "a long key": ({"instances": [BLANK], "a" * 2**20: 1}, "aaa"),
+    "many keys": ({str(n): n for n in range(10**5)}, "…"),
+    "a row of many keys": (instances({str(n): n for n in range(10**5)}), "…"),
     "too many rows": ({"inputs": [BLANK] * 2049}, "2048"),
     "pixels as an encoded image": (instances(BLANK, **ENCODED), "text"),
     "an encoded image that is null": (instances(None, **ENCODED), "text"),
@@ -154,6 +178,7 @@ def test_a_body_that_cannot_be_answered_is_told_why(name, server):
     status, text = ask(server, "POST", f"{LSTM}:predict", encoded(body))
     assert status in (400, 413), text
     assert expected in json.loads(text)["error"]
+    assert len(text) < 1000
     assert "Traceback" not in text
 
 

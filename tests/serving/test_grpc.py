@@ -106,6 +106,14 @@ def broken(**changes):
     return request
 
 
+def with_another_input(name, tensor=1.0, size=None):
+    request = predict_request(images(1).astype("float32"))
+    request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+    if size:
+        request.inputs[name].tensor_shape.dim[0].size = size
+    return request
+
+
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 
@@ -130,6 +138,10 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         (broken(shape=[-1, 28, 28]), INVALID, "no rows"),
         (broken(shape=[10**9, 28, 28], tensor_content=b""), None, "2048"),
         (broken(dtype=99), INVALID, "damaged"),
+        (broken(dtype=tf.bool.as_datatype_enum, tensor_content=b"\2" * 1568), INVALID, "0 or 1"),
+        (predict_request(np.zeros((1, 28, 28)), signature="a" * 5000), INVALID, "serving_bytes"),
+        (with_another_input("a" * 5000), INVALID, "expected rows"),
+        (with_another_input("huge", tf.zeros(1), size=10**15), INVALID, "expected rows"),
         (
             broken(dtype=tf.uint8.as_datatype_enum, tensor_content=b"", int_val=[-1]),
             INVALID,

@@ -1,6 +1,7 @@
 """What the server lets wait, and whom it lets in."""
 
 import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -127,23 +128,75 @@ def test_clients_that_go_before_their_answer_spoil_nothing(server):
 def test_the_token_is_asked_for(exported, start, tmp_path):
     (tmp_path / "token").write_text("a secret\n")
     server = start(exported, f"--api_token_file={tmp_path}/token")
-    right = {"Authorization": "Bearer a secret"}
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic a secret"}):
+    wrong = {
+        None: "received no token; expected authorization: Bearer TOKEN",
+        "Basic a secret": (
+            "received authorization of another kind; expected authorization: Bearer TOKEN"
+        ),
+        "a secret": "received authorization of another kind; expected authorization: Bearer TOKEN",
+    } | dict.fromkeys(
+        ["Bearer wrong", "Bearer", "Bearer a secret and more", "Bearer ü", "bearer A SECRET"],
+        "received a wrong token; expected the one that this server was started with",
+    )
+    for sent, sentence in wrong.items():
+        headers = {"Authorization": sent.encode()} if sent else {}
         for path in ("/v1/models", "/v1/models/lstm", "/metrics"):
             answer = server.get(path, headers=headers)
-            assert answer.status_code == 401
-            assert "Bearer" in answer.json()["error"]
+            assert (answer.status_code, answer.json()) == (401, {"error": sentence})
         assert server.post("/v1/models/lstm:predict", BODY, headers=headers).status_code == 401
-    assert server.post("/v1/models/lstm:predict", BODY, headers=right).status_code == 200
+    for sent in ("Bearer a secret", "bearer  a secret"):
+        headers = {"Authorization": sent}
+        assert server.post("/v1/models/lstm:predict", BODY, headers=headers).status_code == 200
     for path in ("/", "/healthz", "/readyz"):
         assert server.get(path).status_code == 200
     with grpc.insecure_channel(server.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = predict_request(images(1).astype("float32"))
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.Predict(request)
-        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        for sent, sentence in wrong.items():
+            if sent and not sent.isascii():
+                continue
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Predict(request, metadata=[("authorization", sent)] if sent else None)
+            assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert caught.value.details() == sentence
         assert stub.Predict(request, metadata=[("authorization", "Bearer a secret")]).outputs
+
+
+def keep(server):
+    """A connection over which a request was answered."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().read()
+    return connection
+
+
+def test_a_kept_connection_is_closed_after_the_time_that_is_given(exported, start):
+    connection = keep(start(exported, "--keep_alive_seconds=2"))
+    began = time.monotonic()
+    assert connection.sock.recv(1) == b""
+    assert 1.5 < time.monotonic() - began < 20
+    connection.close()
+
+
+def test_a_kept_connection_outlasts_the_minute_that_proxies_keep_theirs(server):
+    connection = keep(server)
+    time.sleep(62)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_connection_too_many_is_told_so_in_json(exported, start):
+    server = start(exported, "--most_connections=3")
+    kept = [keep(server) for _ in range(3)]
+    answer = server.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "3 connections are open already; try again later"}
+    for connection in kept:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+        connection.close()
+    assert server.wait_until(lambda: server.get("/healthz").status_code == 200)
 
 
 def test_pages_of_other_origins_are_let_in_by_name(exported, start):

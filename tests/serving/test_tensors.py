@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from serving.errors import RequestError
 from serving.signature import Spec
-from serving.tensors import from_json, images_from_json
+from serving.tensors import from_json, from_proto, images_from_json
 from tests.serving.conftest import images
 
 SPEC = Spec("rows", np.dtype("float32"), (None, 28, 28))
@@ -80,6 +81,7 @@ def test_a_body_of_images_alone_is_read_at_once(key, spaced, count):
         '{"instances":[[[1,2,3],[4,5,0.5]]]}',
         '{"instances":[[[1,2,3],[4,5,true]]]}',
         '{"instances":[[[1,2,3],[4,5,99999999999999999999]]]}',
+        '{"instances":[[[1,2,3],[4,5,%s]]]}' % ("1" * 400),
         '{"instances":[[[1,2,3],[4,5,]]]}',
         '{"instances":[[[1,2,3],[4,5 6,7]]]}',
         '{"instances":[[[1,2,3],[4,5,06]]]}',
@@ -106,3 +108,13 @@ def test_a_body_with_anything_changed_is_read_as_json_or_left():
             np.testing.assert_array_equal(found, json.loads(changed)[key])
             read += 1
     assert read > 100
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (2**26, 1), (2, -1)])
+def test_a_small_message_does_not_become_a_large_array(shape):
+    proto = tf.make_tensor_proto([7.0])
+    del proto.tensor_shape.dim[:]
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    with pytest.raises(RequestError, match="damaged"):
+        from_proto("x", proto)
