@@ -48,6 +48,7 @@ class Settings:
         token: What clients have to send, or `None`.
         origins: Other origins whose pages may ask.
         limits: The `Limits` of each version.
+        min_probability: The page says of answers of a lower probability that they are not sure.
     """
 
     folder: str
@@ -62,6 +63,7 @@ class Settings:
     token: str | None = None
     origins: tuple = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
+    min_probability: float = 0.8
 
 
 async def serve(settings, on_start=lambda rest_address, grpc_address: None):
@@ -132,7 +134,7 @@ def _create_grpc(settings, repository, metrics):
 
 def _create_rest(settings, repository, metrics):
     limits = settings.most_bytes, settings.request_seconds
-    api = Api(Inference(repository, metrics, *limits))
+    api = Api(Inference(repository, metrics, *limits), settings.min_probability)
 
     async def page(request):
         return FileResponse(_PAGE / "index.html")
