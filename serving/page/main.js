@@ -35,7 +35,8 @@ for (const name of ["one", "another"]) {
   }, `panel ${name}`);
   panels.push(panel);
 }
-const samples = new Samples(at("samples"), (image) => drawing.load(image));
+const legend = document.querySelector(".samples legend");
+const samples = new Samples(at("samples"), legend, (image) => drawing.load(image));
 
 function onDrawn() {
   const { image } = drawing;
@@ -51,7 +52,7 @@ function onStep(step, steps) {
   panels.forEach((panel) => panel.showStep(step, steps));
   const answers = panels.map((panel) => panel.answer).filter(Boolean);
   document.querySelector("#player .summary").textContent = answers.join(" · ");
-  announce(answers.join("; ") || (at("live").textContent && !drawing.image ? "nothing drawn" : ""));
+  announce(answers.join("; "));
 }
 
 /** Bring the slider into line with what there is to look at. */
@@ -61,19 +62,21 @@ function onReading() {
   player.setSteps(steps, words.size === 1 ? [...words][0] : "step");
 }
 
-/** Have a screen reader say the answers, once they have come to rest. */
+/** Have a screen reader say the answers, once they have come to rest; and at once that all is wiped. */
 function announce(text) {
   clearTimeout(announcing);
-  announcing = setTimeout(() => (at("live").textContent = text), 700);
+  const live = at("live");
+  if (drawing.image) announcing = setTimeout(() => (live.textContent = text), 700);
+  else if (live.textContent) live.textContent = "nothing drawn";
 }
 
 /** See which models there are, and whether the server is there, again and again. */
 async function look() {
   clearTimeout(looking);
   let wait = LOOK;
+  samples.fetch().catch(() => {}); // They are tried again with the next look.
   try {
     const { models, min_probability: least } = await listModels();
-    await samples.fetch().catch(() => {}); // They are tried again with the next look.
     minProbability = least ?? 0;
     notice(models.length ? "" : "The server has no models yet.");
     // What is open in a picker is not to close for nothing.
@@ -119,8 +122,8 @@ function isServed({ versions }) {
 
 function onError(error) {
   if (error.status === 401) {
-    const problem = hasToken() ? "The server refuses this token" : "The server asks for a token";
-    notice(`${problem}: ${error.message}`, true);
+    const problem = hasToken() ? "The server refuses this token." : "The server asks for a token.";
+    notice(`${problem} It says: ${error.message}`, true);
   } else if (error.status === 0) {
     notice("The server does not answer. It is asked again every second.");
     lookIn(LOOK_AGAIN);
@@ -163,7 +166,9 @@ async function open(file) {
         const isBlank = !rows.flat().some((ink) => ink > 0);
         if (isBlank) drawing.clear();
         else drawing.load(rows, true);
-        at("said").textContent = `${file.name}${isBlank ? ": nothing is drawn on it." : ""}`;
+        at("said").textContent = isBlank
+          ? `${file.name}: nothing is drawn on it.`
+          : `${file.name}, as a network is shown it`;
         return;
       }
       const top = argmax(probabilities);

@@ -128,6 +128,11 @@ export class Panel {
   /** Read an image, or none. */
   show(image) {
     this.#image = image;
+    if (!image) {
+      this.#question?.abort();
+      this.#reading = this.#error = null;
+      this.#show();
+    }
     this.#ask();
   }
 

@@ -5,16 +5,19 @@ import { asCanvas } from "./drawing.js";
 
 export class Samples {
   #root;
+  #legend;
   #onPick;
   #sets = [];
   #shown = 0;
 
   /**
    * @param {HTMLElement} root - Gets a button for each digit.
+   * @param {HTMLElement} legend - Says what they are.
    * @param {(image: number[][]) => void} onPick
    */
-  constructor(root, onPick) {
+  constructor(root, legend, onPick) {
     this.#root = root;
+    this.#legend = legend;
     this.#onPick = onPick;
   }
 
@@ -41,12 +44,12 @@ export class Samples {
   }
 
   #show() {
+    const isHard = this.#sets[this.#shown].some(({ hard }) => hard);
+    this.#legend.textContent = `or take one of these${isHard ? " hard ones" : ""}`;
     const buttons = this.#sets[this.#shown].map(({ image, hard }, digit) => {
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-label", `Load a ${digit}${hard ? ", a hard one" : ""}`);
-      button.classList.toggle("hard", hard);
-      if (hard) button.title = `A hard ${digit}`;
       button.append(asCanvas(image));
       button.addEventListener("click", () => this.load(digit));
       return button;
