@@ -17,6 +17,7 @@ import sys
 import urllib.parse
 from typing import NamedTuple
 
+import numpy as np
 import requests
 from absl import flags
 
@@ -356,15 +357,23 @@ def _ask_grpc(server, token):
 def _read_answers(rows, count, server):
     """The `Answer` in each of `count` rows, `{"classes": ..., "probabilities": ...}`."""
     try:
-        answers = [Answer(row["classes"], row["probabilities"], row.get("rows")) for row in rows]
-        if len(answers) == count and all(answer.probability is not None for answer in answers):
+        answers = [_answer(**{"rows": None} | row) for row in rows]
+        if len(answers) == count:
             return answers
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except (TypeError, ValueError, IndexError):
         pass
     raise UserError(
         f"{server}: signature serving_bytes of {FLAGS.model} answers something else; expected "
         "classes and probabilities for each image, as exported models give them"
     )
+
+
+def _answer(classes, probabilities, rows, **_):
+    # JSON has no NaN: the server writes null.
+    finite = [p if p is not None and math.isfinite(p) else None for p in probabilities]
+    if not 0 <= classes < len(finite):
+        raise IndexError(classes)
+    return Answer(classes, finite, rows if np.shape(rows) == (28, 28) else None)
 
 
 def _no_server(server):

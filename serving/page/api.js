@@ -66,7 +66,10 @@ export async function readFile({ model, version }, file, signal) {
   const options = { method: "POST", body: JSON.stringify(body), signal };
   const { outputs } = await ask(path, options, 60);
   if (!outputs?.probabilities) throw new ApiError(400, "The model gives no probabilities.");
-  return { probabilities: outputs.probabilities[0], rows: outputs.rows?.[0] };
+  // A resized image may be out of bounds by a rounding, and would be refused.
+  const within = (value) => Math.max(0, Math.min(255, value));
+  const rows = outputs.rows?.[0].map((row) => row.map(within));
+  return { probabilities: outputs.probabilities[0], rows };
 }
 
 async function ask(path, { signal, ...options }, seconds) {

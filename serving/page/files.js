@@ -1,5 +1,7 @@
 // Picture files, as PNG or JPEG that the server reads.
 
+import { orientationOf, transforms } from "./orientation.js";
+
 // What is larger, in pixels and bytes, is reduced here.
 const MAX_PIXELS = 2 ** 24;
 const MAX_BYTES = 2 ** 24;
@@ -25,19 +27,21 @@ export async function encode(file) {
   }
   const pixels = bitmap ? bitmap.width * bitmap.height : 0;
   const isFine = (isPng || isJpeg) && pixels <= MAX_PIXELS && file.size <= MAX_BYTES;
-  const sent = isFine || !bitmap ? file : await asPng(bitmap);
+  const sent = isFine || !bitmap ? file : await asPng(bitmap, await orientationOf(file));
   bitmap?.close();
   return inBase64(sent);
 }
 
-function asPng(bitmap) {
+function asPng(bitmap, orientation) {
   const scale = Math.min(1, Math.sqrt(REDUCED_PIXELS / (bitmap.width * bitmap.height)));
+  const width = Math.max(1, Math.floor(scale * bitmap.width));
+  const height = Math.max(1, Math.floor(scale * bitmap.height));
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.floor(scale * bitmap.width));
-  canvas.height = Math.max(1, Math.floor(scale * bitmap.height));
+  [canvas.width, canvas.height] = orientation > 4 ? [height, width] : [width, height];
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  context.setTransform(...transforms(width, height)[orientation - 1]);
+  context.drawImage(bitmap, 0, 0, width, height);
   return new Promise((resolve, reject) => {
     const done = (blob) => (blob ? resolve(blob) : reject(new Error("The picture is too large.")));
     canvas.toBlob(done, "image/png");

@@ -3,6 +3,7 @@
 import { ApiError, hasToken, listModels, readFile, setToken } from "./api.js";
 import { Drawing } from "./drawing.js";
 import { encode } from "./files.js";
+import { SIZE } from "./normalise.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { argmax } from "./reading.js";
@@ -162,7 +163,7 @@ async function open(file) {
     for (const target of targets) {
       const { probabilities, rows } = await readFile(target, text, signal);
       if (signal.aborted) return;
-      if (rows) {
+      if (rows?.length === SIZE && rows[0].length === SIZE) {
         const isBlank = !rows.flat().some((ink) => ink > 0);
         if (isBlank) drawing.clear();
         else drawing.load(rows, true);

@@ -319,6 +319,14 @@ def test_blank_images_and_doubtful_answers_are_marked(folder):
     assert "rows" not in line
 
 
+def test_client_and_page_have_one_threshold(server, folder):
+    threshold = server.get("/v1/models").json()["min_probability"]
+    for low, is_sure in ((threshold - 0.01, False), (threshold + 0.01, True)):
+        with told_server(answers(probabilities=[1 - low, low])) as url:
+            result = run_client(f"--server={url}", "one.png", folder=folder)
+        assert ("not sure" not in result.stdout) == is_sure
+
+
 def test_what_the_network_was_shown_is_shown(folder):
     rows = np.zeros((28, 28))
     rows[0, 0], rows[3, 1], rows[4:6, 2] = 255, 64, 200
