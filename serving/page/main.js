@@ -16,7 +16,7 @@ const LOOK_SOON = 200; // and after a version went that was asked.
 
 let announcing, looking; // Timers.
 let known = ""; // The models, as text.
-let wasAway = false; // Whether the last look failed.
+let wasAway = false; // Whether there was no server, or no token for it, since the last look.
 let minProbability = 0;
 let opening = null; // The AbortController of the file that is being read.
 
@@ -63,11 +63,11 @@ function onReading() {
   player.setSteps(steps, words.size === 1 ? [...words][0] : "step");
 }
 
-/** Have a screen reader say the answers, once they have come to rest; and at once that all is wiped. */
+/** Have a screen reader say the answers when they come to rest; at once, that all is wiped out. */
 function announce(text) {
   clearTimeout(announcing);
   const live = at("live");
-  if (drawing.image) announcing = setTimeout(() => (live.textContent = text), 700);
+  if (!drawing.isEmpty) announcing = setTimeout(() => (live.textContent = text), 700);
   else if (live.textContent) live.textContent = "nothing drawn";
 }
 
@@ -96,7 +96,6 @@ async function look() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     onError(error);
-    wasAway = true;
     wait = LOOK_AGAIN;
   }
   lookIn(wait);
@@ -122,6 +121,7 @@ function isServed({ versions }) {
 }
 
 function onError(error) {
+  wasAway ||= [0, 401].includes(error.status);
   if (error.status === 401) {
     const problem = hasToken() ? "The server refuses this token." : "The server asks for a token.";
     notice(`${problem} It says: ${error.message}`, true);
