@@ -512,7 +512,8 @@ def give(page, how, data):
 
 @pytest.mark.parametrize("how", ["choose", "paste", "drop"])
 def test_a_file_is_shown_and_followed_as_the_server_prepares_it(how, page):
-    page.pick("prepared", panel=1)
+    page.pick("prepared")
+    page.pick("lstm", panel=1)
     page.draw(FOUR)
     before = page.image()
     data = file_of(DIGIT)
