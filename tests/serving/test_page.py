@@ -837,7 +837,7 @@ def test_a_refusal_is_shown_where_the_answer_would_be(page):
 
 def test_everything_is_done_with_the_keyboard(page):
     choosers = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     press = page.keyboard.press
     press("Tab")
     expect(page.locator("#canvas")).to_be_focused()
