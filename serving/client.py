@@ -117,7 +117,8 @@ def _read(path):
     if str(path) == "-":
         return sys.stdin.buffer.read()
     try:
-        if path.is_dir() and os.listdir(path) is not None:
+        if path.is_dir():
+            os.listdir(path)  # Raises if it cannot be read.
             raise ImageError("the folder has no image")
         return path.read_bytes()
     except OSError as error:

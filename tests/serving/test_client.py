@@ -324,6 +324,7 @@ def test_blank_images_and_doubtful_answers_are_marked(folder):
     assert "rows" not in line
 
 
+@pytest.mark.slow
 def test_client_and_page_have_one_threshold(server, folder):
     threshold = server.get("/v1/models").json()["min_probability"]
     for low, is_sure in ((threshold - 0.01, False), (threshold + 0.01, True)):
@@ -364,6 +365,7 @@ def test_an_address_is_understood(form, folder):
     assert (result.status, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_name_that_the_output_cannot_write_is_written_otherwise(folder):
     os.rename(folder / "one.png", os.fsencode(folder) + b"/\xc3\xa9\xff.png")
     with told_server(answers()) as url:
