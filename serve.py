@@ -16,6 +16,9 @@ flags.DEFINE_string(
     "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
     "newest version of every model in --saved_models_dir)."
 )  # fmt: skip
+flags.DEFINE_float(
+    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
+)
 flags.DEFINE_string("host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all.")
 flags.DEFINE_integer("rest_api_port", 8501, "Port of REST and the page; 0 for any.", 0, 65535)
 flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
@@ -28,9 +31,6 @@ flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
 flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
 flags.DEFINE_list("origins", [], "Other origins whose pages may ask, such as https://a.example.")
-flags.DEFINE_float(
-    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
-)
 flags.DEFINE_bool("browser", False, "Open the page in a browser.")
 
 
@@ -69,7 +69,7 @@ def main():
         token,
         tuple(FLAGS.origins),
         Limits(FLAGS.batch_rows, FLAGS.request_rows, FLAGS.waiting_rows),
-        FLAGS.min_probability,
+        min_probability=FLAGS.min_probability,
     )
     try:
         # asyncio's own loop holds answers back, 40 ms each, on sockets that are handed to it.
