@@ -16,9 +16,6 @@ flags.DEFINE_string(
     "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
     "newest version of every model in --saved_models_dir)."
 )  # fmt: skip
-flags.DEFINE_float(
-    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
-)
 flags.DEFINE_string("host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all.")
 flags.DEFINE_integer("rest_api_port", 8501, "Port of REST and the page; 0 for any.", 0, 65535)
 flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
@@ -27,6 +24,9 @@ flags.DEFINE_float("request_seconds", 30, "How long a request may take.", 0.01)
 flags.DEFINE_integer("most_megabytes", 32, "Size of a request at most, in megabytes.", 1)
 flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
 flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
+flags.DEFINE_float(
+    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
+)
 flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
 flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
