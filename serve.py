@@ -33,6 +33,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
 flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
+flags.DEFINE_float(
+    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
+)
 flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
 flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
@@ -79,6 +82,7 @@ def main():
         token,
         tuple(FLAGS.origins),
         Limits(FLAGS.batch_rows, FLAGS.request_rows, FLAGS.waiting_rows),
+        min_probability=FLAGS.min_probability,
     )
     try:
         # asyncio's own loop holds answers back, 40 ms each, on sockets that are handed to it.

@@ -24,8 +24,9 @@ from serving.openapi import document
 class Api:
     """The routes: to an `Inference`, and to what is told of its models and of the server."""
 
-    def __init__(self, inference):
+    def __init__(self, inference, min_probability):
         self.inference = inference
+        self.min_probability = min_probability
         self.repository = inference.repository
 
     def routes(self):
@@ -67,9 +68,10 @@ class Api:
         )
 
     async def models(self, request):
-        """All models with their versions, labels and model cards."""
+        """All models with versions, labels and model cards, and the page's threshold."""
         return _json(
             {
+                "min_probability": self.min_probability,
                 "models": [
                     {
                         "name": model,
@@ -86,7 +88,7 @@ class Api:
                         ],
                     }
                     for model, versions in self.repository.models().items()
-                ]
+                ],
             }
         )
 

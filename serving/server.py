@@ -51,6 +51,7 @@ class Settings:
         token: What clients have to send, or `None`.
         origins: Other origins whose pages may ask.
         limits: The `Limits` of each version.
+        min_probability: The page says of answers of a lower probability that they are not sure.
     """
 
     folder: str
@@ -66,6 +67,7 @@ class Settings:
     token: str | None = None
     origins: tuple = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
+    min_probability: float = 0.8
 
 
 async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest: None):
@@ -180,7 +182,7 @@ def _create_grpc(settings, repository, metrics, sockets):
 
 def _create_rest(settings, repository, metrics):
     limits = settings.most_bytes, settings.request_seconds
-    api = Api(Inference(repository, metrics, *limits))
+    api = Api(Inference(repository, metrics, *limits), settings.min_probability)
 
     async def page(request):
         return FileResponse(_PAGE / "index.html")

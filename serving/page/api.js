@@ -19,9 +19,17 @@ export function setToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
-/** All models: `{name, versions: [{version, state, error, signatures, card}]}`. */
+/** Whether a token was given. */
+export function hasToken() {
+  return sessionStorage.getItem(TOKEN) !== null;
+}
+
+/**
+ * All models, and the probability below which an answer is not sure:
+ * `{models: [{name, versions: [{version, state, error, signatures, card}]}], min_probability}`.
+ */
 export async function listModels() {
-  return (await ask("v1/models", {}, 10)).models;
+  return await ask("v1/models", {}, 10);
 }
 
 /**
@@ -42,6 +50,26 @@ export async function read({ model, version, hasTrace }, image, signal) {
   if (hasTrace) return Object.fromEntries(Object.entries(named).map(([k, v]) => [k, v[0]]));
   if (!named.probabilities) throw new ApiError(400, "The model gives no probabilities.");
   return { probabilities: named.probabilities };
+}
+
+/**
+ * What a version of a model says of a picture file: `probabilities (classes,)`, and `rows (28, 28)`,
+ * the image that it was shown, if it tells.
+ *
+ * @param {{model: string, version: string}} target
+ * @param {string} file - A PNG or JPEG in base64.
+ * @param {AbortSignal} signal
+ */
+export async function readFile({ model, version }, file, signal) {
+  const path = `v1/models/${encodeURIComponent(model)}/versions/${version}:predict`;
+  const body = { signature_name: "serving_bytes", inputs: [{ b64: file }] };
+  const options = { method: "POST", body: JSON.stringify(body), signal };
+  const { outputs } = await ask(path, options, 60);
+  if (!outputs?.probabilities) throw new ApiError(400, "The model gives no probabilities.");
+  // A resized image may be out of bounds by a rounding, and would be refused.
+  const within = (value) => Math.max(0, Math.min(255, value));
+  const rows = outputs.rows?.[0].map((row) => row.map(within));
+  return { probabilities: outputs.probabilities[0], rows };
 }
 
 async function ask(path, { signal, ...options }, seconds) {

@@ -61,6 +61,8 @@ export class Drawing {
 
   /** What is drawn, in MNIST's form: 28 rows of 28 values 0 to 255, or null. */
   get image() {
+    const [first, ...others] = this.#marks;
+    if (first?.rows && !others.length) return first.rows;
     const { width, height } = this.#canvas;
     const { data } = this.#context.getImageData(0, 0, width, height);
     return normalise(
@@ -70,9 +72,13 @@ export class Drawing {
     );
   }
 
-  /** Put a 28×28 image of values 0 to 255 in the place of what is drawn. */
-  load(image) {
-    this.#become([{ image: asCanvas(image) }]);
+  /**
+   * Put a 28×28 image of values 0 to 255 in the place of what is drawn.
+   *
+   * What is prepared stays as it is, as long as nothing is drawn on it.
+   */
+  load(image, isPrepared = false) {
+    this.#become([{ image: asCanvas(image), rows: isPrepared ? image : null }]);
   }
 
   clear() {

@@ -8,6 +8,7 @@ export class HeatMap {
   #onStep;
   #readings = {};
   #word = "row";
+  #wanted = null; // The quantity that was picked, also while there is nothing to show.
   #scale = null;
   #step = 1;
   #unit = 0;
@@ -36,7 +37,10 @@ export class HeatMap {
     };
     this.#onStep = onStep;
     const { picker, map } = this.#parts;
-    picker.addEventListener("change", () => this.#show());
+    picker.addEventListener("change", () => {
+      this.#wanted = picker.value;
+      this.#show();
+    });
     map.addEventListener("pointerdown", (event) => {
       if (!this.#values) return;
       map.setPointerCapture(event.pointerId);
@@ -54,10 +58,9 @@ export class HeatMap {
     this.#word = word;
     const { picker } = this.#parts;
     const names = Object.keys(readings).sort(byKind);
-    const before = picker.value;
     if (names.join() !== [...picker.options].map((option) => option.value).join()) {
       picker.replaceChildren(...names.map((name) => new Option(quantity(name), name)));
-      picker.value = names.includes(before) ? before : (names[0] ?? "");
+      picker.value = names.includes(this.#wanted) ? this.#wanted : (names[0] ?? "");
     }
     picker.disabled = names.length < 2;
     this.#show();

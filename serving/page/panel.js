@@ -18,12 +18,15 @@ export class Panel {
   #onChange;
   #onError;
   #models = [];
+  #wanted; // What was chosen, also while it is not served: `{model, version}`, null if not chosen.
+  #minProbability = 0;
   #image = null;
   #reading = null;
   #error = null;
   #question = null;
   #isAsking = false;
   #isNew = false;
+  #key;
 
   /**
    * @param {HTMLElement} root - A copy of the template in index.html.
@@ -31,9 +34,12 @@ export class Panel {
    * @param {(step: number) => void} on.step - Someone points to a step of this model's.
    * @param {() => void} on.change - There is another reading, or none.
    * @param {(error: ApiError) => void} on.error - There was no answer.
+   * @param {string} key - The place in the tab's storage of the model that was chosen.
    */
-  constructor(root, on) {
+  constructor(root, on, key) {
     this.#root = root;
+    this.#key = key;
+    this.#wanted = { model: null, version: null, ...JSON.parse(sessionStorage.getItem(key)) };
     for (const name of ["model", "version", "about", "digit", "share", "since"]) {
       this.#parts[name] = root.querySelector(`.${name}`);
     }
@@ -46,8 +52,15 @@ export class Panel {
     this.#onStep = on.step;
     this.#onChange = on.change;
     this.#onError = on.error;
-    this.#parts.model.addEventListener("change", () => this.#pickModel());
-    this.#parts.version.addEventListener("change", () => this.#pickVersion());
+    const { model, version } = this.#parts;
+    model.addEventListener("change", () => {
+      this.#want({ model: model.value, version: null });
+      this.#pickModel();
+    });
+    version.addEventListener("change", () => {
+      this.#want({ model: model.value, version: version.value });
+      this.#pickVersion();
+    });
     const curves = root.querySelector(".chart .map");
     for (const name of ["pointerdown", "pointermove"]) {
       curves.addEventListener(name, (event) => this.#scrub(curves, event));
@@ -67,39 +80,65 @@ export class Panel {
 
   /** What it shows in words, or nothing. */
   get answer() {
-    const { digit, share } = this.#parts;
-    return this.#reading
-      ? `${this.#target.model}: ${digit.textContent}, ${share.textContent}`
-      : "";
+    const { digit, share, since } = this.#parts;
+    if (!this.#target || !this.#image) return "";
+    if (this.#error) return `${this.#target.model}: ${since.textContent}`;
+    if (!this.#reading) return "";
+    const doubt = this.#root.classList.contains("unsure") ? ", not sure" : "";
+    return `${this.#target.model}: ${digit.textContent}, ${share.textContent}${doubt}`;
+  }
+
+  /** The model that was chosen, also while it is not served; null if none was. */
+  get wanted() {
+    return this.#wanted.model;
+  }
+
+  /** What is asked: `{model, version, hasTrace, signatures, card}`, or null. */
+  get target() {
+    return this.#target;
   }
 
   /**
    * Say which models there are.
    *
    * @param {object[]} models - As `listModels` gives them.
-   * @param {string} first - The one to take if none is picked yet.
+   * @param {string} other - The one to take if none was chosen, or that one is not there.
    */
-  setModels(models, first) {
+  setModels(models, other) {
     const { model } = this.#parts;
     const before = JSON.stringify(this.#target);
-    const picked = model.options.length ? model.value : first;
     this.#models = models;
     const options = models.map(({ name }) => new Option(name, name));
     model.replaceChildren(...options, new Option("no model", ""));
-    model.value = models.some(({ name }) => name === picked) ? picked : first;
+    const isThere = this.wanted === "" || models.some(({ name }) => name === this.wanted);
+    model.value = isThere ? this.wanted : other;
+    // What it began with it comes back to, as if it had been chosen.
+    if (this.wanted === null && model.value) this.#wanted.model = model.value;
     this.#offerVersions();
     if (JSON.stringify(this.#target) !== before) this.#pickVersion();
+  }
+
+  /** Say below which probability an answer is not sure. */
+  setMinProbability(probability) {
+    if (probability === this.#minProbability) return;
+    this.#minProbability = probability;
+    this.#onChange();
   }
 
   /** Read an image, or none. */
   show(image) {
     this.#image = image;
+    if (!image) {
+      this.#question?.abort();
+      this.#reading = this.#error = null;
+      this.#show();
+    }
     this.#ask();
   }
 
-  /** Ask again if the last answer did not come for a reason that may have passed. */
-  retry() {
-    if (this.#error && this.#error.status !== 400) this.#ask();
+  /** Ask again: if the last answer did not come for a reason that may have passed, or anyhow. */
+  retry(isAnyhow = false) {
+    if (isAnyhow || (this.#error && this.#error.status !== 400)) this.#ask();
   }
 
   /** Show what there was at a share of the reading. */
@@ -112,7 +151,10 @@ export class Panel {
     const top = shares && argmax(shares);
     digit.textContent = shares ? top : "–";
     share.textContent = shares ? percent(shares[top]) : "";
-    since.textContent = this.#story(at, own);
+    // Before the last step a network need not be sure.
+    const isUnsure = Boolean(shares) && at === own && !(shares[top] >= this.#minProbability);
+    this.#root.classList.toggle("unsure", isUnsure);
+    since.textContent = `${isUnsure ? "not sure · " : ""}${this.#story(at, own)}`;
   }
 
   /** What is to be said of the answer at a step, or why there is none. */
@@ -120,7 +162,7 @@ export class Panel {
     // Without a server or a token the whole page has no answers, and says so.
     if (this.#error) return [0, 401].includes(this.#error.status) ? "no answer" : this.#error.message;
     if (!this.#target) return "no version of this model is served";
-    if (!this.#reading) return this.#image ? "" : "waits for a digit";
+    if (!this.#reading) return this.#image ? "" : "nothing drawn";
     if (!this.steps) return "after the whole image";
     if (at < own) return `after ${this.word} ${at} of ${own}`;
     const settled = settledAt(this.#reading.probabilities);
@@ -134,7 +176,13 @@ export class Panel {
       ?.versions.find((each) => each.version === version.value);
     if (!found) return null;
     const hasTrace = found.signatures.includes("trace");
-    return { model: model.value, version: version.value, hasTrace, card: found.card };
+    const { signatures, card } = found;
+    return { model: model.value, version: version.value, hasTrace, signatures, card };
+  }
+
+  #want(choice) {
+    this.#wanted = choice;
+    sessionStorage.setItem(this.#key, JSON.stringify(choice));
   }
 
   #pickModel() {
@@ -142,7 +190,7 @@ export class Panel {
     this.#pickVersion();
   }
 
-  /** Offer the versions of the model, and take the one that was picked or the newest served. */
+  /** Offer the versions of the model, and take the chosen one, the last one or the newest served. */
   #offerVersions() {
     const { model, version } = this.#parts;
     const versions = this.#models.find(({ name }) => name === model.value)?.versions ?? [];
@@ -156,7 +204,8 @@ export class Panel {
         return option;
       }),
     );
-    version.value = served.includes(before) ? before : (served[0] ?? "");
+    const chosen = model.value === this.wanted ? this.#wanted.version : null;
+    version.value = [chosen, before].find((each) => served.includes(each)) ?? served[0] ?? "";
     version.disabled = !versions.length;
   }
 

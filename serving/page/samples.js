@@ -1,44 +1,55 @@
-// Digits to load: scikit-learn's in MNIST's form, see serving/samples.py.
+// Digits to load, drawn by serving/samples.py.
 
 import { SIZE } from "./normalise.js";
 import { asCanvas } from "./drawing.js";
 
 export class Samples {
   #root;
+  #legend;
   #onPick;
   #sets = [];
   #shown = 0;
 
   /**
    * @param {HTMLElement} root - Gets a button for each digit.
+   * @param {HTMLElement} legend - Says what they are.
    * @param {(image: number[][]) => void} onPick
    */
-  constructor(root, onPick) {
+  constructor(root, legend, onPick) {
     this.#root = root;
+    this.#legend = legend;
     this.#onPick = onPick;
   }
 
+  /** Fetch them, if they are not there yet. */
   async fetch() {
+    if (this.#sets.length) return;
     const response = await fetch(new URL("samples.json", import.meta.url));
-    this.#sets = (await response.json()).map((digits) => digits.map(decode));
+    this.#sets = (await response.json()).map((digits) =>
+      digits.map(({ image, hard }) => ({ image: decode(image), hard })),
+    );
     this.#show();
   }
 
   /** Load the digit that is shown of a class. */
   load(digit) {
-    this.#onPick(this.#sets[this.#shown][digit]);
+    const sample = this.#sets[this.#shown]?.[digit];
+    if (sample) this.#onPick(sample.image);
   }
 
   showOthers() {
+    if (!this.#sets.length) return;
     this.#shown = (this.#shown + 1) % this.#sets.length;
     this.#show();
   }
 
   #show() {
-    const buttons = this.#sets[this.#shown].map((image, digit) => {
+    const isHard = this.#sets[this.#shown].some(({ hard }) => hard);
+    this.#legend.textContent = `or take one of these${isHard ? " hard ones" : ""}`;
+    const buttons = this.#sets[this.#shown].map(({ image, hard }, digit) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.setAttribute("aria-label", `Load a ${digit}`);
+      button.setAttribute("aria-label", `Load a ${digit}${hard ? ", a hard one" : ""}`);
       button.append(asCanvas(image));
       button.addEventListener("click", () => this.load(digit));
       return button;

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from configs import Config
 from datasets import load
@@ -40,6 +40,34 @@ class Plain(tf.Module):
     def answer(self, rows):
         return {"probabilities": tf.nn.softmax(tf.reduce_mean(rows, axis=2)[:, 10:14] / 20)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def answer_bytes(self, image_bytes):
+        shares = tf.tile([[0.1, 0.9]], [tf.size(image_bytes), 1])
+        return {"probabilities": shares, "classes": tf.argmax(shares, -1)}
+
+
+class Prepared(tf.Module):
+    """A model that tells which rows it was shown of a file: here, the pixels of the image."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def answer_bytes(self, image_bytes):
+        def decode(data):
+            image = tf.io.decode_image(data, 1, expand_animations=False)
+            return tf.image.resize(image, (28, 28), antialias=True)[..., 0]
+
+        rows = tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec((28, 28)))
+        return {**self.answer(rows), "rows": rows}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32, name="rows")])
+    def answer(self, rows):
+        probabilities = self.follow(rows)["probabilities"][:, -1]
+        return {"probabilities": probabilities, "classes": tf.argmax(probabilities, -1)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32, name="rows")])
+    def follow(self, rows):
+        seen = tf.cumsum(rows, axis=1) / 255
+        return {"probabilities": tf.nn.softmax(seen[..., 10:17]), "hidden": seen[..., :5]}
+
 
 @pytest.fixture(scope="module")
 def models():
@@ -62,8 +90,12 @@ def folder(models, tmp_path_factory):
         export(model, folder / name, {"config": config, "metrics": metrics})
     shutil.copytree(folder / "lstm" / "1", folder / "lstm" / "2")
     plain = Plain()
-    signatures = {"serving_default": plain.answer}
+    signatures = {"serving_default": plain.answer, "serving_bytes": plain.answer_bytes}
     tf.saved_model.save(plain, folder / "plain" / "1", signatures=signatures)
+    prepared = Prepared()
+    signatures = {"serving_default": prepared.answer, "serving_bytes": prepared.answer_bytes}
+    signatures["trace"] = prepared.follow
+    tf.saved_model.save(prepared, folder / "prepared" / "1", signatures=signatures)
     return folder
 
 
@@ -76,7 +108,7 @@ def server(folder):
         for path in folder.iterdir()
     ]
     config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
-    running = Server(folder, f"--model_config_file={config}")
+    running = Server(folder, f"--model_config_file={config}", "--min_probability=0")
     running.wait_until(running.is_ready)
     yield running
     running.stop()
@@ -97,6 +129,7 @@ class Page:
         page: Playwright's `Page`.
         errors: What the browser's console has complained of.
         asked: The images that models were asked about, by model, as `(28, 28)` lists.
+        files: The files that models were asked about, as bytes.
     """
 
     def __init__(self, browser, url, **options):
@@ -104,7 +137,7 @@ class Page:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(30_000)
-        self.errors, self.asked, self.hosts = [], {}, set()
+        self.errors, self.asked, self.files, self.hosts = [], {}, [], set()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._on_console)
         self.page.on("request", self._on_request)
@@ -120,7 +153,11 @@ class Page:
         self.hosts.add(request.url.split("/")[2])
         if request.method == "POST":
             model = request.url.split("/models/")[1].split("/")[0]
-            self.asked[model] = np.array(request.post_data_json["inputs"][0])
+            body = request.post_data_json
+            if body["signature_name"] == "serving_bytes":
+                self.files.append(base64.b64decode(body["inputs"][0]["b64"]))
+            else:
+                self.asked[model] = np.array(body["inputs"][0])
 
     def __getattr__(self, name):
         return getattr(self.page, name)
@@ -289,10 +326,6 @@ def test_a_browser_asks_whether_the_page_has_changed(server):
     assert server.get("/page/main.js", headers=unchanged).status_code == 304
 
 
-def test_the_samples_are_scikit_learns():
-    assert samples.PATH.read_text() == samples.text()
-
-
 def test_samples_are_loaded_and_changes_taken_back(page):
     expect(page.locator("#undo")).to_be_disabled()
     page.get_by_label("Load a 3").click()
@@ -307,7 +340,7 @@ def test_samples_are_loaded_and_changes_taken_back(page):
     page.get_by_role("button", name="Clear").click()
     page.settle()
     expect(page.at(".digit")).to_have_text("–")
-    expect(page.at(".since")).to_have_text("waits for a digit")
+    expect(page.at(".since")).to_have_text("nothing drawn")
     assert page.image() is None
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Undo").click()
@@ -318,6 +351,278 @@ def test_samples_are_loaded_and_changes_taken_back(page):
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#undo")).to_be_disabled()
     assert page.image() is None
+
+
+def test_hard_samples_are_called_so(page):
+    legend = page.locator(".samples legend")
+    for _ in range(3):
+        expect(legend).to_have_text("or take one of these")
+        expect(page.get_by_label("a hard one")).to_have_count(0)
+        page.get_by_role("button", name="Other digits").click()
+    expect(legend).to_have_text("or take one of these hard ones")
+    expect(page.get_by_label("a hard one")).to_have_count(10)
+
+
+def test_what_was_wiped_out_is_not_said_any_more(page):
+    page.draw(SEVEN)
+    live, summary = page.locator("#live"), page.locator(".summary")
+    expect(live).to_have_text(re.compile(r"lstm: \d, .* %; basic_rnn: \d, .* %"))
+    page.at(".quantity").select_option("forget_gate")
+    page.get_by_role("button", name="Clear").click()
+    assert (live.text_content(), summary.text_content()) == ("nothing drawn", "")
+    assert page.at(".digit").all_text_contents() == ["–"]
+    page.get_by_role("button", name="Undo").click()
+    expect(live).to_have_text(re.compile(r"lstm: \d"))
+    expect(page.at(".quantity")).to_have_value("forget_gate")
+
+
+def list_models(page, change):
+    """Have the page look at once, and see the server's list of models as a function changes it."""
+
+    def answer(route):
+        response = route.fetch()
+        listed = response.json()
+        change(listed)
+        route.fulfill(response=response, json=listed)
+
+    page.unroute_all()
+    page.route("**/v1/models", answer)
+    with page.expect_response("**/v1/models"):
+        page.evaluate("() => void document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_an_answer_below_the_threshold_is_not_sure(page, models):
+    page.draw(SEVEN)
+    probability = traced(models["lstm"], page.asked["lstm"])["probabilities"][-1].max()
+    since = page.at(".since")
+    for threshold, is_sure in ((probability - 0.01, True), (probability + 0.01, False)):
+        list_models(page, lambda listed, to=threshold: listed.update(min_probability=float(to)))
+        pattern = "^(since|only)" if is_sure else "^not sure · (since|only)"
+        expect(since).to_have_text(re.compile(pattern))
+        doubt = "" if is_sure else ", not sure"
+        expect(page.locator("#live")).to_have_text(re.compile(rf"^lstm: \d, [0-9.]+ %{doubt};"))
+    page.scrub(12)  # Before the end a network need not be sure.
+    expect(since).to_have_text("after row 12 of 28")
+
+
+def test_the_server_tells_the_threshold(server):
+    assert server.get("/v1/models").json()["min_probability"] == 0  # As it was started.
+
+
+def test_models_that_were_chosen_come_back_when_they_are_served_again(page):
+    def without(*gone):
+        def change(listed):
+            listed["models"] = [each for each in listed["models"] if each["name"] not in gone]
+
+        list_models(page, change)
+
+    page.pick("stacked")
+    page.at(".version").select_option("1")
+    page.pick("lstm", panel=1)
+    page.at(".version", 1).select_option("1")
+    chosen = [("stacked", "1"), ("lstm", "1")]
+
+    def shown():
+        return [
+            (page.at(".model", at).input_value(), page.at(".version", at).input_value())
+            for at in (0, 1)
+        ]
+
+    assert shown() == chosen
+    # As a server that starts again: it has no models, then some.
+    for gone in ("stacked", "lstm", "basic_rnn", "plain", "prepared"), ("stacked", "lstm"):
+        without(*gone)
+        expect(page.at(f".model option[value={gone[0]}]")).to_have_count(0)
+        assert not set(shown()) & set(chosen)
+    without()
+    expect(page.at(".model")).to_have_value("stacked")
+    assert shown() == chosen
+    page.unroute_all()
+    page.reload()
+    expect(page.at(".version", 1)).to_have_value("1")
+    assert shown() == chosen
+    page.pick("no model", panel=1)
+    page.reload()
+    expect(page.at(".model")).to_have_value("stacked")
+    assert page.at(".model", 1).input_value() == ""
+
+
+def test_models_that_come_one_after_another_are_shown_beside_each_other(page):
+    def with_only(*names):
+        def change(listed):
+            listed["models"] = [each for each in listed["models"] if each["name"] in names]
+
+        list_models(page, change)
+
+    # A page of its own, which begins with no model.
+    page.evaluate("() => sessionStorage.clear()")
+    page.route("**/v1/models", lambda route: route.fulfill(json={"models": []}))
+    page.reload()
+    expect(page.locator("#notice")).to_have_text(re.compile("The server has no models yet."))
+    with_only("plain")
+    expect(page.at(".model")).to_have_value("plain")
+    with_only("plain", "lstm")
+    expect(page.at(".model", 1)).to_have_value("lstm")
+    expect(page.at(".model")).to_have_value("plain")
+
+
+def file_of(image, kind="PNG", **options):
+    data = io.BytesIO()
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image.astype(np.uint8))
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+DIGIT = np.zeros((28, 28))
+DIGIT[3:9, 5:25] = np.random.default_rng(5).integers(1, 256, (6, 20))  # Not in MNIST's form.
+TURNED = Image.Exif()
+TURNED[0x112] = 6
+
+
+def turned(orientation):
+    """A WebP that is to be turned, and its pixels as Pillow turns it."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = file_of(DIGIT, "WEBP", lossless=True, exif=exif)
+    return data, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("L"))
+
+
+def choose(page, name, data):
+    page.locator("#file").set_input_files({"name": name, "mimeType": "", "buffer": data})
+    expect(page.locator("#said")).to_contain_text(name)
+    expect(page.locator("#said")).not_to_contain_text("…")
+
+
+def give(page, how, data):
+    """Paste or drop a file."""
+    page.evaluate(
+        """([how, bytes]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], "seven.png"));
+          const options = { bubbles: true, cancelable: true };
+          const event = how === "paste"
+            ? new ClipboardEvent("paste", { ...options, clipboardData: transfer })
+            : new DragEvent("drop", { ...options, dataTransfer: transfer });
+          document.querySelector("h1").dispatchEvent(event);
+        }""",
+        [how, list(data)],
+    )
+    expect(page.locator("#said")).to_have_text("seven.png, as a network is shown it")
+
+
+@pytest.mark.parametrize("how", ["choose", "paste", "drop"])
+def test_a_file_is_shown_and_followed_as_the_server_prepares_it(how, page):
+    page.pick("prepared")
+    page.pick("lstm", panel=1)
+    page.draw(FOUR)
+    before = page.image()
+    data = file_of(DIGIT)
+    if how == "choose":
+        choose(page, "seven.png", data)
+    else:
+        give(page, how, data)
+    page.settle()
+    assert set(page.files) == {data}
+    assert page.image() == DIGIT.tolist()
+    for model in ("lstm", "prepared"):
+        assert page.asked[model].tolist() == DIGIT.tolist()
+    expect(page.locator("#live")).to_contain_text("prepared: ")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#said")).to_have_text("")
+    assert page.image() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("as-it-is.jpg", file_of(DIGIT, "JPEG", exif=TURNED), None),
+        ("lossless.webp", file_of(DIGIT, "WEBP", lossless=True), DIGIT),
+        *((f"turned{orientation}.webp", *turned(orientation)) for orientation in range(2, 9)),
+        (
+            "animated.gif",
+            file_of(DIGIT, "GIF", save_all=True, append_images=[Image.new("L", (28, 28))]),
+            DIGIT,
+        ),
+        ("bitmap.bmp", file_of(DIGIT, "BMP"), DIGIT),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_formats_of_the_browser_are_sent_as_png_and_those_of_the_server_as_they_are(
+    name, data, expected, page
+):
+    page.pick("prepared")
+    choose(page, name, data)
+    (sent,) = page.files
+    if expected is None:
+        assert sent == data
+    else:
+        assert sent.startswith(b"\x89PNG")
+        image = np.asarray(Image.open(io.BytesIO(sent)).convert("RGBA"))
+        np.testing.assert_array_equal(image, np.dstack([expected] * 3 + [np.full((28, 28), 255)]))
+
+
+def test_a_photo_of_24_megapixels_is_reduced_in_the_browser(page):
+    page.pick("prepared")
+    photo = Image.new("L", (6000, 4000), 0)
+    photo.paste(255, (3000, 0, 6000, 4000))
+    choose(page, "photo.jpg", file_of(photo, "JPEG", exif=TURNED))
+    (sent,) = page.files
+    image = np.asarray(Image.open(io.BytesIO(sent)).convert("L"))
+    assert image.size <= 2**22
+    assert image.shape[0] == pytest.approx(1.5 * image.shape[1], rel=0.01)
+    assert image[: image.shape[0] // 2 - 9].max() < 9
+    assert image[image.shape[0] // 2 + 9 :].min() > 246
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("notes.txt", b"no image", "cannot read the file; choose a PNG, JPEG or WebP"),
+        ("nothing.png", b"", "The file is empty"),
+        ("cut.png", file_of(DIGIT)[:90], "PNG"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_said_so_and_changes_nothing(name, data, expected, page):
+    page.draw(FOUR)
+    before = page.image()
+    choose(page, name, data)
+    expect(page.locator("#said")).to_contain_text(f"{name}: ")
+    expect(page.locator("#said")).to_contain_text(expected)
+    assert page.image() == before
+    assert all("400" in error for error in page.errors)
+    page.errors.clear()
+
+
+def test_a_file_on_which_nothing_is_drawn_is_said_so(page):
+    page.pick("prepared")
+    page.draw(FOUR)
+    choose(page, "blank.png", file_of(np.zeros((28, 28))))
+    expect(page.locator("#said")).to_have_text("blank.png: nothing is drawn on it.")
+    expect(page.at(".since")).to_have_text("nothing drawn")
+    assert page.image() is None
+
+
+def test_a_model_that_tells_no_rows_still_answers_a_file(page):
+    page.pick("plain")
+    page.pick("no model", panel=1)
+    choose(page, "old.png", file_of(DIGIT))
+    expect(page.locator("#said")).to_have_text("old.png: plain answers 1, 90.0 %")
+    page.pick("no model")
+    choose(page, "none.png", file_of(DIGIT))
+    expect(page.locator("#said")).to_contain_text("no model that is shown here reads pictures")
+
+
+def test_what_is_drawn_while_a_file_is_read_stays(page):
+    page.pick("prepared")
+    page.route("**/v1/models/prepared/**", lambda route: None)  # Which never comes.
+    with page.expect_request("**/v1/models/prepared/**"):
+        page.locator("#file").set_input_files(
+            {"name": "late.png", "mimeType": "", "buffer": file_of(DIGIT)}
+        )
+    expect(page.locator("#said")).to_have_text("late.png: is being read …")
+    page.start_drawing(FOUR)
+    expect(page.locator("#said")).to_have_text("")
+    assert page.image() != DIGIT.tolist()
 
 
 def test_each_step_shows_what_there_was_after_it(page, models):
@@ -415,12 +720,12 @@ def luminance(colours):
 def test_playing_lets_the_rows_enter_one_after_another(page):
     page.draw(SEVEN)
     page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 60)  # On from here by `run_for` alone.
     page.get_by_role("button", name="Play").click()
     seen = []
     for _ in range(52):
         seen.append(int(page.locator(".slider").input_value()))
         page.clock.run_for(100)
-    # The browser's clock may go on for a row between two looks at it.
     assert (seen[0], seen[-1]) == (1, 28)
     assert set(np.diff(seen)) <= {0, 1, 2}
     expect(page.locator(".play")).to_have_text(re.compile("Play"))
@@ -531,6 +836,8 @@ def test_a_refusal_is_shown_where_the_answer_would_be(page):
 
 
 def test_everything_is_done_with_the_keyboard(page):
+    choosers = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     press = page.keyboard.press
     press("Tab")
     expect(page.locator("#canvas")).to_be_focused()
@@ -550,6 +857,9 @@ def test_everything_is_done_with_the_keyboard(page):
     press("p")
     press("7")
     assert page.image() != one
+    press("o")
+    while not choosers:
+        page.wait_for_timeout(50)
     press("Control+z")
     assert page.image() == one
     press("c")
@@ -661,18 +971,26 @@ def test_text_is_readable_by_day_and_night(scheme, open_page):
 def test_a_token_is_asked_for_and_a_server_that_goes_is_waited_for(
     open_page, folder, tmp_path, start
 ):
-    (tmp_path / "models" / "plain").mkdir(parents=True)
-    shutil.copytree(folder / "plain" / "1", tmp_path / "models" / "plain" / "1")
+    for name in ("lstm", "plain", "stacked"):
+        shutil.copytree(folder / name / "1", tmp_path / "models" / name / "1")
     (tmp_path / "token").write_text("a secret\n")
     flags = [tmp_path / "models", f"--api_token_file={tmp_path / 'token'}"]
     server = start(*flags)
     page = open_page(server.url)
     notice = page.locator("#notice")
-    expect(notice).to_contain_text("The server asks for a token.")
-    for token in ("a guess", "a secret"):
+
+    def give(token):
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Use it").click()
+
+    expect(notice).to_contain_text("The server asks for a token.")
+    expect(page.get_by_label("Load a 3")).to_be_visible()
+    give("a guess")
+    expect(notice).to_contain_text("The server refuses this token.")
+    give("a secret")
     expect(notice).to_be_hidden()
+    page.pick("plain")
+    page.pick("stacked", panel=1)
     page.draw(SEVEN)
     expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
 
@@ -682,26 +1000,53 @@ def test_a_token_is_asked_for_and_a_server_that_goes_is_waited_for(
     expect(notice).to_contain_text("The server does not answer.")
     expect(page.at(".digit")).to_have_text("–")
     expect(page.at(".since")).to_have_text("no answer")
+    expect(page.locator("#live")).to_have_text("plain: no answer; stacked: no answer")
 
+    # It comes back with another token.
+    (tmp_path / "token").write_text("another")
     start(*flags, f"--rest_api_port={server.url.rpartition(':')[2]}")
+    expect(notice).to_contain_text("The server refuses this token.")
+    give("another")
     expect(notice).to_be_hidden()
     expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+    assert page.at(".model").input_value() == "plain"
+    assert page.at(".model", 1).input_value() == "stacked"
     assert page.image() == page.asked["plain"].tolist()
     complaints = ("401", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
     assert all(any(each in error for each in complaints) for error in page.errors)
     page.errors.clear()
 
 
-def test_of_300_test_digits_drawn_on_the_canvas_97_percent_are_read_right(
-    open_page, mnist_dir, tmp_path, start
-):
-    data = {"mnist_dir": str(mnist_dir), "data_dir": str(tmp_path / "data")}
-    flags = ["--flagfile=configs/fast.flags", f"--runs_dir={tmp_path}", "--name=fast"]
-    flags += [f"--saved_models_dir={tmp_path / 'models'}", *(f"--{k}={v}" for k, v in data.items())]
+@pytest.fixture(scope="module")
+def trained(mnist_dir, tmp_path_factory):
+    """MNIST's test images, and a server of a GRU that was trained for an epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = {"mnist_dir": str(mnist_dir), "data_dir": str(folder / "data")}
+    flags = ["--flagfile=configs/fast.flags", f"--runs_dir={folder}", "--name=fast"]
+    flags += [f"--saved_models_dir={folder / 'models'}", *(f"--{k}={v}" for k, v in data.items())]
     command = [sys.executable, "main.py", *flags, "--dataset=mnist", "--epochs=1"]
     subprocess.run(command, cwd=PROJECT, check=True)
-    test = load(Config(dataset="mnist", **data)).test
-    page = open_page(start(tmp_path / "models").url)
+    running = Server(folder / "models")
+    running.wait_until(running.is_ready)
+    yield load(Config(dataset="mnist", **data)).test, running
+    running.stop()
+
+
+def test_the_easy_samples_are_read_right(trained):
+    _, server = trained
+    drawn = [(digit, *sample) for digits in samples.sets() for digit, sample in enumerate(digits)]
+    instances = [image.tolist() for _, image, _ in drawn]
+    answers = server.predict("gru", instances=instances).json()["predictions"]
+    right = {True: [], False: []}
+    for (digit, _, hard), answer in zip(drawn, answers, strict=True):
+        right[hard].append(answer["classes"] == digit)
+    print(f"{sum(right[False])} of 30 easy samples right, {sum(right[True])} of 10 hard ones")
+    assert sum(right[False]) >= 29
+
+
+def test_of_300_test_digits_drawn_on_the_canvas_97_percent_are_read_right(open_page, trained):
+    test, server = trained
+    page = open_page(server.url)
     read = page.call(
         """async (drawing, images) => {
           const panel = document.querySelector("article");
