@@ -92,7 +92,7 @@ def _read_newest(run):
     if damaged:
         raise UserError(
             f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint; "
-            f"train the run again with --flagfile={run.flags_path} --name=NAME"
+            f"train the run again with {run.flagfile} --name=NAME"
         )
     if run.model_path.is_file():
         raise UserError(

@@ -1,5 +1,6 @@
 """Many runs at a glance: a table of them, and their curves in one picture."""
 
+import os
 import pathlib
 import time
 
@@ -54,14 +55,14 @@ def _row(run):
         accuracy = f"{metrics['test']['accuracy']:.2%}"
         status = "finished"
         if run.unexported_path.is_file() and not run.is_running():
-            flags = run.unexported_path.read_text()
+            flags = os.fsdecode(run.unexported_path.read_bytes())
             status += f", not exported: {run.command('--mode=export')}{flags}"
         return (*about, accuracy, _duration(metrics["wall_seconds"]), status)
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")
     if run.diverged_path.is_file():
-        return (*about, "", "", run.diverged_path.read_text().partition(":")[0])
+        return (*about, "", "", os.fsdecode(run.diverged_path.read_bytes()).partition(":")[0])
     return (*about, "", "", f"interrupted: {run.command('--resume')}")
 
 
