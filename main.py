@@ -88,7 +88,7 @@ def main():
 
 def _check_mode(needed):
     """Raise a `UserError` if a flag is missing, or was given, that `--mode` needs, or ignores."""
-    mode = f"--mode={FLAGS.mode}" if FLAGS["mode"].present else f"no --mode, which is {FLAGS.mode}"
+    mode = f"--mode={FLAGS.mode}" if FLAGS["mode"].present else "no --mode, which means train"
     if FLAGS.resume and FLAGS.mode != "train":
         raise UserError(
             f"--resume: received {mode}; expected --mode=train or no --mode with it, since only "

@@ -1,5 +1,6 @@
 """What all scripts share: parsing the flags, and telling mistakes in one line."""
 
+import codecs
 import contextlib
 import errno
 import os
@@ -88,8 +89,9 @@ def run_script(main, takes_arguments=False):
         if error.errno not in _ADVICE:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        if not place and _silence_output():
+        if not place and _output_fails():
             place = "standard output: "
+            _silence_output()
         reason = error.strerror or os.strerror(error.errno)
         sys.exit(f"error: {place}{_one_line(reason)}; {_ADVICE[error.errno]}")
     except Interrupted as interrupt:
@@ -100,25 +102,41 @@ def run_script(main, takes_arguments=False):
         sys.exit(128 + signal.SIGINT)
 
 
+_LENIENT = "lenient"
+
+
+def _encode_leniently(error):
+    """Write bytes that Python could not decode as they were; escape letters that are not there."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(_LENIENT, _encode_leniently)
+
+
 def _open_streams():
     """Make the standard streams ones that can be written to, whatever is written."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # Closed by `>&-`. A file that is opened later would get
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  its number, and the output.
     for stream in (sys.stdout, sys.stderr):
-        # A letter that the terminal's encoding lacks is escaped. It must not end the program.
-        if stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+        if stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors=_LENIENT)
+
+
+def _output_fails():
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _silence_output():
-    """Send the output nowhere from now on if it cannot be written; whether it cannot."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    """Send what is still to be written to the standard output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _set_environment():
