@@ -15,13 +15,13 @@ import sys
 import requests
 from absl import flags
 
-from configs import UserError, run_script
+from configs import UserError, define_path, run_script
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("server", "http://127.0.0.1:8501", "http:// for REST, grpc:// for gRPC.")
 flags.DEFINE_string("model", "lstm", "The model that is asked.")
 flags.DEFINE_integer("version", None, "Its version (default: the server's choice).", 0)
-flags.DEFINE_string("api_token_file", None, "File with the token the server asks for.")
+define_path("api_token_file", None, "File with the token the server asks for.")
 flags.DEFINE_bool("json", False, "Print JSON, one line an image, in place of a table.")
 flags.DEFINE_float("timeout", 30, "Seconds to wait for the answer.", 0.001)
 
