@@ -140,7 +140,7 @@ def train():
     try:
         run = _train(config, run.folder, data)
         if not run:
-            return print("done: the run is the chief's")
+            return print("done: the chief has written the run")
         again = run.command("--resume")
         with (
             interruptible(f"interrupted before it was exported; to go on: {again}"),

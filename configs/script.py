@@ -194,7 +194,8 @@ def _flag_problem(error):
         )
     if isinstance(parser, flags.BooleanParser):
         return f"--{name}={value}: expected true or false"
-    return f"--{name}={value}: expected {parser.syntactic_help}"
+    article = {"integer": "an ", "number": "a "}.get(parser.syntactic_help.split()[0], "")
+    return f"--{name}={value}: expected {article}{parser.syntactic_help}"
 
 
 def _one_line(error):

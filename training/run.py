@@ -11,6 +11,7 @@ import shlex
 import shutil
 
 from configs import UserError, format_flags, read_flags
+from configs.option import did_you_mean
 from training.files import ASIDE, folder_aside, locking, remove_left, replacing, sync, sync_all
 from training.memory import OutOfMemory
 
@@ -91,11 +92,12 @@ class Run:
         if run.exists() or named.exists():
             return run if run.exists() else named
         parents = run.folder.parent, named.folder.parent
-        known = [path.parent for parent in parents for path in parent.glob("[!.]*/flags.txt")]
+        known = {path.parent for parent in parents for path in parent.glob("[!.]*/flags.txt")}
         such = f", such as {max(known)}" if known else "; train one first"
+        near = did_you_mean(run.folder.name, [each.name for each in known])
         raise UserError(
-            f"{flag}: received {folder}; {run.flags_path} is not there, nor such a run in "
-            f"{runs_dir}; expected the folder or name of a run{such}"
+            f"{flag}: received {folder}; {run.flags_path} is not there, and {runs_dir} has no run "
+            f"of this name; expected the folder or name of a run{near or such}"
         )
 
     @property
@@ -149,7 +151,10 @@ class Run:
         try:
             return json.loads(path.read_text()) if path.is_file() else None
         except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); expected JSON; remove it") from error
+            raise UserError(
+                f"{path} is damaged ({error}); expected the JSON that training wrote: remove the "
+                f"file, and have it made again by {self.command('--resume')}"
+            ) from error
 
     def card(self):
         """What is known of the model, as JSON-ready values; of an unfinished run, its config."""
@@ -206,9 +211,10 @@ class Run:
                 raise ValueError("it is empty")
             return history
         except (OSError, ValueError, TypeError) as error:
+            problem = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{self.history_path}: {error}; expected the history of a run that has trained for "
-                "an epoch"
+                f"{self.history_path}: {problem}; expected the history of a run that has trained "
+                f"for an epoch: train on with {self.command('--resume')}"
             ) from error
 
     def save_history(self, history):

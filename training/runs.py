@@ -19,7 +19,10 @@ def table(folder):
     """
     runs = [Run(path.parent) for path in pathlib.Path(folder).glob("[!.]*/flags.txt")]
     if not runs:
-        raise UserError(f"--runs_dir={folder}: no run is there; expected a folder of runs")
+        raise UserError(
+            f"--runs_dir={folder}: no run is there; expected a folder of runs: choose another, or "
+            "train a run first with python main.py"
+        )
     runs.sort(key=lambda run: run.flags_path.stat().st_mtime)
     rows = [("run", "model", "data", "accuracy", "time", "status"), *map(_row, runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -33,7 +36,7 @@ def open_runs(folders, runs_dir="runs", flag="--runs"):
     """Open several runs as `Run.open`; a `UserError` also if there is one twice."""
     runs = [Run.open(folder, runs_dir, flag) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError(f"{flag}: received a run twice; expected each once")
+        raise UserError(f"{flag}: received a run twice; expected each once: remove one of them")
     return runs
 
 

@@ -94,7 +94,8 @@ class Results:
                 if there.get(name) != given.get(name) and name not in _CHANGEABLE:
                     raise UserError(
                         f"{self.folder} is a search with --{name}={there.get(name)}, not "
-                        f"{given.get(name)}; expected its own flags, or another --name"
+                        f"{given.get(name)}; expected the flags that it began with, to go on with "
+                        "it, or another --name"
                     )
         name, runs_dir = self.folder.name.removeprefix("tune-"), self.folder.parent
         with replacing(self.flags_path) as path:
@@ -118,8 +119,8 @@ class Results:
             return trials
         except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
             raise UserError(
-                f"{self.trials_path} is damaged ({error!r}); expected a line for each draw; mend "
-                "it, or search again under another --name"
+                f"{self.trials_path} is damaged ({error!r}); expected a line for each draw, as "
+                "the search wrote it: restore the file, or search again under another --name"
             ) from error
 
     def _trial(self, row):
