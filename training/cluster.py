@@ -44,7 +44,9 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
             f"--ray={address}: {error}; expected Ray to be installed: pip install -r "
             "requirements-ray.txt"
         ) from error
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    # As `run_script` has it here: a node may have settings of its own for other programs.
+    keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **keras, **environment}
     options = {
         "runtime_env": {"env_vars": environment},
         "logging_config": ray.LoggingConfig(log_level="ERROR"),
