@@ -136,7 +136,8 @@ def train():
         require_memory(config)
     data = None if meets else datasets.load(config)
     if data and not FLAGS.ray:
-        require_memory(config, len(data.train))
+        # Several devices share a batch.
+        require_memory(config, len(data.train) if FLAGS.distribute == "none" else 1)
     try:
         run = _train(config, run.folder, data)
         if not run:

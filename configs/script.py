@@ -119,8 +119,10 @@ codecs.register_error(_LENIENT, _encode_leniently)
 def _open_streams():
     """Make the standard streams ones that can be written to, whatever is written."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # Closed by `>&-`. A file that is opened later would get
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  its number, and the output.
+        # A stream that was closed, as by `>&-`. The next file that is opened would get its number,
+        # and the output of C libraries with it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors=_LENIENT)

@@ -7,6 +7,10 @@ from models import create_model
 from tests.conftest import assert_one_line_error
 from training import memory
 from training.memory import OutOfMemory, min_parameters, require_memory, telling_memory
+from training.run import Run
+from tuning.budget import measure
+from tuning.execution import run_trial
+from tuning.trial import Trial
 
 MODELS = next(f for f in dataclasses.fields(Config) if f.name == "model").metadata["choices"]
 
@@ -81,6 +85,27 @@ def test_a_run_that_memory_ends_before_its_first_step_is_removed(run_main, tmp_p
     result = run_main("--units=4", "--name=first", "--epochs=1")
     assert_one_line_error(result, "--units=4", "too large for this machine")
     assert not (tmp_path / "runs/first").exists()
+
+
+def test_a_draw_of_a_search_that_memory_cannot_hold_is_a_trial_that_failed(data, tmp_path):
+    config = Config(units=10**8)
+    trial = run_trial(Trial(0, "running", {"units": 10**8}), config, tmp_path, data)
+    assert trial.status == "failed"
+    assert "--units=100000000" in trial.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
+    with pytest.raises(OutOfMemory):
+        measure(config, classes=10, max_parameters=100)
+
+
+def test_a_model_that_does_not_fit_when_it_is_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def load_model(path):
+        raise MemoryError
+
+    monkeypatch.setattr("keras.models.load_model", load_model)
+    run = Run.create(tmp_path / "run", Config())
+    run.model_path.touch()
+    with pytest.raises(OutOfMemory, match=r"model.keras does not fit into memory; expected"):
+        run.load_model()
 
 
 @pytest.mark.slow
