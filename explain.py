@@ -2,30 +2,42 @@
 
 python explain.py --run=runs/lstm-20260101-120000"""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # Python leaves it out by -P and -I.
+
 from absl import flags
 
-from configs import UserError, run_script
+from configs import UserError, define_path, define_paths, require_tensorflow, run_script
 from explain.chosen import chosen
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run", None, "Folder of the run to explain.")
-flags.DEFINE_list("against", [], "Folders of runs to show beside it, at most 6.")
+define_path("run", None, "Folder of the run to explain.")
+define_paths("against", [], "Folders of runs to show beside it, at most 6.")
 flags.DEFINE_integer("image", 0, "Number of the test image whose reading is shown.", 0)
 flags.DEFINE_integer("images", 2000, "How many test images most of it is shown by.", 100)
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets (default: as the run had it).")
-flags.DEFINE_string("mnist_dir", None, "Folder of MNIST's four files (default: as the run had it).")
+define_path("data_dir", None, "Where TFDS keeps datasets (default: as the run had it).")
+define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the run had it).")
 
 
 def main():
     """Write the report."""
+    require_tensorflow()
     if not FLAGS.run:
-        raise UserError("--run: received none; expected the folder of a finished run")
+        raise UserError(
+            "--run: received none; expected the folder of a finished run; python main.py "
+            "--mode=list names all"
+        )
     folders = [FLAGS.run, *FLAGS.against]
     runs, test = chosen(
         "--run and --against", folders, ["dataset"], FLAGS.data_dir, FLAGS.mnist_dir
     )
     if FLAGS.image >= len(test):
-        raise UserError(f"--image={FLAGS.image}: expected a number below {len(test)}")
+        raise UserError(
+            f"--image={FLAGS.image}: there are {len(test):,} test images, counted from 0; expected "
+            f"a number from 0 to {len(test) - 1}"
+        )
     from explain.explanation import Subject, explain  # TensorFlow takes its seconds.
 
     subjects = [Subject(name, run.load_model(), config) for name, run, config in runs]

@@ -2,15 +2,31 @@
 
 python main.py --model=lstm --dataset=mnist --epochs=10"""
 
+import pathlib
 import shlex
+import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # Python leaves it out by -P and -I.
 
 from absl import flags
 
 import datasets
-from configs import Interrupted, UserError, config_from_flags, define_flags, override, run_script
+from configs import (
+    Interrupted,
+    UserError,
+    config_from_flags,
+    define_flags,
+    define_name,
+    define_path,
+    define_paths,
+    override,
+    require_tensorflow,
+    run_script,
+)
 from export.formats import check_formats
 from training import runs
+from training.memory import require_memory, telling_memory
 from training.run import Run
 from training.signals import interruptible
 
@@ -21,13 +37,13 @@ EXPORTING = ("saved_models_dir", "export_formats")
 NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
+define_name("name", "Name of the new run, a folder in --runs_dir (default: model and time).")
 flags.DEFINE_bool("resume", False, "Go on with --run, or with --name if there is such a run.")
-flags.DEFINE_string(
+define_path(
     "run", None, "Folder of the run to resume, evaluate or export, or its name in --runs_dir."
 )
-flags.DEFINE_list("runs", None, "Folders or names of the runs to compare, separated by commas.")
-flags.DEFINE_string("runs_dir", "runs", "Where run folders are made.")
+define_paths("runs", None, "Folders or names of the runs to compare, separated by commas.")
+define_path("runs_dir", "runs", "Where run folders are made.")
 flags.DEFINE_enum(
     "distribute",
     "none",
@@ -42,10 +58,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("workers", 2, "How many workers Ray starts.", 1)
 flags.DEFINE_float("peer_seconds", 60, "How long a worker waits for the others.", 0)
-flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
+define_path("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
 flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
-flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
+define_path("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 flags.DEFINE_list(
     "export_formats",
     ["saved_model"],
@@ -56,23 +72,47 @@ define_flags()
 
 def main():
     """Do what `--mode` says."""
-    resumes = "run" if FLAGS.resume and not FLAGS.name else None
+    require_tensorflow()
     do, needed = {
-        "train": (train, resumes),
+        "train": (train, "run" if FLAGS.resume and not FLAGS.name else None),
         "import": (train, "tf1_checkpoint"),
         "evaluate": (evaluate, "run"),
         "export": (export, "run"),
         "list": (lambda: print(runs.table(FLAGS.runs_dir)), None),
         "compare": (lambda: print(f"done: see {runs.compare(FLAGS.runs, FLAGS.runs_dir)}"), "runs"),
     }[FLAGS.mode]
-    if FLAGS.resume and FLAGS.mode != "train":
-        raise UserError(f"--resume: received --mode={FLAGS.mode}; expected --mode=train")
-    for name in ("run", "runs", "tf1_checkpoint"):
-        no = "" if name == needed else "no "
-        if bool(FLAGS[name].value) == bool(no):
-            raise UserError(f"--mode={FLAGS.mode}: expected {no}--{name}=PATH")
+    _check_mode(needed)
     check_formats(FLAGS.export_formats)
     do()
+
+
+def _check_mode(needed):
+    """Raise a `UserError` if a flag is missing, or was given, that `--mode` needs, or ignores."""
+    mode = f"--mode={FLAGS.mode}" if FLAGS["mode"].present else "no --mode, which means train"
+    if FLAGS.resume and FLAGS.mode != "train":
+        raise UserError(
+            f"--resume: received {mode}; expected --mode=train or no --mode with it, since only "
+            "training can be resumed"
+        )
+    if needed and not FLAGS[needed].value:
+        if FLAGS.resume:
+            raise UserError(
+                "--resume: received neither --run nor --name; expected --run=PATH or --name=NAME "
+                "of the run to go on with; python main.py --mode=list names all"
+            )
+        path = "PATH,PATH" if needed == "runs" else "PATH"
+        raise UserError(f"{mode}: received no --{needed}; expected --{needed}={path}")
+    reads = {
+        "run": "--resume, --mode=evaluate or --mode=export",
+        "runs": "--mode=compare",
+        "tf1_checkpoint": "--mode=import",
+    }
+    for name, expected in reads.items():
+        if FLAGS[name].value and name != needed:
+            given = FLAGS[name].serialize()
+            raise UserError(f"{given}: received {mode}; expected {expected} with --{name}")
+    if FLAGS.views > 1 and FLAGS.mode != "evaluate":
+        raise UserError(f"--views={FLAGS.views}: received {mode}; expected --mode=evaluate")
 
 
 def train():
@@ -85,15 +125,23 @@ def train():
     else:
         kept = config = config_from_flags()
     if FLAGS.ray and FLAGS.distribute != "multi_worker":
-        raise UserError(f"--ray={FLAGS.ray}: expected --distribute=multi_worker with it")
+        raise UserError(
+            f"--ray={FLAGS.ray}: received --distribute={FLAGS.distribute}; expected "
+            "--distribute=multi_worker, whose workers Ray starts; or no --ray"
+        )
     # A mistake is told before TensorFlow takes its seconds; but several machines must have met
     # before it computes anything, such as the images.
     meets = FLAGS.distribute == "multi_worker" and not FLAGS.ray
+    if not FLAGS.ray:
+        require_memory(config)
     data = None if meets else datasets.load(config)
+    if data and not FLAGS.ray:
+        # Several devices share a batch.
+        require_memory(config, len(data.train) if FLAGS.distribute == "none" else 1)
     try:
         run = _train(config, run.folder, data)
         if not run:
-            return print("done: the run is the chief's")
+            return print("done: the chief has written the run")
         again = run.command("--resume")
         with (
             interruptible(f"interrupted before it was exported; to go on: {again}"),
@@ -112,7 +160,8 @@ def _train(config, folder, data):
     if FLAGS.mode == "import":
         from training import tf1
 
-        return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+        with telling_memory(config):
+            return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
     if FLAGS.ray:
         from training.launch import train_on_ray
 
@@ -134,6 +183,8 @@ def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
     run = _open()
     config = override(run.config(), ("dataset", *PLACES))
+    if FLAGS.views > 1:
+        config.require_distortion(FLAGS.views)  # Before TensorFlow takes its seconds.
     from training.evaluate import evaluate_run
 
     evaluation, path = evaluate_run(run, config, views=FLAGS.views)
@@ -163,7 +214,10 @@ def _export(run):
         return done
     except OSError as error:
         again = f"{run.command('--mode=export')} --saved_models_dir=FOLDER"
-        raise UserError(f"{error}; the run is kept; expected {again}") from error
+        raise UserError(
+            f"{error.filename or folder}: {error.strerror or error}; the run is kept; expected a "
+            f"folder that can be written to, to export it there: {again}"
+        ) from error
 
 
 if __name__ == "__main__":

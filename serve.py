@@ -7,13 +7,15 @@ import sys
 import threading
 import webbrowser
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # Python leaves it out by -P and -I.
+
 from absl import flags
 
-from configs import UserError, run_script
+from configs import UserError, define_path, run_script
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("saved_models_dir", "saved_models", "Folder of the models that are served.")
-flags.DEFINE_string(
+define_path("saved_models_dir", "saved_models", "Folder of the models that are served.")
+define_path(
     "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
     "newest version of every model in --saved_models_dir)."
 )  # fmt: skip
@@ -38,7 +40,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
-flags.DEFINE_string("api_token_file", None, "File with the token that clients have to send.")
+define_path("api_token_file", None, "File with the token that clients have to send.")
 flags.DEFINE_list("origins", [], "Other origins whose pages may ask, such as https://a.example.")
 flags.DEFINE_bool("browser", False, "Open the page in a browser once the models are loaded.")
 

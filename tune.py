@@ -3,11 +3,23 @@
 python tune.py --flagfile=configs/tune/lstm.flags"""
 
 import pathlib
+import shlex
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # Python leaves it out by -P and -I.
 
 from absl import flags
 
 import datasets
-from configs import UserError, config_from_flags, define_flags, run_script
+from configs import (
+    UserError,
+    config_from_flags,
+    define_flags,
+    define_name,
+    define_path,
+    require_tensorflow,
+    run_script,
+)
 from tuning.on_ray import OnRay
 from tuning.search import TUNERS, Search, run_search
 from tuning.space import parse_space
@@ -27,8 +39,8 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("executions_per_trial", 1, "Seeds each trial is trained with.", 1)
 flags.DEFINE_integer("max_parameters", None, "Train no model with more parameters.", 1)
 flags.DEFINE_float("max_latency_ms", None, "Train no model that takes longer for an image.", 0)
-flags.DEFINE_string("name", None, "Name of the search (default: the model's).")
-flags.DEFINE_string("runs_dir", "runs", "Where the folder of the search, tune-NAME, is made.")
+define_name("name", "Name of the search (default: the model's).", prefix="tune-")
+define_path("runs_dir", "runs", "Where the folder of the search, tune-NAME, is made.")
 flags.DEFINE_string(
     "ray",
     None,
@@ -54,8 +66,13 @@ def search_from_flags():
 
 def main():
     """Search, or go on with a search that was ended."""
+    require_tensorflow()
     if FLAGS["cpus_per_trial"].present and not FLAGS.ray:
-        raise UserError(f"--cpus_per_trial={FLAGS.cpus_per_trial:g}: expected --ray with it")
+        raise UserError(
+            f"--cpus_per_trial={FLAGS.cpus_per_trial:g}: received no --ray, and only Ray trains "
+            "trials side by side; expected --ray=local or a cluster's address, or no "
+            "--cpus_per_trial"
+        )
     search = search_from_flags()
     folder = pathlib.Path(FLAGS.runs_dir) / f"tune-{FLAGS.name or FLAGS.model}"
     data = datasets.load(search.config)  # A mistake is told before TensorFlow takes its seconds.
@@ -63,7 +80,8 @@ def main():
     results, best = run_search(search, folder, data, workers)
     if "model" in best.values:
         print(f"the best of each model:\n{best_of_each('model', results.read())}")
-    print(f"pictures: {folder}/{', '.join(sorted(path.name for path in folder.glob('*.png')))}")
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    print(f"pictures: {shlex.quote(str(folder))}/{', '.join(pictures)}")
     print(f"the best again: {results.best_command()}")
     print(
         f"done: {best.score:.2%} of {len(data.validation):,} validation images right in trial "

@@ -9,8 +9,9 @@ from configs.flags import (
     given_flags,
     override,
     read_flags,
-    run_script,
 )
+from configs.paths import define_name, define_path, define_paths
+from configs.script import require_tensorflow, run_script
 
 __all__ = [
     "Config",
@@ -18,9 +19,13 @@ __all__ = [
     "UserError",
     "config_from_flags",
     "define_flags",
+    "define_name",
+    "define_path",
+    "define_paths",
     "format_flags",
     "given_flags",
     "override",
     "read_flags",
+    "require_tensorflow",
     "run_script",
 ]

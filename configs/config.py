@@ -65,11 +65,14 @@ class Config:
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it can be had, else digits.",
     )
-    data_dir: str | None = option(None, "Where TFDS keeps prepared datasets (default: TFDS's own).")
+    data_dir: str | None = option(
+        None, "Where TFDS keeps prepared datasets (default: TFDS's own).", path=True
+    )
     mnist_dir: str | None = option(
         os.environ.get("MNIST_DIR") or None,
         "Folder with MNIST's four original .gz files, used by --dataset=mnist and auto in place of "
         "the network (default: the environment variable MNIST_DIR).",
+        path=True,
     )
     validation_size: int | None = option(
         None,
@@ -201,25 +204,34 @@ class Config:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
                 "the validation loss, but --validation_size=0 leaves no validation images; "
-                "expected one or the other"
+                "expected only one of the two flags"
             )
         if self.warmup and self.schedule == "constant":
             raise UserError(
                 f"--warmup={self.warmup}: --schedule=constant starts with its full rate; expected "
-                "--schedule=cosine"
+                "--schedule=cosine, or no --warmup"
             )
         if self.block_size > 1 and not self.model.endswith("lstm_1997"):
             raise UserError(
                 f"--block_size={self.block_size}: --model={self.model} has no blocks; expected "
-                "--model=lstm_1997"
+                "--model=lstm_1997 or bidirectional_lstm_1997, or no --block_size"
             )
         if self.units % self.block_size:
             raise UserError(
-                f"--block_size={self.block_size}: --units={self.units} is no whole number of "
-                "blocks; expected a multiple"
+                f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
+                "blocks of that size; expected --units that are a multiple of --block_size"
             )
         if self.read_out != "both" and not self.model.startswith("bidirectional"):
             raise UserError(
                 f"--read_out={self.read_out}: --model={self.model} has one direction; expected a "
-                "bidirectional model, such as --model=bidirectional_lstm"
+                "bidirectional model, such as --model=bidirectional_lstm, or no --read_out"
+            )
+
+    def require_distortion(self, views):
+        """Raise a `UserError` if the training images are not distorted: there are no views then."""
+        if not any((self.rotation, self.shift, self.zoom, self.shear, self.elastic)):
+            raise UserError(
+                f"--views={views}: the {self.model} was trained without distortion, so that all "
+                "views would be the same; expected --views=1, or a run that was trained with "
+                "--rotation, --shift, --zoom, --shear or --elastic"
             )

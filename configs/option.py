@@ -1,11 +1,14 @@
 """What one field of `Config` is: default, bounds, one line of help."""
 
 import dataclasses
+import difflib
 import types
 import typing
 
+_MAX_LISTED = 10  # Names in a message, if one of them is near to what was received.
 
-def option(default, help, *, choices=None, minimum=None, maximum=None, below=None):
+
+def option(default, help, *, choices=None, minimum=None, maximum=None, below=None, path=False):
     """Declare one field of `Config`.
 
     Args:
@@ -15,9 +18,10 @@ def option(default, help, *, choices=None, minimum=None, maximum=None, below=Non
         minimum: The smallest allowed number.
         maximum: The largest allowed number.
         below: A number the value must stay strictly below.
+        path: Whether the value is the path of a file or folder.
     """
     bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, **bounds})
+    return dataclasses.field(default=default, metadata={"help": help, "path": path, **bounds})
 
 
 def value_type(field):
@@ -32,11 +36,10 @@ def expectation(field):
     bounds = field.metadata
     if bounds["choices"]:
         return "one of " + ", ".join(bounds["choices"])
-    words = [
-        {int: "an integer", float: "a number", str: "a text", bool: "true or false"}[
-            value_type(field)
-        ]
-    ]
+    if bounds["path"]:
+        return "a path"
+    kinds = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+    words = [kinds[value_type(field)]]
     if bounds["minimum"] is not None:
         words.append(f"at least {bounds['minimum']}")
     if bounds["maximum"] is not None:
@@ -60,4 +63,19 @@ def problem(field, value):
         and (bounds["maximum"] is None or value <= bounds["maximum"])
         and (bounds["below"] is None or value < bounds["below"])
     )
-    return None if valid else f"expected {expectation(field)}"
+    if valid:
+        return None
+    hint = did_you_mean(value, bounds["choices"]) if bounds["choices"] else ""
+    if hint and len(bounds["choices"]) > _MAX_LISTED:
+        count = len(bounds["choices"])
+        return f"expected one of {count} names that --help lists{hint}"
+    return f"expected {expectation(field)}{hint}"
+
+
+def did_you_mean(value, names):
+    """`; did you mean NAME?` with the name that is nearest to a value, or an empty text."""
+    value, by_lower = str(value).lower(), {str(name).lower(): name for name in names}
+    near = difflib.get_close_matches(value, by_lower, 1)
+    if not near and len(value) > 2:
+        near = sorted((name for name in by_lower if value in name), key=len)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""

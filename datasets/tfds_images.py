@@ -3,6 +3,7 @@
 import errno
 import functools
 import hashlib
+import os
 import pathlib
 import re
 import sys
@@ -13,12 +14,17 @@ import time
 import numpy as np
 
 from configs import UserError
+from configs.option import did_you_mean
 from datasets.dataset import Dataset, Split
 
 # A dead network must be noticed in seconds; TFDS alone retries for minutes.
 _PROBE_SECONDS = 2.5
 # TFDS also takes other spellings, versions and remote hubs; one name for one dataset is enough.
 _NAME = re.compile(r"[a-z0-9_]+(/[A-Za-z0-9_.-]+)?")
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
+# Sets that fit, to suggest one when a name is misspelled.
+_EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
+_NEAR = ("auto", "digits", "mnist", "fashion_mnist", "kmnist", *(f"emnist/{n}" for n in _EMNIST))
 
 
 class Unavailable(UserError):
@@ -36,7 +42,7 @@ class Unavailable(UserError):
             else "give a folder where TFDS has prepared it with --data_dir=DIR",
             "use the embedded digits with --dataset=digits",
         ]
-        super().__init__(f"--dataset={name}: {why}; expected one of: {'; '.join(ways)}")
+        super().__init__(f"--dataset={name}: {why}; expected one of these: {'; '.join(ways)}")
         self.why = why
 
 
@@ -60,6 +66,7 @@ def read(name, data_dir=None, mnist_dir=None):
 
     builder = _find(name, data_dir)
     classes = _class_count(builder, name)
+    _check_folder(builder, name)
     files = pathlib.Path(mnist_dir).expanduser() if mnist_dir and name == "mnist" else None
     if files:
         _verify_files(files, builder.url_infos)
@@ -72,7 +79,7 @@ def read(name, data_dir=None, mnist_dir=None):
         _download(builder, name)
         source = f"downloaded to {builder.data_path}"
     if not {"train", "test"} <= set(builder.info.splits):
-        raise _unfit(name, f"it is split into {', '.join(builder.info.splits)}")
+        raise _unfit(name, f"it is split into {', '.join(builder.info.splits) or 'nothing'}")
     form = builder.info.file_format
     if form is not tfds.core.FileFormat.TFRECORD:
         raise UserError(
@@ -89,11 +96,11 @@ def _find(name, data_dir):
     import tensorflow_datasets as tfds
 
     if not _NAME.fullmatch(name):
-        raise _unfit(name, "no TFDS dataset is spelled like that")
+        raise _unfit(name, "the name of a TFDS dataset is spelled name or name/config")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except ValueError as error:
-        raise _unfit(name, str(error).splitlines()[0].rstrip(".")) from error
+        raise _unfit(name, f"{name} not found in TensorFlow Datasets") from error
     except Exception as error:  # What TFDS makes of a damaged description has no one type.
         folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
         paths = ", ".join(str(path) for path in folder.rglob("dataset_info.json"))
@@ -101,6 +108,32 @@ def _find(name, data_dir):
             f"--dataset={name}: {paths or folder} is damaged ({type(error).__name__}); expected "
             f"what TFDS wrote; remove {folder} to prepare it anew"
         ) from error
+
+
+def _check_folder(builder, name):
+    """Raise a `UserError` if what is at the place of the prepared data is not whole, or no folder.
+
+    TFDS would take any folder that is there for one that it has prepared.
+    """
+    path = pathlib.Path(builder.data_path)
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    again = "choose another folder with --data_dir=DIR"
+    if not there.is_dir():
+        raise UserError(
+            f"--dataset={name}: {there} is not a folder; expected one, in which TFDS keeps "
+            f"prepared data: remove the file, or {again}"
+        )
+    if not os.access(there, os.R_OK | os.X_OK):
+        raise UserError(
+            f"--dataset={name}: you may not read the folder {there}; expected permission to read "
+            f"it: chmod u+rx, or {again}"
+        )
+    if there == path and not builder.is_prepared():
+        raise UserError(
+            f"--dataset={name}: the prepared data in {path} are incomplete: dataset_info.json is "
+            "missing; expected a folder that TFDS has finished: remove "
+            f"{path} to prepare it anew, or {again}"
+        )
 
 
 def _class_count(builder, name):
@@ -118,20 +151,26 @@ def _class_count(builder, name):
 
 
 def _unfit(name, problem):
+    hint = "" if name in _NEAR else did_you_mean(name, _NEAR)
     return UserError(
         f"--dataset={name}: {problem}; expected auto, digits, or a TFDS set of 28x28 grey images "
-        "with labels and a test split, such as mnist, fashion_mnist, kmnist, emnist/letters"
+        f"with labels and a test split, such as mnist, fashion_mnist, kmnist, emnist/letters{hint}"
     )
 
 
 def _verify_files(folder, url_infos):
     """Compare the files of `folder` with the sizes and checksums TFDS has on record."""
+    names = ", ".join(sorted(info.filename for info in url_infos.values()))
+    if not folder.is_dir():
+        problem = "this is a file" if folder.exists() else "the folder is not there"
+        raise UserError(f"--mnist_dir={folder}: {problem}; expected one with the files {names}")
     for info in url_infos.values():
         path = folder / info.filename
         if not path.is_file():
-            names = ", ".join(sorted(info.filename for info in url_infos.values()))
+            unpacked = path.with_suffix("")
+            cure = f": pack {unpacked} with gzip" if unpacked.is_file() else ""
             raise UserError(
-                f"--mnist_dir={folder}: {path} is not there; expected the files {names}"
+                f"--mnist_dir={folder}: {path} is not there; expected the files {names}{cure}"
             )
         if hashlib.sha256(path.read_bytes()).hexdigest() != info.checksum:
             raise UserError(
@@ -156,7 +195,10 @@ def _download(builder, name):
     import requests
     import tensorflow_datasets as tfds
 
-    where = f"{name} is not prepared in {builder.data_dir} and"
+    path = pathlib.Path(builder.data_path)
+    others = sorted(info.parent.name for info in path.parent.glob("[0-9]*/dataset_info.json"))
+    only = f" (only version {', '.join(others)}, and this program reads {path.name})"
+    where = f"{name} is not prepared in {builder.data_dir}{only if others else ''} and"
     silent = _first_silent(builder.url_infos or ())
     if silent:
         raise Unavailable(name, f"{where} {silent} does not answer")
@@ -182,8 +224,11 @@ def _prepare(builder, **how):
         builder.download_and_prepare(**how)
     except (RuntimeError, tf.errors.OpError, tfds.download.extractor.ExtractError) as error:
         # How a disk that is full, or may not be written to, reaches us through TFDS.
-        problem = f"preparing {builder.name} failed ({str(error).splitlines()[0]})"
-        raise OSError(errno.EIO, problem, builder.data_dir) from error
+        text = str(error).splitlines()[0]
+        number = next((n for n in _DISK_ERRORS if os.strerror(n) in text), errno.EIO)
+        raise OSError(number, f"preparing {builder.name} failed ({text})", builder.data_dir) from (
+            error
+        )
 
 
 def _first_silent(urls):
@@ -214,6 +259,12 @@ def _read_split(builder, name):
     import tensorflow as tf
 
     info = builder.info.splits[name]
+    again = f"remove {builder.data_path} to prepare it anew"
+    if not info.num_examples:
+        raise UserError(
+            f"the prepared data in {builder.data_path} are incomplete: dataset_info.json counts no "
+            f"examples of {name}; expected some; {again}"
+        )
     try:
         examples = _read_records(info)
         images, labels = examples["image"].numpy(), examples["label"].numpy()
@@ -221,9 +272,14 @@ def _read_split(builder, name):
             raise tf.errors.DataLossError(None, None, f"it ends after {len(labels)}")
     except tf.errors.OpError as error:
         files = ", ".join(str(path) for path in info.filepaths)
+        if isinstance(error, tf.errors.PermissionDeniedError):
+            raise UserError(
+                f"you may not read the prepared file {files}; expected permission: chmod u+r"
+            ) from error
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0]).strip()
         raise UserError(
-            f"the prepared file {files} is damaged ({str(error).splitlines()[0]}); expected "
-            f"{info.num_examples} whole examples; remove {builder.data_path} to prepare it anew"
+            f"the prepared file {files} is damaged ({reason}); expected {info.num_examples} whole "
+            f"examples; {again}"
         ) from error
     return Split(images[..., 0], labels.astype(np.int64))
 

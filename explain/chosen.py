@@ -27,7 +27,9 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
             no run, or disagrees; or the images cannot be had.
     """
     if not 0 < len(folders) <= len(STYLES):
-        raise UserError(f"{flag}: received {len(folders)}; expected 1 to {len(STYLES)} folders")
+        raise UserError(
+            f"{flag}: received {len(folders)}; expected 1 to {len(STYLES)} folders of runs"
+        )
     runs = open_runs(folders, flag=flag)
     configs = [run.config() for run in runs]
     for run, config in zip(runs, configs, strict=True):

@@ -15,7 +15,8 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import UserError, run_script
+from configs import UserError, define_path, run_script
+from configs.option import did_you_mean
 from datasets.lags import TASKS
 from explain.style import STYLES, expect_picture
 from models import CELLS, FastRNN
@@ -106,7 +107,8 @@ def main():
     """Train both, say what became of them and draw the picture."""
     expect_picture(FLAGS.picture)
     if FLAGS.cell not in CELLS:
-        raise UserError(f"--cell={FLAGS.cell}: expected one of {', '.join(CELLS)}")
+        hint = did_you_mean(FLAGS.cell, CELLS)
+        raise UserError(f"--cell={FLAGS.cell}: expected one of {', '.join(CELLS)}{hint}")
     settings = FLAGS.cell, FLAGS.units, FLAGS.lag, FLAGS.updates, FLAGS.learning_rate
     trainings = {}
     for name, clip_norm in [("not clipped", None), ("clipped", FLAGS.clip_norm)]:
@@ -121,9 +123,7 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string(
-        "picture", "clipping.png", "Where the picture is written; .svg for vectors."
-    )
+    define_path("picture", "clipping.png", "Where the picture is written; .svg for vectors.")
     flags.DEFINE_string("cell", "basic_rnn", "A name in models.CELLS.")
     flags.DEFINE_integer("lag", 50, "Of the adding problem, in steps.", 2)
     flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)

@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import run_script
+from configs import define_path, define_paths, run_script
 from explain.chosen import chosen
 from explain.style import STYLES, expect_picture
 
@@ -125,13 +125,9 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("runs", [], "Folders of finished runs on one dataset, separated by commas.")
+    define_paths("runs", [], "Folders of finished runs on one dataset, separated by commas.")
     flags.DEFINE_integer("images", 200, "By how many test images.", 1)
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps datasets (default: as the runs had it)."
-    )
-    flags.DEFINE_string(
-        "mnist_dir", None, "Folder of MNIST's four files (default: as the runs had it)."
-    )
-    flags.DEFINE_string("picture", "flow.png", "Where the picture is written; .svg for vectors.")
+    define_path("data_dir", None, "Where TFDS keeps datasets (default: as the runs had it).")
+    define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the runs had it).")
+    define_path("picture", "flow.png", "Where the picture is written; .svg for vectors.")
     run_script(main)

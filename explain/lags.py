@@ -15,7 +15,8 @@ from absl import flags
 from matplotlib.figure import Figure
 
 import datasets
-from configs import Config, UserError, run_script
+from configs import Config, UserError, define_path, run_script
+from configs.option import did_you_mean
 from datasets.lags import TASKS
 from explain.style import STYLES
 from models import CELLS, FastRNN
@@ -118,10 +119,16 @@ def main():
     """Learn what is missing, then print the table and draw it."""
     unknown = [cell for cell in FLAGS.cells if cell not in CELLS]
     if unknown or not FLAGS.cells:
-        raise UserError(f"--cells: received {unknown or 'none'}; expected of {', '.join(CELLS)}")
+        hint = did_you_mean(unknown[0], CELLS) if unknown else ""
+        raise UserError(
+            f"--cells: received {', '.join(unknown) or 'none'}; expected names among "
+            f"{', '.join(CELLS)}{hint}"
+        )
     wrong = [lag for lag in FLAGS.lags if not lag.isdecimal() or int(lag) < 10]
     if wrong or not FLAGS.lags:
-        raise UserError(f"--lags: received {wrong or 'none'}; expected whole numbers from 10 on")
+        raise UserError(
+            f"--lags: received {', '.join(wrong) or 'none'}; expected integers, each at least 10"
+        )
     places = {"data_dir": FLAGS.data_dir, "mnist_dir": FLAGS.mnist_dir}
     digits = datasets.load(Config(dataset=FLAGS.dataset, **places))
     settings = {name: FLAGS[name].value for name in _SETTINGS} | {"dataset": digits.name}
@@ -132,8 +139,8 @@ def main():
     for name, value in settings.items():
         if any(row.get(name) != str(value) for row in rows):
             raise UserError(
-                f"--{name}={value}: {path} was made with {rows[0].get(name)}; expected that, or "
-                "another --results_dir"
+                f"--{name}={value}: {path} was made with --{name}={rows[0].get(name)}; "
+                "expected the same, or another --results_dir"
             )
     done = {(row["task"], row["cell"], row["lag"]) for row in rows}
     options = {name: value for name, value in settings.items() if name != "dataset"}
@@ -170,7 +177,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("learning_rate", 0.001, "Of Adam.")
     flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
     flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
-    flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
-    flags.DEFINE_string("mnist_dir", Config().mnist_dir, "Folder of MNIST's four files.")
-    flags.DEFINE_string("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
+    define_path("data_dir", None, "Where TFDS keeps prepared datasets.")
+    define_path("mnist_dir", Config().mnist_dir, "Folder of MNIST's four files.")
+    define_path("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")
     run_script(main)

@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import run_script
+from configs import define_path, run_script
 from explain.style import STYLES, expect_picture
 
 FLAGS = flags.FLAGS
@@ -72,7 +72,5 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string(
-        "picture", "products.png", "Where the picture is written; .svg for vectors."
-    )
+    define_path("picture", "products.png", "Where the picture is written; .svg for vectors.")
     run_script(main)

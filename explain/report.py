@@ -70,4 +70,4 @@ class Report:
         """Write the page."""
         body = "\n".join(self._body)
         page = _PAGE.format(title=html.escape(self._title), body=body)
-        (self.folder / "report.html").write_text(page)
+        (self.folder / "report.html").write_text(page, encoding="utf-8", errors="replace")

@@ -24,9 +24,15 @@ def expect_picture(path):
     """`UserError` if no picture can be written to a path; told before it is computed."""
     path = pathlib.Path(path)
     if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UserError(f"--picture={path}: expected a name that ends in .png, .svg or .pdf")
+        raise UserError(
+            f"--picture={path}: received the ending {path.suffix!r}; expected a name that ends in "
+            ".png, .svg or .pdf"
+        )
     if not path.parent.is_dir():
-        raise UserError(f"--picture={path}: expected {path.parent} to be a folder that is there")
+        raise UserError(
+            f"--picture={path}: the folder {path.parent} is not there; expected one that is: make "
+            "it, or choose another"
+        )
 
 
 def draw_by_class(axes, values, classes, label, **options):

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from configs import UserError
+from configs.option import did_you_mean
 
 # By name what a format's files are, and what writes and checks them.
 FILES = {
@@ -26,10 +27,12 @@ def check_formats(formats):
     given = f"--export_formats={','.join(formats)}"
     unknown = set(formats) - set(FILES)
     if unknown or "saved_model" not in formats:
-        problem = f"{min(unknown)} is none" if unknown else "saved_model is missing"
+        wrong = min(unknown, default="")
+        problem = f"{wrong!r} is not a format" if unknown else "saved_model is missing"
+        hint = did_you_mean(wrong, FILES) if unknown else ""
         raise UserError(
-            f"{given}: {problem}; expected saved_model, which is the version's folder, and besides "
-            f"it any of {', '.join(name for name in FILES if name != 'saved_model')}"
+            f"{given}: {problem}; expected saved_model, and any of "
+            f"{', '.join(name for name in FILES if name != 'saved_model')} beside it{hint}"
         )
     for package in [package for name in formats for package in _PACKAGES[name]]:
         if importlib.util.find_spec(package) is None:

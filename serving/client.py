@@ -21,14 +21,14 @@ import numpy as np
 import requests
 from absl import flags
 
-from configs import UserError, run_script
+from configs import UserError, define_path, run_script
 from serving.images import ImageError, encode, suffixes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("server", "http://127.0.0.1:8501", "http:// for REST, grpc:// for gRPC.")
 flags.DEFINE_string("model", "lstm", "The model that is asked.")
 flags.DEFINE_integer("version", None, "Its version (default: the server's choice).", 0)
-flags.DEFINE_string("api_token_file", None, "File with the token the server asks for.")
+define_path("api_token_file", None, "File with the token the server asks for.")
 flags.DEFINE_float(
     "min_probability", 0.8, "An answer of a lower probability is marked: not sure.", 0, 1
 )

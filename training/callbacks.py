@@ -61,7 +61,8 @@ class Keep(keras.callbacks.Callback):
         if progress["data"] != self.checksum:
             raise UserError(
                 f"{self.run.folder}: these images have the SHA-256 {self.checksum}; expected those "
-                f"the run began with, {progress['data']}"
+                f"that the run began with, {progress['data']}: name their folder with --data_dir "
+                "or --mnist_dir, or train a new run under another --name"
             )
         self.requested = progress["requested"]
         self.history, self.printed = progress["history"], progress["printed"]

@@ -66,8 +66,8 @@ def restore(run, model, on_chief=lambda function: function()):
     if {name: array.shape for name, array in arrays.items()} != expected:
         raise UserError(
             f"{path} was made by another model or version of this program; expected "
-            f"{len(expected)} arrays as of the model {run.flags_path} describes; train the run "
-            "again under another --name"
+            f"the {len(expected)} arrays of the model that {run.flags_path} describes: train the "
+            "run again under another --name"
         )
     for name, variable in state.items():
         variable.assign(arrays[name])
@@ -83,7 +83,7 @@ def _read_newest(run):
                 arrays = {name: archive[name] for name in archive.files}
             progress = json.loads(str(arrays.pop("progress")))
         except Exception as error:  # What a damaged file makes of a reader has no one type.
-            print(f"{path} is damaged ({error}); the one before is taken", file=sys.stderr)
+            print(f"{path} is damaged ({error}); the checkpoint before it is used", file=sys.stderr)
             damaged.append(path)
             continue
         for bad in damaged:  # Else it would count as the one to be kept.
@@ -92,12 +92,13 @@ def _read_newest(run):
     if damaged:
         raise UserError(
             f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint; "
-            f"train the run again with --flagfile={run.flags_path} --name=NAME"
+            f"train the run again with {run.flagfile} --name=NAME"
         )
     if run.model_path.is_file():
         raise UserError(
             f"{run.folder} has a model.keras and no checkpoint; expected one to go on from: a run "
-            "that was imported, or is of an older version of this program, cannot be resumed"
+            "that was imported, or that an older version of this program made, cannot be resumed, "
+            "but train a new one under another --name"
         )
     return None
 

@@ -41,9 +41,12 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
         ray, *_ = [importlib.import_module(name) for name in needs]
     except ImportError as error:
         raise UserError(
-            f"--ray={address}: {error}; expected Ray: pip install -r requirements-ray.txt"
+            f"--ray={address}: {error}; expected Ray to be installed: pip install -r "
+            "requirements-ray.txt"
         ) from error
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    # As `run_script` has it here: a node may have settings of its own for other programs.
+    keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **keras, **environment}
     options = {
         "runtime_env": {"env_vars": environment},
         "logging_config": ray.LoggingConfig(log_level="ERROR"),
@@ -84,7 +87,7 @@ def _probe(address):
     address = address.removeprefix("ray://")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
-        raise ValueError(f"{address} is no host:port")
+        raise ValueError(f"{address} is not host:port")
     socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     if os.environ.get("RAY_USE_TLS") == "1":
         return  # Whoever answers there has to be asked with Ray's own keys.
@@ -94,4 +97,4 @@ def _probe(address):
         try:
             grpc.channel_ready_future(channel).result(timeout=_SECONDS)
         except grpc.FutureTimeoutError as error:
-            raise TimeoutError("what listens there is no Ray") from error
+            raise TimeoutError("the program that listens there is not Ray") from error

@@ -88,8 +88,8 @@ def _fit(ray, run, task, workers):
         except Exception as error:
             outcome.append(
                 UserError(
-                    f"{run.folder}: {error}; expected workers that stay; the last checkpoint is "
-                    f"kept, to go on from with --resume"
+                    f"{run.folder}: the workers ended ({error}); expected workers that stay until "
+                    f"the end; the last checkpoint is kept; to go on: {run.command('--resume')}"
                 )
             )
 

@@ -50,8 +50,9 @@ class Peers:
             _split(peers.addresses[index])
             return peers
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            given = f"TF_CONFIG={text!r} ({error!r})" if text else "TF_CONFIG is not set"
             raise UserError(
-                f"--distribute=multi_worker: TF_CONFIG={text!r} ({error!r}); expected on each "
+                f"--distribute=multi_worker: {given}; expected on each "
                 'machine, with its own index, {"cluster": {"worker": ["host:port", ...]}, "task": '
                 '{"type": "worker", "index": 0}}, or --ray=local or --ray=ADDRESS, which sets it'
             ) from error
@@ -156,7 +157,8 @@ def _problem(peers, facts, others, seconds):
             if facts.get(name) != other.get(name):
                 return (
                     f"{peers.name(index)} has {name} {other.get(name)}, {peers.name(0)} has "
-                    f"{facts.get(name)}; expected the same of all"
+                    f"{facts.get(name)}; expected the same of all: give all of them the same flags "
+                    "and the same versions of this program and its packages"
                 )
     return None
 

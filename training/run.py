@@ -8,9 +8,12 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 
 from configs import UserError, format_flags, read_flags
+from configs.option import did_you_mean
 from training.files import ASIDE, folder_aside, locking, remove_left, replacing, sync, sync_all
+from training.memory import OutOfMemory
 
 
 def save_figure(path, figure):
@@ -56,8 +59,8 @@ class Run:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         # Made aside, so that a run has its flags from the first.
         with folder_aside(run.folder.parent) as aside:
-            text = f"# {command} --flagfile={run.flags_path}\n{format_flags(config)}"
-            cls(aside).flags_path.write_text(text)
+            text = f"# {command} {run.flagfile}\n{format_flags(config)}"
+            cls(aside).flags_path.write_bytes(os.fsencode(text))
             sync_all(aside)
             try:
                 if os.path.lexists(run.folder):
@@ -89,11 +92,12 @@ class Run:
         if run.exists() or named.exists():
             return run if run.exists() else named
         parents = run.folder.parent, named.folder.parent
-        known = [path.parent for parent in parents for path in parent.glob("[!.]*/flags.txt")]
+        known = {path.parent for parent in parents for path in parent.glob("[!.]*/flags.txt")}
         such = f", such as {max(known)}" if known else "; train one first"
+        near = did_you_mean(run.folder.name, [each.name for each in known])
         raise UserError(
-            f"{flag}: received {folder}; {run.flags_path} is not there, nor such a run in "
-            f"{runs_dir}; expected the folder or name of a run{such}"
+            f"{flag}: received {folder}; {run.flags_path} is not there, and {runs_dir} has no run "
+            f"of this name; expected the folder or name of a run{near or such}"
         )
 
     @property
@@ -128,6 +132,11 @@ class Run:
         """The command that goes on with this run as a flag says, such as `--resume`."""
         return f"python main.py {flag} --run={shlex.quote(str(self.folder))}"
 
+    @property
+    def flagfile(self):
+        """The flag that repeats this run, for a command."""
+        return f"--flagfile={shlex.quote(str(self.flags_path))}"
+
     def exists(self):
         """Whether there is such a run."""
         return self.flags_path.is_file()
@@ -142,7 +151,10 @@ class Run:
         try:
             return json.loads(path.read_text()) if path.is_file() else None
         except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); expected JSON; remove it") from error
+            raise UserError(
+                f"{path} is damaged ({error}); expected the JSON that training wrote: remove the "
+                f"file, and have it made again by {self.command('--resume')}"
+            ) from error
 
     def card(self):
         """What is known of the model, as JSON-ready values; of an unfinished run, its config."""
@@ -176,6 +188,15 @@ class Run:
         with locking(self.folder, shared=True) as locked:
             return not locked
 
+    def has_taken_steps(self):
+        """Whether there is a checkpoint of a training that has begun, or a model."""
+        steps = [int(path.stem) for path in self.checkpoints_path.glob("[0-9]*.npz")]
+        return any(steps) or self.model_path.exists()
+
+    def remove(self):
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def remove_leftovers(self):
         """Remove what a process that was killed had begun to write."""
         remove_left(self.folder.rglob(f"{ASIDE}*"))
@@ -190,9 +211,10 @@ class Run:
                 raise ValueError("it is empty")
             return history
         except (OSError, ValueError, TypeError) as error:
+            problem = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{self.history_path}: {error}; expected the history of a run that has trained for "
-                "an epoch"
+                f"{self.history_path}: {problem}; expected the history of a run that has trained "
+                f"for an epoch: train on with {self.command('--resume')}"
             ) from error
 
     def save_history(self, history):
@@ -231,15 +253,20 @@ class Run:
         try:
             yield
         except Exception as error:  # What a damaged file makes of a reader has no one type.
+            if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+                raise OutOfMemory(
+                    f"{self.model_path} does not fit into memory; expected more free memory: "
+                    "close other programs, or use a larger machine"
+                ) from error
             raise UserError(
                 f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
-                f"again with --flagfile={self.flags_path} --name=NAME"
+                f"again with {self.flagfile} --name=NAME"
             ) from error
 
     def save_note(self, path, text):
         """Write `diverged.txt` or `unexported.txt`."""
         with replacing(path) as aside:
-            aside.write_text(text)
+            aside.write_bytes(os.fsencode(text))
 
     def save_metrics(self, metrics):
         """Write `metrics.json`."""

@@ -1,5 +1,6 @@
 """Many runs at a glance: a table of them, and their curves in one picture."""
 
+import os
 import pathlib
 import time
 
@@ -18,7 +19,10 @@ def table(folder):
     """
     runs = [Run(path.parent) for path in pathlib.Path(folder).glob("[!.]*/flags.txt")]
     if not runs:
-        raise UserError(f"--runs_dir={folder}: no run is there; expected a folder of runs")
+        raise UserError(
+            f"--runs_dir={folder}: no run is there; expected a folder of runs: choose another, or "
+            "train a run first with python main.py"
+        )
     runs.sort(key=lambda run: run.flags_path.stat().st_mtime)
     rows = [("run", "model", "data", "accuracy", "time", "status"), *map(_row, runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -32,7 +36,7 @@ def open_runs(folders, runs_dir="runs", flag="--runs"):
     """Open several runs as `Run.open`; a `UserError` also if there is one twice."""
     runs = [Run.open(folder, runs_dir, flag) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError(f"{flag}: received a run twice; expected each once")
+        raise UserError(f"{flag}: received a run twice; expected each once: remove one of them")
     return runs
 
 
@@ -54,14 +58,14 @@ def _row(run):
         accuracy = f"{metrics['test']['accuracy']:.2%}"
         status = "finished"
         if run.unexported_path.is_file() and not run.is_running():
-            flags = run.unexported_path.read_text()
+            flags = os.fsdecode(run.unexported_path.read_bytes())
             status += f", not exported: {run.command('--mode=export')}{flags}"
         return (*about, accuracy, _duration(metrics["wall_seconds"]), status)
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")
     if run.diverged_path.is_file():
-        return (*about, "", "", run.diverged_path.read_text().partition(":")[0])
+        return (*about, "", "", os.fsdecode(run.diverged_path.read_bytes()).partition(":")[0])
     return (*about, "", "", f"interrupted: {run.command('--resume')}")
 
 

@@ -20,6 +20,7 @@ from training.anomaly import Anomaly, explain
 from training.averages import ValidateAverages
 from training.distribute import Distribution
 from training.loss import SmoothedCrossentropy
+from training.memory import OutOfMemory, require_memory, telling_memory
 from training.optimizers import create_optimizer
 from training.record import record
 from training.run import Run
@@ -48,12 +49,15 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
         UserError: If the folder exists and is not to be resumed, another process is training in
             it, its checkpoints are damaged, the dataset cannot be had or is another than it was,
             the loss explodes, or another machine is lost.
+        OutOfMemory: If memory does not suffice. A run that has not taken a step is removed.
         Interrupted: At SIGINT (Ctrl-C), SIGTERM and SIGHUP, after a checkpoint was written.
     """
     start = time.perf_counter()
     distribution = distribution or Distribution()
     data = data or load(config)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
+    # Several devices share a batch.
+    require_memory(config, len(data.train) if distribution.kind == "none" else 1)
     run = Run(folder)
     with contextlib.ExitStack() as until_the_end, distribution.losing_peers():
 
@@ -68,7 +72,15 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
         if distribution.on_chief(open_folder):
             print(f"{run.folder} is finished")
         else:
-            _train(config, run, data, requested, start, distribution)
+            try:
+                with telling_memory(config):
+                    _train(config, run, data, requested, start, distribution)
+            except OutOfMemory as error:
+                if distribution.is_chief and run.has_taken_steps():
+                    raise OutOfMemory(f"{error}; the last checkpoint is kept") from error
+                if distribution.is_chief:
+                    run.remove()
+                raise
     return run if distribution.is_chief else None
 
 

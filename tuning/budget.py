@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from export.view import answers, layers_set
 from models import create_model
+from training.memory import require_memory
 
 _WARM_UP, _TIMES = 10, 101
 
@@ -29,6 +30,7 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
         The numbers the model consists of; its latency in milliseconds, or `None`; and by how much
         it is over a limit in words, or `None`.
     """
+    require_memory(config)
     keras.utils.clear_session()
     model = create_model(config, classes)
     parameters, latency = model.count_params(), None

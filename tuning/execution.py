@@ -46,7 +46,7 @@ def run_trial(trial, config, folder, data, executions=1):
     try:
         for seed in range(config.seed, config.seed + executions):
             keras.utils.clear_session()  # Else the memory of all trials would add up.
-            with open(folder / "output.txt", "a") as log, contextlib.redirect_stdout(log):
+            with _open_log(folder / "output.txt") as log, contextlib.redirect_stdout(log):
                 of_seed = dataclasses.replace(config, seed=seed)
                 run = train(of_seed, folder / f"seed-{seed}", data, resume=True)
             metrics.append(run.metrics())
@@ -61,6 +61,11 @@ def run_trial(trial, config, folder, data, executions=1):
         parameters=metrics[0]["parameters"],
         seconds=round(sum(each["training"]["seconds"] for each in metrics), 1),
     )
+
+
+def _open_log(path):
+    # Whatever the trial prints, and whatever the encoding of the terminal.
+    return open(path, "a", encoding="utf-8", errors="backslashreplace")
 
 
 class InProcess:

@@ -78,9 +78,9 @@ class Loop:
             self._tell(known_at=trial.number)
             if not self._oracle.ask(trial.values):
                 raise UserError(
-                    f"{self._results.trials_path}: there is no draw {trial.number} in this search; "
-                    "expected what this version of the program wrote; search again under another "
-                    "--name"
+                    f"{self._results.trials_path}: the tuner ends before draw {trial.number} of "
+                    "the file; expected a file that this version of the program wrote: search "
+                    "again under another --name"
                 )
             self._note(trial)
             if trial.status == "running":
@@ -118,7 +118,8 @@ class Loop:
         """Say why there is nothing more to draw, unless it is as it was asked for."""
         most = self._search.max_trials
         if self._rejected == self._most_rejected:
-            print(f"the search ends: none of {MOST_REJECTED} draws in a row was to be trained")
+            what = "cost too much or were drawn before"
+            print(f"the search ends: {MOST_REJECTED} draws in a row {what}")
         elif most is not None and self._count() < most:
             print(
                 f"the search ends after {self._count()} of --max_trials={most}: "
@@ -190,7 +191,7 @@ class Loop:
             raise UserError(
                 f"{MOST_FAILURES} trials in a row failed alike: {trial.reason}; all are kept in "
                 f"{self._results.trials_path}; expected another --search under another --name; "
-                "the same command goes on past them"
+                "the same command goes on after them"
             )
 
     def _so_far(self):

@@ -75,8 +75,8 @@ class OnRay:
             if not self.at_once:
                 raise UserError(
                     f"--cpus_per_trial={self.cpus_per_trial:g}: the largest node at "
-                    f"--ray={self.address} has {max(cpus, default=0):g} processors; expected no "
-                    "more than that"
+                    f"--ray={self.address} has {max(cpus, default=0):g} processors; expected at "
+                    "most that many"
                 )
             # What it takes to go on after a loss is ours to do: the memory of a node may be lost
             # again and again, which Ray would try for ever.
@@ -186,5 +186,5 @@ def _alone(folder, signal):
                 yield
                 return
     if not signal():
-        raise UserError(f"{folder}: another process is training in it; expected none; wait for it")
+        raise UserError(f"{folder}: another process is training in it; expected none: wait for it")
     raise Interrupted(signal(), "interrupted")

@@ -3,10 +3,13 @@
 import contextlib
 import csv
 import dataclasses
+import os
 import pathlib
+import shlex
 import shutil
 
 from configs import UserError, format_flags
+from configs.flag_files import read_text
 from training.files import ASIDE, locking, replacing
 from training.run import save_figure
 from tuning.space import Choice
@@ -85,27 +88,29 @@ class Results:
             UserError: If another search is in the folder.
         """
         if self.trials_path.exists() or self.flags_path.exists():
-            there = _by_name(self.flags_path.read_text()) if self.flags_path.exists() else {}
+            there = _by_name(read_text(self.flags_path)) if self.flags_path.exists() else {}
             given = _by_name(flags)
             for name in {**there, **given}:
                 if there.get(name) != given.get(name) and name not in _CHANGEABLE:
                     raise UserError(
                         f"{self.folder} is a search with --{name}={there.get(name)}, not "
-                        f"{given.get(name)}; expected its own flags, or another --name"
+                        f"{given.get(name)}; expected the flags that it began with, to go on with "
+                        "it, or another --name"
                     )
         name, runs_dir = self.folder.name.removeprefix("tune-"), self.folder.parent
         with replacing(self.flags_path) as path:
-            path.write_text(
-                f"# python tune.py --flagfile={self.flags_path}\n{flags}--name={name}\n"
-                f"--runs_dir={runs_dir}\n"
+            text = (
+                f"# python tune.py --flagfile={shlex.quote(str(self.flags_path))}\n{flags}"
+                f"--name={name}\n--runs_dir={runs_dir}\n"
             )
+            path.write_bytes(os.fsencode(text))
 
     def read(self):
         """The `Trial`s so far, in order; `UserError` if `trials.csv` is damaged."""
         if not self.trials_path.is_file():
             return []
         try:
-            with open(self.trials_path, newline="") as file:
+            with open(self.trials_path, encoding="utf-8", newline="") as file:
                 trials = [self._trial(row) for row in csv.DictReader(file, strict=True)]
             if [trial.number for trial in trials] != list(range(len(trials))):
                 raise ValueError("the numbers have gaps")
@@ -114,8 +119,8 @@ class Results:
             return trials
         except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
             raise UserError(
-                f"{self.trials_path} is damaged ({error!r}); expected a line for each draw; mend "
-                "it, or search again under another --name"
+                f"{self.trials_path} is damaged ({error!r}); expected a line for each draw, as "
+                "the search wrote it: restore the file, or search again under another --name"
             ) from error
 
     def _trial(self, row):
@@ -137,7 +142,8 @@ class Results:
         *columns, last = _COLUMNS
         head = csv_line([*columns, "scores", *names, last])
         with replacing(self.trials_path) as path:
-            path.write_text(head + "".join(trial.line for trial in trials), newline="")
+            lines = head + "".join(trial.line for trial in trials)
+            path.write_text(lines, encoding="utf-8", errors="backslashreplace", newline="")
 
     def save_best(self, trial, config, environment):
         """Write `best.flags`.
@@ -150,15 +156,17 @@ class Results:
         path = self.best_path
         variables = "".join(f"{name}={value} " for name, value in environment.items())
         with replacing(path) as aside:
-            aside.write_text(
+            text = (
                 f"# Trial {trial.number} of {self.folder}: {trial.score:.2%} of the validation "
-                f"images right.\n#   {variables}python main.py --flagfile={path}\n"
+                f"images right.\n#   {variables}python main.py "
+                f"--flagfile={shlex.quote(str(path))}\n"
                 f"{format_flags(config)}"
             )
+            aside.write_bytes(os.fsencode(text))
 
     def best_command(self):
         """The command that repeats the best trial, as `best.flags` has it."""
-        _, command, *_ = self.best_path.read_text().splitlines()
+        _, command, *_ = os.fsdecode(self.best_path.read_bytes()).splitlines()
         return command.removeprefix("#   ")
 
     def save_hparams(self, trial):

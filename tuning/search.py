@@ -45,17 +45,21 @@ class Search:
         if self.tuner == "grid" and endless:
             name = endless[0]
             raise UserError(
-                f"{tuner}: {name} has no grid; expected {name}:A|B|C or {name}:LOW..HIGH:STEP"
+                f"{tuner}: {name} has infinitely many values; expected {name}:A|B|C or "
+                f"{name}:LOW..HIGH:STEP in --search"
             )
         if self.tuner in ("random", "bayesian", "asha") and self.max_trials is None:
-            raise UserError(f"{tuner} has no end of its own; expected --max_trials=NUMBER")
+            raise UserError(f"{tuner} never ends by itself; expected --max_trials=NUMBER")
         if self.tuner in ("hyperband", "asha") and self.config.steps:
             raise UserError(
-                f"{tuner} shares out epochs, but --steps={self.config.steps}; expected --epochs, "
-                "the most that a trial gets"
+                f"--steps={self.config.steps}: {tuner} decides how many epochs a trial trains for; "
+                "expected --epochs=NUMBER, the largest number that a trial gets, and no --steps"
             )
         if self.config.validation_size == 0:
-            raise UserError("--validation_size=0: expected validation images, which decide")
+            raise UserError(
+                "--validation_size=0: trials are compared by the validation images; expected at "
+                "least 1, or no --validation_size"
+            )
 
     def config_of(self, trial):
         """The `Config` of a `Trial`; `UserError` if its values contradict each other."""
@@ -114,7 +118,7 @@ def run_search(search, folder, data, workers=None):
                 ) from None
         best = best_of(trials)
         if best is None:
-            last = f", the last as {trials[-1].reason}" if trials else ""
+            last = f", the last one because {trials[-1].reason}" if trials else ""
             raise UserError(
                 f"{results.trials_path}: no trial was completed{last}; expected another --search "
                 "or budget under another --name"

@@ -11,11 +11,14 @@ _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # Scores on other images, or of other seeds, are no measure of one draw against another; and these
 # others change nothing that is scored.
 FIXED = {
-    **dict.fromkeys(("dataset", "data_dir", "mnist_dir", "validation_size"), "the data"),
-    "seed": "--seed and --executions_per_trial",
-    **dict.fromkeys(("epochs", "steps"), "how long a trial trains"),
-    **dict.fromkeys(("deterministic", "detect_anomaly", "checkpoint_every"), "the run"),
-    **dict.fromkeys(("log_every", "tensorboard"), "the run"),
+    **{
+        name: f"give --{name} beside --search"
+        for name in (
+            *("dataset", "data_dir", "mnist_dir", "validation_size", "epochs", "steps"),
+            *("deterministic", "detect_anomaly", "checkpoint_every", "log_every", "tensorboard"),
+        )
+    },
+    "seed": "give --seed, or several seeds with --executions_per_trial, beside --search",
 }
 _MOST_VALUES = 1000
 _FORMS = (
@@ -107,7 +110,7 @@ def _parse(text):
     if name in FIXED:
         raise UserError(
             f"--search={text}: {name} is the same for all trials; expected a flag of the model or "
-            f"its training, and {FIXED[name]} as flags of their own"
+            f"its training: {FIXED[name]}"
         )
     bounds, *options = what.split(":")
     if ".." in bounds:
@@ -120,7 +123,9 @@ def _parse(text):
 
 def _parse_range(text, field, bounds, options):
     if value_type(field) not in (int, float):
-        raise UserError(f"--search={text}: {field.name} is no number; expected {field.name}:A|B|C")
+        raise UserError(
+            f"--search={text}: {field.name} is not a number; expected {field.name}:A|B|C"
+        )
     if len(bounds) != 2 or len(options) > 1:
         raise UserError(f"--search={text}: {_FORMS}")
     low, high = (_value(text, field, bound) for bound in bounds)
@@ -134,8 +139,8 @@ def _parse_range(text, field, bounds, options):
     count = math.floor((high - low) / step + 1e-9) + 1 if step > 0 else 0
     if not 2 <= count <= _MOST_VALUES:
         raise UserError(
-            f"--search={text}: {options[0]} steps to {max(count, 0)} values; expected a step that "
-            f"makes 2 to {_MOST_VALUES}, or log"
+            f"--search={text}: the step {options[0]} makes {max(count, 0)} values; expected a step "
+            f"that makes 2 to {_MOST_VALUES}, or log"
         )
     # Without the rounding 0.1 * 3 would be 0.30000000000000004.
     return Choice(field.name, tuple(type(low)(f"{low + step * n:.12g}") for n in range(count)))
@@ -146,7 +151,7 @@ def _value(text, field, word):
     value = word if value_type(field) is str else _number(text, field, word)
     wrong = problem(field, value)
     if wrong:
-        raise UserError(f"--search={text}: {word} is no {field.name}; {wrong}")
+        raise UserError(f"--search={text}: {word!r} is not a value of {field.name}; {wrong}")
     return value
 
 

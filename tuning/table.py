@@ -1,5 +1,6 @@
 """What a search shows while it runs."""
 
+import shutil
 import sys
 
 from tuning.trial import best_of
@@ -37,7 +38,9 @@ class Table:
             best = f"best {self._best.score:.2%} in {self._best.number}; " if self._best else ""
             *others, last = self._under_way.values()
             more = f"  and {len(others)} more" if others else ""
-            self._print(best + _line(last) + more, end="")
+            # A line that is wrapped could not be wiped out whole, and would stay.
+            columns = max(shutil.get_terminal_size().columns - 1, 0)
+            self._print((best + _line(last) + more)[:columns], end="")
 
     def _print(self, line, end="\n"):
         # To the line's beginning, and what stands there wiped out.

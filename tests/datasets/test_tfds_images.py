@@ -154,6 +154,7 @@ def test_a_missing_original_is_named(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"is damaged|is not there"):
         load(Config(dataset="mnist", data_dir=str(tmp_path / "data"), mnist_dir=str(tmp_path)))
+    (tmp_path / "none").mkdir()
     with pytest.raises(
         UserError, match=r"t10k-images-idx3-ubyte\.gz is not there; expected the files"
     ):
@@ -213,6 +214,69 @@ def test_a_damaged_description_of_a_prepared_set_is_named(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match=f"{path} is damaged .*; expected .*; remove {tmp_path}"):
         load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("content", [(), ("mnist-train.tfrecord-00000-of-00001",)])
+def test_incomplete_prepared_data_are_told_with_the_cure(name, content, tmp_path):
+    folder = tmp_path / "mnist/3.0.1"
+    folder.mkdir(parents=True)
+    for file in content:
+        (folder / file).touch()
+    told = f"{folder} are incomplete: .* expected .*: remove {folder} to prepare it anew, or choose"
+    with pytest.raises(UserError, match=told):
+        load(Config(dataset=name, data_dir=str(tmp_path)))
+
+
+def test_prepared_data_whose_description_is_lost_are_told_with_the_cure(tmp_path):
+    store_letters(tmp_path)
+    (path,) = tmp_path.rglob("dataset_info.json")
+    path.unlink()
+    with pytest.raises(UserError, match=f"are incomplete: .* remove {path.parent} to prepare"):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize("file", ["data", "data/mnist", "data/mnist/3.0.1"])
+def test_a_file_in_the_place_of_a_folder_of_data_is_named(file, tmp_path):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with pytest.raises(UserError, match=rf"{path} is not a folder; expected one.*--data_dir"):
+        load(Config(dataset="mnist", data_dir=str(tmp_path / "data")))
+
+
+def test_a_folder_of_data_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *arguments: False)  # Root may read all of them.
+    with pytest.raises(UserError, match=f"you may not read the folder {tmp_path}; .* chmod"):
+        load(Config(dataset="mnist", data_dir=str(tmp_path)))
+
+
+def test_another_version_of_the_data_is_named(no_network, tmp_path):
+    store_letters(tmp_path)
+    (tmp_path / "emnist/letters/3.1.0").rename(tmp_path / "emnist/letters/3.0.9")
+    with pytest.raises(UserError, match=r"only version 3.0.9, and this program reads 3.1.0"):
+        load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("mnst", "mnist"), ("fashionmnist", "fashion_mnist"), ("EMNIST/Letters", "emnist/letters")],
+)
+def test_a_near_name_is_suggested(name, near, tmp_path):
+    with pytest.raises(UserError, match=rf"such as mnist.*; did you mean {near}\?"):
+        load(Config(dataset=name, data_dir=str(tmp_path)))
+
+
+def test_a_file_in_the_place_of_mnists_folder_is_named_and_files_that_were_unpacked(tmp_path):
+    unpacked = (tmp_path / FILES[0]).with_suffix("")
+    unpacked.touch()
+    for folder, told in (
+        (tmp_path / "none", "the folder is not there; expected one with the files t10k"),
+        (unpacked, "this is a file; expected one with the files t10k"),
+        (tmp_path, "is not there; expected the files t10k.*: pack .*ubyte with gzip"),
+    ):
+        with pytest.raises(UserError, match=rf"--mnist_dir={folder}: .*{told}"):
+            load(Config(dataset="mnist", mnist_dir=str(folder), data_dir=str(tmp_path / "d")))
 
 
 def test_a_set_without_a_test_split_is_refused(tmp_path):

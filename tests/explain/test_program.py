@@ -21,11 +21,15 @@ def run_explain(folder, *arguments):
     [
         ([], "--run: received none; expected the folder of a finished run"),
         (["--run=none"], "--run and --against: received none; none/flags.txt is not there"),
+        (["--run=runs/othr"], "expected the folder or name of a run; did you mean other?"),
         (["--run=runs/none"], "expected the folder or name of a run, such as runs/other"),
         (["--run=a", "--against=other"], "runs/other was trained with --dataset=mnist"),
         (["--run=runs/a", "--against=runs/other"], "expected a run on digits"),
-        (["--run=runs/a", "--image=360"], "--image=360: expected a number below 360"),
-        (["--run=runs/a", "--images=5"], "expected flags as listed"),
+        (
+            ["--run=runs/a", "--image=360"],
+            "--image=360: there are 360 test images",
+        ),
+        (["--run=runs/a", "--images=5"], "--images=5: expected an integer"),
         (["--run=runs/a", "--against=runs/a"], "--against: received a run twice"),
         (["--run=runs/a", "--against=1,2,3,4,5,6,7"], "received 8; expected 1 to 7 folders"),
         # Which has no model yet; TensorFlow looks for it.

@@ -177,7 +177,7 @@ def test_two_workers_train_to_the_weights_of_one(by_one, by_two):
     assert run.metrics()["training"]["replicas"] == 2
     assert "distribute: multi_worker, 2 replicas" in chief.stdout
     assert chief.stdout.splitlines()[-1].startswith("done: ")
-    assert other.stdout == "done: the run is the chief's\n"
+    assert other.stdout == "done: the chief has written the run\n"
     exported = run.folder.parent.parent / "saved_models/peephole_lstm"
     assert [path.name for path in exported.iterdir()] == ["1"]
 

@@ -116,7 +116,7 @@ def test_a_wrong_tf_config_is_told_in_one_line(config, monkeypatch):
     if config is not None:
         text = config if isinstance(config, str) else json.dumps(config)
         monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match=r"TF_CONFIG=.*; expected on each machine"):
+    with pytest.raises(UserError, match=r"TF_CONFIG.*; expected on each machine"):
         Peers.from_environment()
 
 

@@ -75,7 +75,9 @@ def test_only_runs_that_have_trained_can_be_compared(folder):
 def test_a_run_is_found_by_its_name_in_the_folder_of_runs(folder):
     assert runs.compare(["a", "b"], folder) == folder / "compare.png"
     assert Run.open("a", folder) == Run.open(folder / "a", "elsewhere")
-    with pytest.raises(UserError, match=rf"nor such a run in {folder}; .*, such as {folder}/d"):
+    with pytest.raises(
+        UserError, match=rf"{folder} has no run of this name; .*, such as {folder}/d"
+    ):
         Run.open("e", folder)
 
 

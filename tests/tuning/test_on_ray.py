@@ -79,7 +79,9 @@ def test_something_else_in_place_of_ray_is_told_in_seconds(monkeypatch):
     monkeypatch.setattr("training.cluster._SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(UserError, match=f"--ray={address}: what listens there is no Ray"):
+        with pytest.raises(
+            UserError, match=f"--ray={address}: the program that listens there is not Ray"
+        ):
             cluster(address, {}).__enter__()
         monkeypatch.setenv("RAY_USE_TLS", "1")
         _probe(address)

@@ -92,7 +92,19 @@ def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
     assert second.endswith('model=gru schedule=cosine  (too, "much")')
 
 
-def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends():
+def test_a_line_on_a_terminal_is_cut_to_its_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = Terminal(live=True)
+    table = Table(terminal)
+    table.end(TRIALS[0])
+    table.begin(TRIALS[2])
+    live = terminal.text.split("\n")[-1].removeprefix("\r\x1b[2K")
+    assert live.startswith("best 30.00% in 0;    2")
+    assert len(live) == 29
+
+
+def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     terminal = Terminal(live=True)
     table = Table(terminal)
     table.end(TRIALS[0])

@@ -32,8 +32,14 @@ runpy.run_path({path!r}, run_name="__main__")
     [
         ([], ["--search", "NAME:LOW..HIGH"]),
         (["--search=unts:8..64", "--max_trials=3"], ["there is no unts", "did you mean units?"]),
-        (["--search=units:8..64", "--tuner=baysian"], ["--tuner=baysian", "random|bayesian"]),
-        (["--search=units:8..64", "--max_trials=0"], ["--max_trials=0", "--help"]),
+        (
+            ["--search=units:8..64", "--tuner=baysian"],
+            ["--tuner=baysian", "did you mean bayesian?"],
+        ),
+        (
+            ["--search=units:8..64", "--max_trials=0"],
+            ["--max_trials=0: expected a positive integer"],
+        ),
         (["--search=units:8..64"], ["--tuner=random", "--max_trials=NUMBER"]),
     ],
 )

@@ -1,0 +1,204 @@
+"""What all scripts share: parsing the flags, and telling mistakes in one line."""
+
+import codecs
+import contextlib
+import errno
+import os
+import re
+import shutil
+import signal
+import sys
+
+from absl import app, flags, logging
+
+from configs.errors import Interrupted, UserError
+from configs.flag_files import expand_flag_files
+from configs.option import did_you_mean
+
+_MIN_COLUMNS = 40  # In fewer, absl cannot lay out its help.
+_SEE_HELP = "see --help"
+
+# What a disk, or the standard output, answers with, and what helps.
+_ADVICE = {
+    errno.ENOENT: "expected a path that exists: check how it is spelled, or choose another",
+    errno.ENOTDIR: "expected a path whose parts are folders: one of them is a file",
+    errno.EISDIR: "expected a file: this is a folder",
+    errno.EEXIST: "expected a path where there is nothing yet: choose another, or remove it",
+    errno.ENOTEMPTY: "expected an empty folder: choose another, or remove what is in it",
+    errno.EACCES: "expected a place where you may read and write: choose another, or change its "
+    "permissions",
+    errno.EPERM: "expected a place where you may read and write: choose another, or change its "
+    "owner",
+    errno.EROFS: "expected a disk that can be written to: choose a folder on another disk",
+    errno.ENOSPC: "expected free space: remove files, or choose a folder on another disk",
+    errno.EDQUOT: "expected space within your quota: remove files, or choose another disk",
+    errno.EFBIG: "expected a limit on the size of files that leaves room: see ulimit -f",
+    errno.ENAMETOOLONG: "expected a shorter path: each name in it has at most 255 bytes",
+    errno.ELOOP: "expected a path whose symbolic links do not go round in a circle",
+    errno.EIO: "expected a disk without errors: check it, or choose a folder on another disk",
+    errno.ESTALE: "expected a network folder that is still connected: mount it again",
+    errno.EMFILE: "expected a limit that allows more open files: raise it with ulimit -n",
+    errno.ENFILE: "expected a system that allows more open files: close other programs",
+    errno.ENOMEM: "expected more free memory: close other programs",
+}
+
+
+def run_script(main, takes_arguments=False):
+    """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
+
+    If it takes arguments it is called with the list of those that are not flags. Mistakes are a
+    flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted by a signal the
+    script exits with 128 and its number, 130 for Ctrl-C, as a shell expects; so it does when its
+    output is not read any more, 141.
+    """
+
+    def parse_flags(argv):
+        with _wide_enough():
+            try:
+                rest = flags.FLAGS([argv[0], *expand_flag_files(argv[1:])])[1:]
+            except UserError as error:
+                sys.exit(f"error: {_one_line(error)}")
+            except flags.Error as error:
+                sys.exit(f"error: {_one_line(_flag_problem(error))}")
+        if rest and not takes_arguments:
+            sys.exit(
+                f"error: {rest[0]!r} is not a flag; expected only flags, such as --model=lstm; "
+                f"{_SEE_HELP}"
+            )
+        return [argv[0], *rest]
+
+    def guarded_main(argv):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)
+        main(argv[1:]) if takes_arguments else main()
+
+    _open_streams()
+    _set_environment()
+    try:
+        try:
+            app.run(guarded_main, flags_parser=parse_flags)
+        finally:
+            sys.stdout.flush()  # Else Python reports the disk's errors after the last line here.
+    except BrokenPipeError:
+        # The reader of the output has had enough, as `| head` does. The rest goes nowhere.
+        _silence_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except UserError as error:
+        sys.exit(f"error: {_one_line(error)}")
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        if not place and _output_fails():
+            place = "standard output: "
+            _silence_output()
+        reason = error.strerror or os.strerror(error.errno)
+        sys.exit(f"error: {place}{_one_line(reason)}; {_ADVICE[error.errno]}")
+    except Interrupted as interrupt:
+        print(interrupt, file=sys.stderr)
+        sys.exit(128 + interrupt.signal)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+_LENIENT = "lenient"
+
+
+def _encode_leniently(error):
+    """Write bytes that Python could not decode as they were; escape letters that are not there."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(_LENIENT, _encode_leniently)
+
+
+def _open_streams():
+    """Make the standard streams ones that can be written to, whatever is written."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # A stream that was closed, as by `>&-`. The next file that is opened would get its number,
+        # and the output of C libraries with it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors=_LENIENT)
+
+
+def _output_fails():
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _silence_output():
+    """Send what is still to be written to the standard output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _set_environment():
+    # Without most of TensorFlow's notes on drivers and Keras's on export.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow then keeps the memory it has: long sequences take hundreds of megabytes a step,
+    # which the system would hand out and take back each time.
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+    # The settings that users keep for other programs, in keras.json and these variables, would
+    # change what is computed here. Keras looks for keras.json in a folder that cannot have one.
+    os.environ["KERAS_HOME"] = os.devnull
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED"):
+        os.environ.pop(name, None)
+
+
+def require_tensorflow():
+    """Raise a `UserError` if `KERAS_BACKEND` asks for a backend that cannot train here."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        raise UserError(
+            f"KERAS_BACKEND={backend}: this program runs on TensorFlow; expected "
+            "KERAS_BACKEND=tensorflow: set it before the command, or unset KERAS_BACKEND"
+        )
+
+
+@contextlib.contextmanager
+def _wide_enough():
+    """Have `--help` think that the terminal is not too narrow for it."""
+    given = os.environ.get("COLUMNS")
+    if shutil.get_terminal_size().columns < _MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(_MIN_COLUMNS)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if given is not None:
+            os.environ["COLUMNS"] = given
+
+
+def _flag_problem(error):
+    """What to say of an error of absl's: what was received, what is expected."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"{error}; expected flags as listed by --help"
+    found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
+    if not found:
+        return f"{error}; expected --NAME=VALUE; {_SEE_HELP}"
+    name, value, problem = found.groups()
+    if "expected" in problem:  # It is one of our own.
+        return f"--{name}={value}: {problem}"
+    parser = flags.FLAGS[name].parser
+    if isinstance(parser, flags.EnumParser):
+        choices = ", ".join(parser.enum_values)
+        return (
+            f"--{name}={value}: expected one of {choices}{did_you_mean(value, parser.enum_values)}"
+        )
+    if isinstance(parser, flags.BooleanParser):
+        return f"--{name}={value}: expected true or false"
+    article = {"integer": "an ", "number": "a "}.get(parser.syntactic_help.split()[0], "")
+    return f"--{name}={value}: expected {article}{parser.syntactic_help}"
+
+
+def _one_line(error):
+    return " ".join(str(error).split())

@@ -1,0 +1,119 @@
+import dataclasses
+
+import pytest
+
+from configs import Config
+from models import create_model
+from tests.conftest import assert_one_line_error
+from training import memory
+from training.memory import OutOfMemory, min_parameters, require_memory, telling_memory
+from training.run import Run
+from tuning.budget import measure
+from tuning.execution import run_trial
+from tuning.trial import Trial
+
+MODELS = next(f for f in dataclasses.fields(Config) if f.name == "model").metadata["choices"]
+
+
+@pytest.mark.parametrize("model", [*MODELS[::9], "gru", "cifg_lstm", "bidirectional_lstm"])
+def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
+    config = Config(model=model, units=40, layers=2)
+    count = create_model(config).count_params()
+    assert count / 4 < min_parameters(config) <= count
+
+
+@pytest.mark.parametrize("scan", ["columns", "rows_and_columns", "pixels"])
+@pytest.mark.parametrize("read_out", ["both", "backward", "last"])
+def test_the_estimate_is_a_lower_bound_for_every_scan_and_read_out(scan, read_out):
+    config = Config(model="bidirectional_lstm", units=9, scan=scan, read_out=read_out)
+    assert min_parameters(config) <= create_model(config).count_params()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"units": 100_000_000},
+        {"units": 10**30},
+        {"layers": 10**7},
+        {"units": 60_000, "layers": 20},
+        {"units": 10_000, "batch_size": 10**9, "scan": "pixels"},
+    ],
+)
+def test_a_model_beyond_all_memory_is_refused(values):
+    with pytest.raises(OutOfMemory, match=r"--units=\d+.* free; expected .* choose smaller --unit"):
+        require_memory(Config(**values), images=60_000)
+
+
+def test_a_batch_has_no_more_images_than_there_are(monkeypatch):
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 2**30)
+    require_memory(Config(batch_size=10**12), images=1000)
+    with pytest.raises(OutOfMemory, match="choose smaller --units or --batch_size"):
+        require_memory(Config(batch_size=10**12), images=10**6)
+
+
+def test_the_memory_of_this_machine_is_known():
+    assert 2**27 < memory.memory_bytes() < 2**50
+
+
+def test_errors_of_tensorflow_that_mean_memory_are_told_as_such_and_no_others():
+    import tensorflow as tf
+
+    for error in (
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        ValueError("Unable to allocate 3 TiB: array is too big"),
+    ):
+        told = pytest.raises(OutOfMemory, match="too large for this machine")
+        with told, telling_memory(Config()):
+            raise error
+    with pytest.raises(ValueError, match="shape"), telling_memory(Config()):
+        raise ValueError("a shape")
+
+
+@pytest.mark.parametrize("values", [["--units=100000000"], ["--layers=100000", "--units=1000"]])
+def test_a_model_that_cannot_fit_is_told_in_one_line_and_leaves_no_run(values, run_main, tmp_path):
+    result = run_main(*values)
+    assert_one_line_error(result, values[0], "GB")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_memory_ends_before_its_first_step_is_removed(run_main, tmp_path, monkeypatch):
+    def fit(*arguments):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr("training.train._fit", fit)
+    result = run_main("--units=4", "--name=first", "--epochs=1")
+    assert_one_line_error(result, "--units=4", "too large for this machine")
+    assert not (tmp_path / "runs/first").exists()
+
+
+def test_a_draw_of_a_search_that_memory_cannot_hold_is_a_trial_that_failed(data, tmp_path):
+    config = Config(units=10**8)
+    trial = run_trial(Trial(0, "running", {"units": 10**8}), config, tmp_path, data)
+    assert trial.status == "failed"
+    assert "--units=100000000" in trial.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
+    with pytest.raises(OutOfMemory):
+        measure(config, classes=10, max_parameters=100)
+
+
+def test_a_model_that_does_not_fit_when_it_is_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def load_model(path):
+        raise MemoryError
+
+    monkeypatch.setattr("keras.models.load_model", load_model)
+    run = Run.create(tmp_path / "run", Config())
+    run.model_path.touch()
+    with pytest.raises(OutOfMemory, match=r"model.keras does not fit into memory; expected"):
+        run.load_model()
+
+
+@pytest.mark.slow
+def test_a_run_that_memory_ends_later_is_kept(run_main, tmp_path, monkeypatch):
+    def record(*arguments, **options):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr("training.train.record", record)
+    result = run_main("--units=4", "--name=first", "--steps=1")
+    assert_one_line_error(result, "--units=4", "the last checkpoint is kept")
+    assert (tmp_path / "runs/first/flags.txt").is_file()

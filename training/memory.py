@@ -1,0 +1,164 @@
+"""Whether a model fits into memory: estimated before it is made, told when it does not."""
+
+import contextlib
+import pathlib
+import resource
+
+from configs import UserError
+
+_BYTES = 4  # Of a float32. Weights and gradients are float32 whatever `--compute_dtype` says.
+# What an optimizer keeps for each weight, besides the weight and its gradient.
+_SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "muon": 1, "rmsprop": 1, "sgd": 0}
+_PIXELS = {"rows": 28, "columns": 28, "rows_and_columns": 28, "pixels": 1}  # Of a step, at least.
+_UNLIMITED = 2**60  # What stands in some files for no limit is larger.
+
+
+class OutOfMemory(UserError):
+    """A model does not fit into memory."""
+
+
+def min_parameters(config):
+    """A lower bound of the number of weights of the model that a `Config` describes."""
+    directions = 2 if config.model.startswith("bidirectional_") else 1
+    outputs = config.units * (1 if config.read_out == "backward" else directions)
+    first = _matrices(config.model) * (config.units + _PIXELS[config.scan]) * config.units
+    other = _matrices(config.model) * (config.units + directions * config.units) * config.units
+    if config.layers == 1 and config.read_out == "backward":
+        directions = 1
+    return directions * first + (config.layers - 1) * other + outputs
+
+
+def _matrices(model):
+    """How many matrices of `units` x `units` a cell has at least."""
+    name = model.removeprefix("bidirectional_").removeprefix("peephole_")
+    if name in ("basic_rnn", "irnn", "gru1", "gru2", "gru3"):
+        return 1
+    return 3 if name.startswith(("gru", "lstm_1997", "cifg", "nig", "nfg", "nog")) else 4
+
+
+def min_bytes(config, images):
+    """A lower bound of the bytes that it takes to train the model that a `Config` describes.
+
+    Args:
+        config: The `Config`.
+        images: How many training images there are. A batch has no more.
+
+    Returns:
+        The bytes of the weights and of what the optimizer keeps for each of them, twice, since a
+        checkpoint holds a copy of them; and of the hidden states of all steps, which the gradient
+        is computed from.
+    """
+    copies = 2 * (1 + _SLOTS[config.optimizer] + (config.ema is not None))
+    steps = 28 * 28 if config.scan == "pixels" else 28
+    states = min(config.batch_size, images) * steps * config.units * config.layers
+    # bfloat16 halves the states.
+    return _BYTES * copies * min_parameters(config) + (_BYTES // 2) * states
+
+
+def require_memory(config, images=1):
+    """Raise `OutOfMemory` if the model a `Config` describes cannot be trained on this machine.
+
+    Only what is certain is refused: a lower bound is compared with all the memory that is free.
+    """
+    needed, memory = min_bytes(config, images), memory_bytes()
+    if memory is not None and needed > memory:
+        raise OutOfMemory(
+            f"{_size(config)} takes at least {_gigabytes(needed)} of memory to train, and only "
+            f"{_gigabytes(memory)} are free; expected a model and batches that fit: choose smaller "
+            f"{_flags(config)}"
+        )
+
+
+def memory_bytes():
+    """The memory that this process can have now, swap space included; `None` if unknown."""
+    free, swap = _machine()
+    groups = [limit + swap for limit in _cgroup_limits() if limit < _UNLIMITED]
+    limits = [*groups, *([free + swap] if free else []), *_address_space()]
+    return min(limits, default=None)
+
+
+def _machine():
+    """The free memory and swap space of the machine, in bytes; 0 for what is not known."""
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        sizes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
+        return 1024 * sizes["MemAvailable"], 1024 * sizes["SwapFree"]
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0, 0
+
+
+def _cgroup_limits():
+    """The limits of the control groups of this process, version 2 and 1, as a container sets."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+            number, kind, group = line.split(":", 2)
+            if number == "0":
+                root, name = pathlib.Path("/sys/fs/cgroup"), "memory.max"
+            elif "memory" in kind.split(","):
+                root, name = pathlib.Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+            else:
+                continue
+            folder = root / group.lstrip("/")
+            # In a container the path may be the host's: then the root is the container's group.
+            for each in (folder, *folder.parents):
+                if each.is_relative_to(root):
+                    with contextlib.suppress(OSError, ValueError):  # "max" is not a number.
+                        yield int((each / name).read_text())
+
+
+def _address_space():
+    """What `ulimit -v` allows, if it is limited."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return [] if soft == resource.RLIM_INFINITY else [soft]
+
+
+@contextlib.contextmanager
+def telling_memory(config):
+    """Turn an error of TensorFlow, Keras or NumPy that says that memory is short to `OutOfMemory`.
+
+    Raises:
+        OutOfMemory: In place of such an error.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OutOfMemory(
+            f"{_size(config)} is too large for this machine ({reason[:200]}); expected a model and "
+            f"batches that fit into memory: choose smaller {_flags(config)}"
+        ) from error
+
+
+# What TensorFlow, Keras and NumPy say of sizes that cannot be.
+_WORDS = (
+    *("OOM when allocating", "out of memory", "unable to allocate", "bad_alloc", "too large"),
+    *("too big", "exceeds", "overflow", "maximum recursion depth", "larger than"),
+)
+
+
+def is_memory_error(error):
+    """Whether an exception says that a size is beyond what can be had."""
+    if isinstance(error, (MemoryError, OverflowError, RecursionError)):
+        return True
+    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported.
+        return True
+    kinds = ("InvalidArgumentError", "InternalError", "UnknownError", "ValueError", "RuntimeError")
+    text = str(error).lower()
+    return type(error).__name__ in kinds and any(word.lower() in text for word in _WORDS)
+
+
+def _size(config):
+    layers = f" --layers={config.layers}" if config.layers > 1 else ""
+    return f"--model={config.model} --units={config.units}{layers} --batch_size={config.batch_size}"
+
+
+def _flags(config):
+    return "--units, --layers or --batch_size" if config.layers > 1 else "--units or --batch_size"
+
+
+def _gigabytes(size):
+    return f"{size / 1e9:,.1f} GB" if size < 1e15 else "a million GB"
