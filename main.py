@@ -43,7 +43,13 @@ flags.DEFINE_string(
 flags.DEFINE_integer("workers", 2, "How many workers Ray starts.", 1)
 flags.DEFINE_float("peer_seconds", 60, "How long a worker waits for the others.", 0)
 flags.DEFINE_string("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
-flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
+flags.DEFINE_float(
+    "tf1_forget_bias",
+    None,
+    "The forget_bias its LSTM cells were made with (default: 1; 0 for CudnnCompatibleLSTMCell).",
+)
+flags.DEFINE_list("tf1_names", [], "Renames its variables before they are searched: old:new,...")
+flags.DEFINE_bool("tf1_averages", False, "Take its moving averages, not the last weights.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 flags.DEFINE_string("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 flags.DEFINE_list(
@@ -112,7 +118,8 @@ def _train(config, folder, data):
     if FLAGS.mode == "import":
         from training import tf1
 
-        return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+        names = ("tf1_checkpoint", "tf1_forget_bias", "tf1_names", "tf1_averages")
+        return tf1.import_tf1(*task[:2], *(FLAGS[name].value for name in names), data)
     if FLAGS.ray:
         from training.launch import train_on_ray
 
