@@ -379,6 +379,18 @@ def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weigh
     np.testing.assert_allclose(model(images), expected, rtol=0, atol=1e-6)
 
 
+def test_where_two_variables_have_the_shape_names_tell_which_is_the_read_outs(tmp_path):
+    path = tmp_path / "model.ckpt"
+    _, _, logits = written("BasicLSTMCell of 1.0", path, input_width=CLASSES)
+    with pytest.raises(
+        ValueError, match=r"bias \(10,\), named logits/bias since there are several"
+    ):
+        load_tf1_checkpoint(a_model(model="lstm"), path)
+    model = a_model(model="lstm")
+    load_tf1_checkpoint(model, path, names=["Variable_1:logits/bias"])
+    np.testing.assert_allclose(model(IMAGES), logits, rtol=0, atol=5e-6)
+
+
 @pytest.fixture
 def lstm(tmp_path):
     """Change the variables of a plain LSTM's checkpoint; gives its path and the logits."""
