@@ -87,6 +87,7 @@ _OTHER_CELLS = (
         "cudnn_compatible_lstm_cell/kernel too",
     ),
 )
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _AVERAGE = "/ExponentialMovingAverage"
 _OPTIMIZERS = (
     "Adam|AdamW|Adamax|Nadam|LazyAdam|AMSGrad|Momentum|RMSProp|RMSprop|SGD|Adagrad|AdagradDA|"
@@ -449,16 +450,33 @@ def _read(path):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
         dtypes = reader.get_variable_to_dtype_map()
-        return {
-            name: reader.get_tensor(name)
-            for name in sorted(shapes)
-            if shapes[name] and dtypes[name].is_floating
-        }
+        names = sorted(name for name in shapes if shapes[name] and dtypes[name].is_floating)
+        told = _names_of_numbered(reader, shapes)
+        return {told.get(name, name): reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path}: it cannot be read as a checkpoint ({error}); expected whole files, as "
             "TensorFlow's Saver wrote them; copy them again"
         ) from error
+
+
+def _names_of_numbered(reader, shapes):
+    """The variables' own names where a checkpoint numbers them, as Keras's SavedModels do."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    if _OBJECT_GRAPH not in shapes:
+        return {}
+    content = reader.get_tensor(_OBJECT_GRAPH)
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
+    values = [value for node in graph.nodes for value in node.attributes]
+    names = [value.full_name for value in values]
+    return {
+        value.checkpoint_key: value.full_name
+        for value in values
+        if re.match(r"(.*/)?variables/\d+/\.ATTRIBUTES/", value.checkpoint_key)
+        and value.full_name
+        and names.count(value.full_name) == 1
+    }
 
 
 # Files that hold weights in another form, by the end of their names.
@@ -557,7 +575,9 @@ def _without_copies(found):
 
     kept = rf"(^|/)({_OPTIMIZERS})(_\d+)?(/|$)"
     # CudnnLSTM's weights in a GPU's own form, beside the ones that all can read.
-    kept += "|(^|/)opaque_kernel$" if any("_cell/" in name for name in found) else ""
+    kept += (
+        r"|(^|/)opaque_kernel$|/bias_cudnn_\d+$" if any("_cell/" in name for name in found) else ""
+    )
     return {
         name: value
         for name, value in found.items()

@@ -70,7 +70,7 @@ def _warn(accuracy, classes):
         print(
             f"warning: {accuracy:.2%} is little for trained weights (chance: {1 / classes:.2%}); "
             "no checkpoint tells whether the graph was fed pixels from 0 to 1, the activation and "
-            "cell_clip of its cells, --tf1_forget_bias, --scan, --read_out, and the order of its "
-            "classes; expected each to be as it was when the graph was trained",
+            "cell_clip of its cells, --tf1_forget_bias, --scan, --read_out, --dataset, and the "
+            "order of its classes; expected each to be as it was when the graph was trained",
             flush=True,
         )

@@ -521,6 +521,7 @@ def test_what_every_optimizer_keeps_and_a_gpus_own_form_is_passed_over(lstm):
         kept |= {"training/Adam/Variable_7": variables["Variable"]}
         kept |= {"cudnn_lstm/opaque_kernel": np.ones(912, "float32")}
         kept |= {"cudnn_lstm/opaque_kernel/Adam": np.ones(912, "float32")}
+        kept |= {"cudnn_compatible_lstm_cell/bias_cudnn_0": np.ones(24, "float32")}
         return {**kept, **variables, "global_step": np.int64(781), "beta1_power": np.float32(0.9)}
 
     path, logits = lstm(change)
@@ -715,6 +716,37 @@ def test_a_saved_model_of_tensorflow_1_means_its_variables(given, lstm, tmp_path
         old.rename(variables / old.name.replace("model.ckpt", "variables"))
     (tmp_path / "saved/saved_model.pb").write_bytes(b"")
     np.testing.assert_allclose(load(tmp_path / "saved" / given)[0], logits, rtol=0, atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Of a library that is no longer developed.
+@pytest.mark.parametrize(
+    ("values", "layer"),
+    [
+        ({"model": "lstm"}, lambda layers: layers.LSTM(UNITS)),
+        ({"model": "gru"}, lambda layers: layers.GRU(UNITS, reset_after=False)),
+        (
+            {"model": "bidirectional_basic_rnn"},
+            lambda layers: layers.Bidirectional(layers.SimpleRNN(UNITS)),
+        ),
+    ],
+)
+def test_what_the_keras_of_those_days_has_saved_in_any_way_is_read(values, layer, tmp_path):
+    import tf_keras
+
+    old = tf_keras.Sequential(
+        [tf_keras.layers.Input((28, 28)), layer(tf_keras.layers), tf_keras.layers.Dense(CLASSES)]
+    )
+    old.compile("adam", "mse")
+    old.fit(IMAGES / 255, np.zeros((len(IMAGES), CLASSES)), verbose=0)  # Its optimizer has slots.
+    random = np.random.default_rng(0)
+    old.set_weights([random.normal(scale=0.5, size=w.shape) for w in old.get_weights()])
+    old.save_weights(tmp_path / "weights")
+    old.save(tmp_path / "saved_model")
+    for name in ("weights", "saved_model"):
+        model = create_model(Config(units=UNITS, **values))
+        load_tf1_checkpoint(model, tmp_path / name)
+        np.testing.assert_allclose(model(IMAGES), old(IMAGES / 255), rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
