@@ -19,6 +19,7 @@ PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another t
 REPLACEABLE = (*PLACES, "detect_anomaly")  # When a run goes on.
 EXPORTING = ("saved_models_dir", "export_formats")
 NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
+TF1 = ("tf1_forget_bias", "tf1_names", "tf1_averages")  # How to import a checkpoint.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("name", None, "Name of the new run (default: model and time).")
@@ -77,6 +78,9 @@ def main():
         no = "" if name == needed else "no "
         if bool(FLAGS[name].value) == bool(no):
             raise UserError(f"--mode={FLAGS.mode}: expected {no}--{name}=PATH")
+    for name in TF1:
+        if FLAGS[name].present and FLAGS.mode != "import":
+            raise UserError(f"--{name}: received --mode={FLAGS.mode}; expected --mode=import")
     check_formats(FLAGS.export_formats)
     do()
 
@@ -118,8 +122,8 @@ def _train(config, folder, data):
     if FLAGS.mode == "import":
         from training import tf1
 
-        names = ("tf1_checkpoint", "tf1_forget_bias", "tf1_names", "tf1_averages")
-        return tf1.import_tf1(*task[:2], *(FLAGS[name].value for name in names), data)
+        how = [FLAGS[name].value for name in TF1]
+        return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, *how, data)
     if FLAGS.ray:
         from training.launch import train_on_ray
 

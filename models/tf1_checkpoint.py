@@ -1,6 +1,7 @@
 """The weights of a TensorFlow 1 graph, brought into our models."""
 
 import difflib
+import glob
 import math
 import pathlib
 import re
@@ -65,6 +66,7 @@ _LAYOUTS = {
     ),
     "gru": (_Layout("zrh", recurrent=_RECURRENT), _Layout("rzh", **_GRU_NAMES)),
 }
+# The order of the gates in our cells, and the kind of cell of our models.
 _OUR_GATES = {"rnn": "h", "lstm": "ifco", "peephole_lstm": "ifco", "gru": "zrh"}
 _KINDS = {
     "basic_rnn": "rnn",
@@ -445,7 +447,8 @@ def _read(path):
     """The float variables of a checkpoint by name, without scalars."""
     import tensorflow as tf
 
-    prefix = _find_prefix(pathlib.Path(path))
+    # TensorFlow reads some addresses too, such as gs://bucket/model.ckpt.
+    prefix = path if "://" in str(path) else _find_prefix(pathlib.Path(path))
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
@@ -510,7 +513,8 @@ def _find_prefix(path):
     if path.is_file():
         raise ValueError(f"{path} is {_OTHER_FILES[path.suffix]}; {_EXPECTED_FILES}")
     ends = (".meta", ".data-*")
-    beside = sorted(other.name for end in ends for other in path.parent.glob(f"{path.name}{end}"))
+    name = glob.escape(path.name)
+    beside = sorted(other.name for end in ends for other in path.parent.glob(f"{name}{end}"))
     if beside:
         raise ValueError(f"{path}.index is not there, only {', '.join(beside)}; {_EXPECTED_FILES}")
     known = [other.stem for other in path.parent.glob("*.index")]

@@ -855,6 +855,10 @@ def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
         (["--units=7"], "kernel (35, 28)"),
         (["--tf1_names=none"], "--tf1_names: received 'none'; expected old:new"),
         (["--tf1_averages"], "--tf1_averages: "),
+        (
+            ["--mode=train", "--tf1_checkpoint=", "--tf1_names=a:b"],
+            "--tf1_names: received --mode=train; expected --mode=import",
+        ),
         (["--model=cifg_lstm"], "expected one of basic_rnn"),
         (["--tf1_checkpoint=nowhere"], "nowhere is not there"),
         (["--tf1_checkpoint="], "--tf1_checkpoint=PATH"),
