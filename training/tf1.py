@@ -58,7 +58,8 @@ def import_tf1(
 def _command(origin):
     """The command that repeats the import, with the flags that are not at their default."""
     path = os.path.abspath(origin["tf1_checkpoint"])
-    given = {name: value for name, value in origin.items() if value not in (None, [], False)}
+    # A forget bias of 0 equals False, and is given.
+    given = {n: v for n, v in origin.items() if v is not None and v is not False and v != []}
     values = given | {"tf1_checkpoint": path, "tf1_names": ",".join(origin["tf1_names"])}
     flags = [shlex.quote(f"--{name}={values[name]}") for name in given]
     return " ".join(["python main.py --mode=import", *flags])

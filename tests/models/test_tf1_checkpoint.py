@@ -845,6 +845,8 @@ def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
         "--mode=import", f"--tf1_checkpoint={path}", "--tf1_forget_bias=0", "--units=6",
         "--name=old",
     )  # fmt: skip
+    command = (tmp_path / "runs/old/flags.txt").read_text().splitlines()[0]
+    assert f"--tf1_checkpoint={path} --tf1_forget_bias=0.0 --flagfile=" in command
     model = keras.models.load_model(tmp_path / "runs/old/model.keras")
     np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
