@@ -35,6 +35,7 @@ PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another t
 REPLACEABLE = (*PLACES, "detect_anomaly")  # When a run goes on.
 EXPORTING = ("saved_models_dir", "export_formats")
 NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
+TF1 = ("tf1_forget_bias", "tf1_names", "tf1_averages")  # How to import a checkpoint.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 define_name("name", "Name of the new run, a folder in --runs_dir (default: model and time).")
@@ -59,7 +60,13 @@ flags.DEFINE_string(
 flags.DEFINE_integer("workers", 2, "How many workers Ray starts.", 1)
 flags.DEFINE_float("peer_seconds", 60, "How long a worker waits for the others.", 0)
 define_path("tf1_checkpoint", None, "TensorFlow 1 checkpoint to import.")
-flags.DEFINE_float("tf1_forget_bias", 1.0, "The forget_bias its LSTM cells were made with.")
+flags.DEFINE_float(
+    "tf1_forget_bias",
+    None,
+    "The forget_bias its LSTM cells were made with (default: 1; 0 for CudnnCompatibleLSTMCell).",
+)
+flags.DEFINE_list("tf1_names", [], "Renames its variables before they are searched: old:new,...")
+flags.DEFINE_bool("tf1_averages", False, "Take its moving averages, not the last weights.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 define_path("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 flags.DEFINE_list(
@@ -111,6 +118,9 @@ def _check_mode(needed):
         if FLAGS[name].value and name != needed:
             given = FLAGS[name].serialize()
             raise UserError(f"{given}: received {mode}; expected {expected} with --{name}")
+    for name in TF1:
+        if FLAGS[name].present and FLAGS.mode != "import":
+            raise UserError(f"--{name}: received {mode}; expected --mode=import")
     if FLAGS.views > 1 and FLAGS.mode != "evaluate":
         raise UserError(f"--views={FLAGS.views}: received {mode}; expected --mode=evaluate")
 
@@ -160,8 +170,9 @@ def _train(config, folder, data):
     if FLAGS.mode == "import":
         from training import tf1
 
+        how = [FLAGS[name].value for name in TF1]
         with telling_memory(config):
-            return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, FLAGS.tf1_forget_bias, data)
+            return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, *how, data)
     if FLAGS.ray:
         from training.launch import train_on_ray
 

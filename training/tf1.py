@@ -12,14 +12,15 @@ from training.record import record
 from training.run import Run
 
 
-def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -> Run:
+def import_tf1(
+    config: Config, folder, checkpoint, forget_bias=None, names=(), averages=False, data=None
+) -> Run:
     """Give the model a `Config` describes the weights of a TensorFlow 1 checkpoint and record it.
 
     Args:
         config: The model, and the dataset to evaluate it on.
         folder: The run folder to make.
-        checkpoint: The checkpoint's prefix, or a folder whose latest checkpoint is taken.
-        forget_bias: The `forget_bias` the graph's LSTM cells were made with.
+        checkpoint, forget_bias, names, averages: As in `load_tf1_checkpoint`.
         data: A `Dataset`; `None` loads the one the config names.
 
     Returns:
@@ -33,27 +34,44 @@ def import_tf1(config: Config, folder, checkpoint, forget_bias=1.0, data=None) -
     data = data or load(config)
     model = create_model(config, data.classes)
     try:
-        load_tf1_checkpoint(model, checkpoint, forget_bias)
+        notes = load_tf1_checkpoint(model, checkpoint, forget_bias, names, averages)
     except ValueError as error:
         raise UserError(str(error)) from error
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
-    run = Run.create(
-        folder,
-        config,
-        "python main.py --mode=import "
-        f"--tf1_checkpoint={shlex.quote(os.path.abspath(checkpoint))} "
-        f"--tf1_forget_bias={forget_bias}",
-    )
+    origin = {
+        "tf1_checkpoint": str(checkpoint),
+        "tf1_forget_bias": forget_bias,
+        "tf1_names": list(names),
+        "tf1_averages": averages,
+    }
+    run = Run.create(folder, config, _command(origin))
     with run.locked():
-        _record(run, model, data, requested, start, checkpoint, forget_bias)
+        run.save_model(model)
+        print(f"dataset: {data.summary()}", flush=True)
+        print(f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}")
+        print(*(f"weights: {note}" for note in notes), sep="\n", flush=True)
+        record(run, model, data, requested, start, imported=origin)
+        _warn(run.metrics()["test"]["accuracy"], data.classes)
     return run
 
 
-def _record(run, model, data, requested, start, checkpoint, forget_bias):
-    run.save_model(model)
-    print(f"dataset: {data.summary()}", flush=True)
-    print(
-        f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}", flush=True
-    )
-    origin = {"tf1_checkpoint": str(checkpoint), "tf1_forget_bias": forget_bias}
-    record(run, model, data, requested, start, imported=origin)
+def _command(origin):
+    """The command that repeats the import, with the flags that are not at their default."""
+    path = os.path.abspath(origin["tf1_checkpoint"])
+    # A forget bias of 0 equals False, and is given.
+    given = {n: v for n, v in origin.items() if v is not None and v is not False and v != []}
+    values = given | {"tf1_checkpoint": path, "tf1_names": ",".join(origin["tf1_names"])}
+    flags = [shlex.quote(f"--{name}={values[name]}") for name in given]
+    return " ".join(["python main.py --mode=import", *flags])
+
+
+def _warn(accuracy, classes):
+    """Say what no checkpoint tells, if the accuracy is less than halfway from chance to all."""
+    if accuracy < (1 + 1 / classes) / 2:
+        print(
+            f"warning: {accuracy:.2%} is little for trained weights (chance: {1 / classes:.2%}); "
+            "no checkpoint tells whether the graph was fed pixels from 0 to 1, the activation and "
+            "cell_clip of its cells, --tf1_forget_bias, --scan, --read_out, --dataset, and the "
+            "order of its classes; expected each to be as it was when the graph was trained",
+            flush=True,
+        )

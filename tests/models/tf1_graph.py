@@ -21,6 +21,7 @@ GRAPHS = (
     "last_output_bidirectional_basic_lstm",
     *("bidirectional_basic_rnn", "bidirectional_basic_lstm", "bidirectional_gru"),
     *("stacked_basic_lstm", "stacked_bidirectional_peephole_lstm"),
+    *("input_layer_basic_lstm", "averages_basic_rnn"),
 )
 CELLS = {
     "basic_rnn": lambda: rnn_cell.BasicRNNCell(UNITS),
@@ -34,6 +35,13 @@ CELLS = {
 
 def read_out(name, rows):
     """What the graph reads out, `(batch, units)` or, of two directions, twice that."""
+    name = name.removeprefix("averages_")
+    if name.startswith("input_layer_"):
+        # As a much-copied tutorial: a linear layer before the cell, as wide as the cell.
+        weights = tf.Variable(tf.zeros((FEATURES, UNITS)))
+        biases = tf.Variable(tf.zeros((UNITS,)))
+        flat = tf.matmul(tf.reshape(rows, (-1, FEATURES)), weights) + biases
+        return read_out(name.removeprefix("input_layer_"), tf.reshape(flat, (-1, 28, UNITS)))
     if name.startswith("stacked_bidirectional_"):
         cell = CELLS[name.removeprefix("stacked_bidirectional_")]
         for number in range(2):
@@ -83,12 +91,20 @@ def write(name, folder):
         session.run(v1.global_variables_initializer())
         for variable in v1.trainable_variables():
             variable.load(random.normal(scale=0.5, size=variable.shape), session)
+        answers = {"logits": session.run(logits, {rows: images / 255})}
+        if name.startswith("averages_"):
+            averages = v1.train.ExponentialMovingAverage(0.9)
+            averages.apply(v1.trainable_variables())
+            for variable in v1.trainable_variables():
+                average = averages.average(variable)
+                average.load(random.normal(scale=0.5, size=average.shape), session)
         v1.train.Saver().save(session, str(folder / "model.ckpt"), global_step=781)
-        np.savez(
-            folder / "answers.npz",
-            images=images,
-            logits=session.run(logits, {rows: images / 255}),
-        )
+        if name.startswith("averages_"):
+            v1.train.Saver(averages.variables_to_restore()).restore(
+                session, str(folder / "model.ckpt-781")
+            )
+            answers["average_logits"] = session.run(logits, {rows: images / 255})
+        np.savez(folder / "answers.npz", images=images, **answers)
 
 
 if __name__ == "__main__":
