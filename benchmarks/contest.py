@@ -144,7 +144,7 @@ def print_circumstances():
 def installed(package):
     """Whether an optional package is there; says so if it is not."""
     if circumstances()["versions"][package] is None:
-        print(f"{package} is not installed: it is left out (pip install -r requirements-bench.txt)")
+        print(f"{package} is not installed and left out: pip install -r requirements-bench.txt")
         return False
     return True
 
