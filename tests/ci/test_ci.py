@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import PROJECT
 
 # What the scripts themselves need.
-TOOLS = ("bash", "cat", "cut", "dirname", "env", "mktemp", "rm", "sort", "true")
+TOOLS = ("bash", "cat", "cut", "dirname", "env", "grep", "mktemp", "rm", "sort", "tee", "true")
 NEEDED = ("chromium", "curl", "ip", "unshare", "nsenter")
 
 
@@ -149,7 +149,8 @@ def checkout(tmp_path, machine):
     write_program(
         machine / "make",
         f'echo "$1" >> {tmp_path}/made\ncase "$1" in\n'
-        f"test) {pytest_};;\ntest-slow) MORE=1 {pytest_} -n2 ${{BAD:+--no-such-flag}};;\nesac",
+        f"test) {pytest_};;\naudit) echo make audit: skipped: no list;;\n"
+        f"test-slow) MORE=1 {pytest_} -n2 ${{BAD:+--no-such-flag}};;\nesac",
     )
     return tmp_path / "checkout"
 
@@ -159,7 +160,8 @@ def test_the_last_output_lists_the_tests_that_no_run_has_run(checkout, machine, 
     done = call(checkout / ".ci/run", machine)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "made").read_text().split() == ["test", "audit", "test-slow", "test-bench"]
-    assert done.stdout.splitlines()[-3:] == [
+    assert done.stdout.splitlines()[-4:] == [
+        "make audit: skipped: no list",
         "skipped tests: 2",
         "test_page.py: 1 skipped: there is no browser",
         "test_some.py: 1 skipped: there is no less",
