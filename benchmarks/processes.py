@@ -14,6 +14,7 @@ import tempfile
 from configs import UserError
 
 _LINES = 20  # How many lines are shown of the stderr of a process that ended too early.
+_FATAL = "Fatal Python error"  # The first line of a crash. The calls follow, the innermost first.
 
 
 def ending(status):
@@ -83,8 +84,8 @@ class Spawned:
             message = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             self._process.join()
-            lines = pathlib.Path(self._stderr.name).read_text(errors="replace").splitlines()
-            for line in lines[-_LINES:]:
+            lines = _last_lines(pathlib.Path(self._stderr.name).read_text(errors="replace"))
+            for line in lines:
                 print(f"{self.name}: {line}", file=sys.stderr)
             how = ending(self._process.exitcode)
             where = "its last lines are above" if lines else "it printed no message"
@@ -101,6 +102,15 @@ class Spawned:
         self._process.join()
         self._pipe.close()
         self._stderr.close()
+
+
+def _last_lines(text):
+    """The last lines of a text; where it ends with a crash, the lines around the crash."""
+    lines = [line for line in text.splitlines() if not line.startswith("Extension modules: ")]
+    crashes = [number for number, line in enumerate(lines) if line.startswith(_FATAL)]
+    if not crashes:
+        return lines[-_LINES:]
+    return lines[max(0, crashes[-1] - _LINES // 4) :][:_LINES]
 
 
 def _run(pipe, stderr, function, *arguments):

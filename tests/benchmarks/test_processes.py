@@ -17,7 +17,13 @@ def crash():
 
 
 def crash_in_a_turn():
-    return crash
+    return crash_deep_inside
+
+
+def crash_deep_inside(depth=50):
+    if depth == 0:
+        crash()
+    crash_deep_inside(depth - 1)
 
 
 def killed():
@@ -44,7 +50,7 @@ def well():
     ("prepare", "how", "lines"),
     [
         (crash, "was killed by SIGSEGV", ["loading", "Fatal Python error: Segmentation fault"]),
-        (crash_in_a_turn, "was killed by SIGSEGV", ["loading", " in crash"]),
+        (crash_in_a_turn, "was killed by SIGSEGV", ["loading", " in crash\n"]),
         (killed, "was killed by SIGKILL", []),
         (leave, "ended with status 3", []),
         (fail, "ended with status 1", ["ValueError: the thirteenth row is missing"]),
