@@ -3,6 +3,7 @@
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
 #   make test-slow  test the cells on JAX, ONNX and LiteRT, killed runs, machines, servers, benchmarks
+#   make test-bench test the benchmarks with PyTorch and JAX beside
 #   make serve      serve what was exported, with a page to draw on
 #   make audit      look for known vulnerabilities in what is pinned
 #   make lint       lint alone
@@ -15,8 +16,9 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
+BENCH := $(VENV)/bench
 
-.PHONY: train serve test test-slow audit lint format lock
+.PHONY: train serve test test-slow test-bench audit lint format lock
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -31,9 +33,18 @@ test: lint
 
 test-slow: $(VENV)/installed-formats $(VENV)/installed-ray
 	KERAS_BACKEND=jax JAX_ENABLE_X64=1 JAX_PLATFORMS=cpu \
-		$(RUN) -m pytest --dist=load -m 'slow or not slow' tests/models/test_cells.py
-	$(RUN) -m pytest tests/export/test_formats.py
+		$(RUN) -m pytest --dist=load -m 'slow or not slow' tests/models/test_cells.py $(ARGS)
+	$(RUN) -m pytest tests/export/test_formats.py $(ARGS)
 	$(RUN) -m pytest -m slow tests $(ARGS)
+
+# Without the network it is skipped; with it, pins that cannot be installed are an error.
+test-bench:
+	@if $(MAKE) $(BENCH)/installed; \
+	then $(BENCH)/bin/python -m pytest --dist=load -m slow tests/benchmarks/test_peers.py $(ARGS); \
+	elif $(RUN) -c 'import requests; requests.get("https://pypi.org/simple/torch/", timeout=10)' \
+			2>/dev/null; \
+	then exit 1; \
+	else echo "make test-bench: skipped: PyPI cannot be reached"; fi
 
 # A package of old is known to be vulnerable: where not even that is known, nothing can be found out.
 audit: $(VENV)/installed-dev
@@ -82,4 +93,14 @@ $(VENV)/installed-formats: requirements-formats.txt $(VENV)/installed-dev
 
 $(VENV)/installed-ray: requirements-ray.txt $(VENV)/installed-dev
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
+	@touch $@
+
+# An environment of its own, so that all other tests show that PyTorch is not needed. It has what
+# $(VENV) has. The pins are constraints: a PyTorch without CUDA is not given NVIDIA's libraries.
+$(BENCH)/installed: requirements-bench.txt $(VENV)/installed-dev
+	$(RUN) -m venv $(BENCH)
+	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check triton \
+		-r requirements-bench.in -c requirements-bench.txt
 	@touch $@

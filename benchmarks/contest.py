@@ -5,18 +5,16 @@ import dataclasses
 import functools
 import importlib.metadata
 import json
-import multiprocessing
 import pathlib
 import platform
 import resource
-import signal
 import statistics
 import time
 
 from absl import flags
 
 from benchmarks import machine
-from configs import UserError
+from benchmarks.processes import Spawned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("turns", 7, "Turns of every contender.", 1)
@@ -28,52 +26,14 @@ PACKAGES = (
 )
 
 
-class _Contender:
-    """A process that does a turn of its work when it is told to."""
-
-    def __init__(self, name, prepare):
-        self.name = name
-        spawn = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(theirs, prepare), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def begin_turn(self):
-        with contextlib.suppress(BrokenPipeError):  # It has ended then, and `end_turn` tells.
-            self._connection.send("work")
-
-    def end_turn(self):
-        """Wait for the turn's end: the amount per second, and the most bytes held so far."""
-        try:
-            answer = self._connection.recv()
-        except (EOFError, ConnectionResetError) as error:
-            raise UserError(f"{self.name} ended; expected a rate: see its message above") from error
-        if isinstance(answer, str):
-            raise UserError(answer)
-        return answer
-
-    def close(self):
-        self._connection.close()
-        self._process.join()
-
-
-def _serve(connection, prepare):
-    """The contender's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the benchmark, which ends this.
-    try:
-        work = prepare()
-    except UserError as error:
-        connection.send(str(error))
-        return
+def _take_turns_of(pipe, prepare):
+    """What a contender's process does."""
+    work = prepare()
     while True:
-        try:
-            connection.recv()
-        except EOFError:
-            return
+        pipe.recv()
         rate = _rate(work)
         kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        connection.send((rate, kibibytes * 1024))
+        pipe.send((rate, kibibytes * 1024))
 
 
 def _rate(work):
@@ -107,21 +67,23 @@ def contest(contenders):
     # A first turn, not counted, in which much is compiled. The first contender goes alone: it may
     # have to prepare the dataset. The others go at once, to save time.
     contenders, processes = list(contenders.items()), []
-    for group in (contenders[:1], contenders[1:]):
-        started = [_Contender(name, prepare) for name, prepare in group]
-        for process in started:
-            process.begin_turn()
-        for process in started:
-            process.end_turn()
-        processes += started
-    result = {process.name: {"rates": [], "memory": 0} for process in processes}
-    for _ in range(FLAGS.turns):
-        for process in processes:
-            process.begin_turn()
-            rate, result[process.name]["memory"] = process.end_turn()
-            result[process.name]["rates"].append(rate)
-    for process in processes:
-        process.close()
+    with contextlib.ExitStack() as stack:
+        for group in (contenders[:1], contenders[1:]):
+            started = [
+                stack.enter_context(Spawned(name, _take_turns_of, prepare))
+                for name, prepare in group
+            ]
+            for process in started:
+                process.send("turn")
+            for process in started:
+                process.receive("a rate")
+            processes += started
+        result = {process.name: {"rates": [], "memory": 0} for process in processes}
+        for _ in range(FLAGS.turns):
+            for process in processes:
+                process.send("turn")
+                rate, result[process.name]["memory"] = process.receive("a rate")
+                result[process.name]["rates"].append(rate)
     return result
 
 
@@ -182,7 +144,7 @@ def print_circumstances():
 def installed(package):
     """Whether an optional package is there; says so if it is not."""
     if circumstances()["versions"][package] is None:
-        print(f"{package} is not installed: it is left out (pip install -r requirements-bench.txt)")
+        print(f"{package} is not installed and left out: pip install -r requirements-bench.txt")
         return False
     return True
 

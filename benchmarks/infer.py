@@ -15,7 +15,7 @@ import tempfile
 from absl import flags
 
 from benchmarks import contest
-from benchmarks.peers import of_keras, torch_network
+from benchmarks.peers import of_keras, torch_has, torch_network
 from configs import Config, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
@@ -51,7 +51,7 @@ def main():
 
 def _measure(config, batch, torch):
     contenders = {"ours": prepare_ours, "Keras": prepare_keras, "predict": prepare_predict}
-    if torch and torch_network(config, 10):
+    if torch and torch_has(config):
         contenders["PyTorch"] = prepare_torch
     return contest.contest(
         {

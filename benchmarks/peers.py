@@ -37,23 +37,33 @@ def of_keras(config, classes):
     return keras.models.clone_model(create_model(config, classes), clone_function=its_own)
 
 
+def torch_has(config):
+    """Whether PyTorch has the layer of a `Config`.
+
+    It lacks peepholes and all variants, and its GRU resets after the product. Dropout is not
+    compared either. PyTorch itself is not loaded to tell.
+    """
+    return (
+        config.model.removeprefix("bidirectional_") in ("lstm", "basic_rnn")
+        and not config.dropout
+        and not config.recurrent_dropout
+        and config.scan != "columns"
+        and config.permute_seed is None
+        and config.read_out == "both"
+    )
+
+
 def torch_network(config, classes):
-    """The same network of PyTorch's own layer: pixel values `(batch, 28, 28)` to logits.
+    """The same network of PyTorch's own layer, for a config of which `torch_has` is true.
 
     Returns:
-        A `torch.nn.Module`, or `None` where PyTorch has no such layer: it lacks peepholes and all
-        variants, its GRU resets after the product; dropout is not compared either.
+        A `torch.nn.Module`: pixel values `(batch, 28, 28)` to logits `(batch, classes)`.
     """
-    cell = config.model.removeprefix("bidirectional_")
-    if cell not in ("lstm", "basic_rnn") or config.dropout or config.recurrent_dropout:
-        return None
-    if config.scan == "columns" or config.permute_seed is not None or config.read_out != "both":
-        return None
     import torch
 
     shape = (784, 1) if config.scan == "pixels" else (28, 28)
     directions = 2 if config.model.startswith("bidirectional_") else 1
-    kind = torch.nn.RNN if cell == "basic_rnn" else torch.nn.LSTM
+    kind = torch.nn.RNN if config.model.endswith("basic_rnn") else torch.nn.LSTM
 
     class Network(torch.nn.Module):
         def __init__(self):
@@ -76,15 +86,18 @@ def torch_network(config, classes):
 
 
 def trainers(config, steps, peers=("Keras", "PyTorch", "JAX")):
-    """By name what can train the network of a `Config`: ours, and of the peers those there are.
+    """The programs that can train the network of a `Config`: ours, and the peers that are there.
 
     Returns:
-        What `contest.contest` takes: functions without arguments. What is not installed, or has no
-        such network, is left out.
+        What `contest.contest` takes: by name, functions without arguments. A peer is left out if it
+        is not installed or has no such network.
     """
     known = {"ours": train_ours, "Keras": train_keras}
-    if "PyTorch" in peers and contest.installed("torch") and torch_network(config, 10):
-        known["PyTorch"] = train_torch
+    if "PyTorch" in peers and contest.installed("torch") and torch_has(config):
+        from datasets import load
+
+        # Loaded here, since that loads TensorFlow. PyTorch loads Triton, which then crashes.
+        known["PyTorch"] = functools.partial(train_torch, load(config))
     if "JAX" in peers and contest.installed("jax"):
         known["JAX"] = train_jax
     return {name: functools.partial(train, config, steps) for name, train in known.items()}
@@ -140,13 +153,16 @@ def _fit(model, data, config, steps):
     return work
 
 
-def train_torch(config, steps):
-    """The same by PyTorch's usual loop, under autocast for bfloat16."""
+def train_torch(data, config, steps):
+    """The same by PyTorch's usual loop, under autocast for bfloat16; TensorFlow is not loaded.
+
+    Args:
+        data: The `Dataset` of the config, which cannot be loaded without TensorFlow.
+        config: The `Config`.
+        steps: Training steps of a turn.
+    """
     import torch
 
-    from datasets import load
-
-    data = load(config)
     images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
     network = torch_network(config, data.classes)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)

@@ -6,12 +6,12 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
 from absl import flags
 
 from benchmarks import MAIN
+from benchmarks.processes import run
 from configs import UserError, given_flags, read_flags
 
 FLAGS = flags.FLAGS
@@ -79,7 +79,5 @@ def _folder(flag_file, seed):
     ]
     threads = str(max(1, os.cpu_count() // FLAGS.jobs))
     limits = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
-    done = subprocess.run(command, env=os.environ | limits, stdout=sys.stderr)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed; expected a run: see its message above")
+    run(command, "a run", env=os.environ | limits, stdout=sys.stderr)
     return folder

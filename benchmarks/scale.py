@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import resource
 import socket
@@ -22,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import contest
+from benchmarks.processes import Spawned
 from configs import Config, UserError, run_script
 
 FLAGS = flags.FLAGS
@@ -138,24 +138,13 @@ def cost(factors, terms):
 
 def measure(point, cell, turns):
     """The seconds of a training step, the median of some turns, and the bytes of a process."""
-    spawn = multiprocessing.get_context("spawn")
-    addresses = _free_addresses(point.processes)
-    pool = [spawn.Pipe() for _ in addresses]
-    processes = [
-        spawn.Process(target=_train, args=(point, cell, turns, addresses, index, pipe))
-        for index, (_, pipe) in enumerate(pool)
-    ]
-    for process in processes:
-        process.start()
-    for _, theirs in pool:
-        theirs.close()
-    try:
-        answers = [json.loads(ours.recv()) for ours, _ in pool]
-    except EOFError as error:
-        raise UserError(f"{point} ended; expected its seconds: see its message above") from error
-    finally:
-        for process in processes:
-            process.join()
+    arguments = point, cell, turns, _free_addresses(point.processes)
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(Spawned(f"{point}, process {index}", _train, *arguments, index))
+            for index in range(point.processes)
+        ]
+        answers = [process.receive("its seconds and bytes") for process in processes]
     return tuple(max(values) for values in zip(*answers, strict=True))
 
 
@@ -167,7 +156,7 @@ def _free_addresses(count):
         return [f"127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
 
 
-def _train(point, cell, turns, addresses, index, pipe):
+def _train(pipe, point, cell, turns, addresses, index):
     """What one of the processes does."""
     if point.processes > 1:
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -208,7 +197,7 @@ def _train(point, cell, turns, addresses, index, pipe):
     )
     most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # The first turn is that in which much is compiled.
-    pipe.send(json.dumps([statistics.median(clock.seconds[1:]) / steps, most]))
+    pipe.send((statistics.median(clock.seconds[1:]) / steps, most))
 
 
 def cost_of_products(point):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import requests
 
 from benchmarks import MAIN
+from benchmarks.processes import ending
 from configs import UserError
 
 _FOLDER = MAIN.parent
@@ -37,10 +39,21 @@ class Server:
         """Wait until a function says so; `UserError` if the server ends or it takes minutes."""
         end = time.monotonic() + _PATIENCE
         while not is_so():
-            if self.process.poll() is not None or time.monotonic() > end:
-                command = " ".join(map(str, self.process.args))
-                raise UserError(f"{command}: ended, or takes minutes; expected it to serve")
+            if self.process.poll() is not None:
+                self.tell_ending()
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{self._command()} is not ready after {_PATIENCE} s; expected it to serve"
+                )
             time.sleep(0.01)
+
+    def tell_ending(self):
+        """Wait for the end of the process, and raise a `UserError` that tells how it ended."""
+        how = ending(self.process.wait(_PATIENCE))
+        raise UserError(f"{self._command()} {how}; expected it to serve: see its message above")
+
+    def _command(self):
+        return shlex.join(map(str, self.process.args))
 
     def get(self, path):
         """Answer to a GET, `None` if there is none."""
@@ -71,7 +84,6 @@ class Server:
             return self.process.wait(_PATIENCE)
         finally:
             self.process.kill()
-            self.process.stdout.close()
 
     def _age(self):
         return time.perf_counter() - self._started
@@ -82,6 +94,7 @@ class Server:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.stop()
+        self.process.stdout.close()
 
 
 class Ours(Server):
@@ -99,7 +112,7 @@ class Ours(Server):
         line = next((line for line in self.process.stdout if line.startswith("REST")), "")
         addresses = re.fullmatch(r".* http://(\S+), gRPC: (\S+)\n", line)
         if not addresses:
-            raise UserError("serve.py ended; expected addresses: see its message above")
+            self.tell_ending()
         self.rest, self.grpc = addresses.groups()
         self.wait_until(lambda: (answer := self.get("/readyz")) is not None and answer.ok)
         self.seconds = self._age()

@@ -17,7 +17,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import multiprocessing
 import os
 import pathlib
 import statistics
@@ -28,6 +27,7 @@ from absl import flags
 
 from benchmarks import contest, faults
 from benchmarks.load import Answers, Load, grpc_request, make, rest_request, words
+from benchmarks.processes import Spawned
 from benchmarks.servers import KServe, Ours
 from configs import UserError, config_from_flags, define_flags, run_script
 
@@ -95,8 +95,9 @@ def main():
     config = config_from_flags()
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        direct, loader = stack.enter_context(_process()), stack.enter_context(_process())
-        asked = direct.submit(_prepare, config, folder).result()
+        direct = stack.enter_context(_Caller("direct calls"))
+        loader = stack.enter_context(_Caller("requests"))
+        asked = direct(_prepare, config, folder)
         served = folder / "served"
         with Ours(served) as ours:
             memory = [ours.megabytes()]
@@ -113,10 +114,22 @@ def main():
     contest.write_json("serving", results)
 
 
-def _process():
+def serve_calls(pipe):
+    """Call the functions that come through a pipe, and send back what they return."""
+    while True:
+        function, *arguments = pipe.recv()
+        pipe.send(function(*arguments))
+
+
+class _Caller(Spawned):
     """A process of its own that calls functions."""
-    spawn = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn)
+
+    def __init__(self, name):
+        super().__init__(name, serve_calls)
+
+    def __call__(self, function, *arguments):
+        self.send((function, *arguments))
+        return self.receive("an answer")
 
 
 def _prepare(config, folder):
@@ -208,11 +221,11 @@ def _take_turns(path, direct, loader, ours, asked):
         }
         turns = {key: [] for key in [*calls, *loads]}
         for number in range(1 + FLAGS.turns):
-            done = {key: _figures(key, direct.submit(call).result()) for key, call in calls.items()}
+            done = {key: _figures(key, direct(call)) for key, call in calls.items()}
             for key, load in loads.items():
                 server = servers[key[1]]
                 before = server.processor_seconds()
-                done[key] = figures = _figures(key, loader.submit(make, load).result())
+                done[key] = figures = _figures(key, loader(make, load))
                 took = server.processor_seconds() - before
                 figures["processor, ms"] = 1e3 * took / figures["requests"]
             if number > 0:  # In the first turn much is loaded and compiled.
@@ -246,7 +259,7 @@ def _memory_under_load(loader, ours, asked):
     load = _load(_REST_MANY, ours, asked, FLAGS.seconds)
     megabytes, end = [], time.monotonic() + 60 * FLAGS.minutes
     while len(megabytes) < 2 or time.monotonic() < end:
-        _figures((_REST_MANY, "ours"), loader.submit(make, load).result())
+        _figures((_REST_MANY, "ours"), loader(make, load))
         megabytes.append(ours.megabytes())
     return megabytes
 
@@ -393,17 +406,19 @@ def _happen(loader, happen, load, right, right_after):
     """
 
     def answers_if(expected):
-        return loader.submit(make, dataclasses.replace(load, expected=expected))
+        return loader(make, dataclasses.replace(load, expected=expected))
+
+    def happen_under_load():
+        time.sleep(min(1, load.seconds / 2))  # The load has begun by then.
+        return happen()
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        under_way = answers_if(right)
-        time.sleep(min(1, load.seconds / 2))  # In the midst of it.
-        happening = thread.submit(happen)
-        answers = under_way.result()
+        happening = thread.submit(happen_under_load)
+        answers = answers_if(right)
         while not happening.done():
-            answers.add(answers_if(right).result())
+            answers.add(answers_if(right))
     if right_after:
-        answers.add(answers_if(right_after).result())
+        answers.add(answers_if(right_after))
     else:
         del answers.statuses["refused"]  # Who comes afterwards is not let down.
     return happening.result(), answers

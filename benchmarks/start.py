@@ -5,6 +5,7 @@
 Seconds from the start of `python main.py` in a new process, with a dataset that is prepared.
 """
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from absl import flags
 
 from benchmarks import MAIN, contest
+from benchmarks.processes import ending
 from configs import UserError, define_flags, given_flags, run_script
 
 FLAGS = flags.FLAGS
@@ -46,9 +48,12 @@ def _seconds_to_first_steps(given):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             found = any(line.startswith("step    10 ") for line in process.stdout)
             seconds = time.perf_counter() - start
+            if not found:
+                raise UserError(
+                    f"{shlex.join(command)} {ending(process.wait())}; expected a training step: "
+                    "see its message above"
+                )
             process.kill()
-    if not found:
-        raise UserError(f"{' '.join(command)} ended; expected a training step: see its message")
     return seconds
 
 

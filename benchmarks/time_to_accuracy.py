@@ -9,9 +9,7 @@ epoch after which it is right about so many of all test images. Turn t has the s
 """
 
 import json
-import multiprocessing
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from absl import flags
 
 from benchmarks import MAIN, contest
 from benchmarks.peers import of_keras, usual_allocator
+from benchmarks.processes import Spawned, run
 from configs import Config, UserError, config_from_flags, define_flags, given_flags, run_script
 
 FLAGS = flags.FLAGS
@@ -81,10 +80,8 @@ def _run_ours(seed, targets):
                 *(f"--runs_dir={folder}", f"--saved_models_dir={folder}/exported"),
             ]
             start = time.perf_counter()
-            done = subprocess.run(command, stdout=sys.stderr)
+            run(command, "a run", stdout=sys.stderr)
             seconds = time.perf_counter() - start
-            if done.returncode:
-                raise UserError(f"{' '.join(command)} failed; expected a run: see its message")
             metrics = json.loads(pathlib.Path(folder, "fast", "metrics.json").read_text())
         runs[shorter] = {"seconds": seconds, "accuracy": 100 * metrics["test"]["accuracy"]}
     return {target: runs[_SHORTER.get(target, ())] for target in targets}
@@ -93,30 +90,20 @@ def _run_ours(seed, targets):
 def _run_keras(config, seed, targets):
     """By target the `seconds`, `epochs` and test `accuracy` when the tutorials got there."""
     epochs, found = FLAGS.most_epochs, {}
-    spawn = multiprocessing.get_context("spawn")
-    connection, theirs = spawn.Pipe(duplex=False)
     start = time.perf_counter()
-    arguments = (theirs, config, seed, epochs)
-    process = spawn.Process(target=send_accuracies, args=arguments, daemon=True)
-    process.start()
-    theirs.close()
-    for epoch in range(1, epochs + 1):
-        try:
-            now = {"accuracy": connection.recv(), "epochs": epoch}
-        except EOFError as error:
-            raise UserError("Keras ended; expected an accuracy: see its message above") from error
-        now["seconds"] = time.perf_counter() - start
-        print(f"Keras, epoch {epoch}: {now['accuracy']:.2f} %", file=sys.stderr, flush=True)
-        reached = [target for target in targets if now["accuracy"] >= target]
-        found |= {target: now for target in reached if target not in found}
-        if len(found) == len(set(targets)):
-            break
-    process.terminate()
-    process.join()
+    with Spawned("Keras", send_accuracies, config, seed, epochs) as process:
+        for epoch in range(1, epochs + 1):
+            now = {"accuracy": process.receive("an accuracy"), "epochs": epoch}
+            now["seconds"] = time.perf_counter() - start
+            print(f"Keras, epoch {epoch}: {now['accuracy']:.2f} %", file=sys.stderr, flush=True)
+            reached = [target for target in targets if now["accuracy"] >= target]
+            found |= {target: now for target in reached if target not in found}
+            if len(found) == len(set(targets)):
+                break
     return {target: found.get(target, now) for target in targets}
 
 
-def send_accuracies(connection, config: Config, seed, epochs):
+def send_accuracies(pipe, config: Config, seed, epochs):
     """Train as the tutorials did; send the test accuracy in percent after every epoch."""
     usual_allocator()
     import keras
@@ -133,7 +120,7 @@ def send_accuracies(connection, config: Config, seed, epochs):
     steps = -(-len(data.train) // 128)
 
     def send(epoch, logs):
-        connection.send(100 * model.evaluate(test, verbose=0)[1])
+        pipe.send(100 * model.evaluate(test, verbose=0)[1])
 
     model.fit(
         shuffled_batches(data.train, 128, seed),

@@ -15,7 +15,8 @@ import time
 from absl import flags
 
 from benchmarks import MAIN, contest
-from configs import UserError, define_flags, given_flags, run_script
+from benchmarks.processes import run
+from configs import define_flags, given_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
@@ -54,15 +55,13 @@ def _seconds(options, environment):
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(MAIN.with_name("tune.py")), *given, *search, *options]
         start = time.perf_counter()
-        done = subprocess.run(
+        run(
             [*command, f"--runs_dir={folder}"],
+            "a search",
             env=os.environ | environment,
             stdout=subprocess.DEVNULL,
         )
-        seconds = time.perf_counter() - start
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed; expected a search: see its message above")
-    return seconds
+        return time.perf_counter() - start
 
 
 if __name__ == "__main__":
