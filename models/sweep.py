@@ -302,21 +302,14 @@ class Sweep:
 
     def _backward_of_backward(self, inputs, masks, d_results, dd_inputs, return_sequences):
         """The gradients of the way back by its inputs, which TensorFlow derives from the steps."""
-        sources = [inputs, masks, d_results]
-        with tf.GradientTape() as second:
-            second.watch(sources)
-            with tf.GradientTape() as first:
-                first.watch(inputs)
-                sequences, states, *weights = inputs
-                last, outputs, _ = self._forward(
-                    sequences, states, masks, *weights, return_sequences
-                )
-            d_inputs = first.gradient(
-                [*last, *outputs], inputs, d_results, unconnected_gradients="zero"
-            )
-        return second.gradient(
-            tf.nest.flatten(d_inputs), sources, dd_inputs, unconnected_gradients="zero"
-        )
+        # Of this graph, as `tf.gradients` demands. A tape would record nothing here while a
+        # `tf.autodiff.ForwardAccumulator` is at work.
+        sources = tf.nest.map_structure(tf.identity, [inputs, masks, d_results])
+        (sequences, states, *weights), masks, d_results = sources
+        last, outputs, _ = self._forward(sequences, states, masks, *weights, return_sequences)
+        flat, zero = tf.nest.flatten, {"unconnected_gradients": "zero"}
+        d_inputs = tf.gradients([*last, *outputs], flat(sources[0]), d_results, **zero)
+        return tf.gradients(d_inputs, flat(sources), [*dd_inputs], **zero)
 
 
 def _history(steps, width, dtype):
