@@ -36,8 +36,12 @@ class FastRNN(keras.layers.RNN):
     - a subclass of one of this project's cells that changes more than its equations (`step`,
       `parts`, `widths`, `extras`), or whose `step` uses weights or random numbers of its own;
     - a cell of another precision than the layer, or with an `activity_regularizer`;
-    - forward-mode derivatives, and derivatives of the gradient;
+    - branches of `tf.cond`, and forward-mode derivatives, for which the steps are laid out;
     - graphs that are written to a SavedModel or to ONNX. For LiteRT see `for_serving`.
+
+    Not supported: a vectorized `tape.jacobian` in a function, which fails with Keras's LSTM too; it
+    works with `experimental_use_pfor=False`. A forward-mode derivative by a weight, around a
+    `tf.function` and not in it, is `None`: Keras's loop raises an error there.
 
     Functions that were traced before they were exported hold the fast way, which the converters to
     ONNX and LiteRT do not know: set `fast = False` before such a function is traced.

@@ -583,12 +583,14 @@ def jvp_of_the_gradient(layer, x, run):
 def test_forward_mode_derivatives_are_those_of_the_eager_layer(derivative):
     rnn, x = maker(KINDS["lstm"][0])(return_sequences=True), sequences()
     expected = derivative(rnn, x, rnn)
-    for found in (
-        graph(lambda x: derivative(rnn, x, rnn))(x),
-        graph(lambda x: derivative(rnn, x, graph(rnn)))(x),
-        derivative(rnn, x, graph(rnn)),
-    ):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    found = [graph(lambda x: derivative(rnn, x, rnn))(x)]
+    if derivative is not jvp_by_weights:  # Which stops at a function with Keras's layers, too.
+        found += [
+            graph(lambda x: derivative(rnn, x, graph(rnn)))(x),
+            derivative(rnn, x, graph(rnn)),
+        ]
+    for each in found:
+        np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
 
 
 # A cell of another class has nothing of its own in most cases.
