@@ -40,8 +40,8 @@ class FastRNN(keras.layers.RNN):
     - graphs that are written to a SavedModel or to ONNX. For LiteRT see `for_serving`.
 
     Not supported: a vectorized `tape.jacobian` in a function, which fails with Keras's LSTM too; it
-    works with `experimental_use_pfor=False`. A forward-mode derivative by a weight, around a
-    `tf.function` and not in it, is `None`: Keras's loop raises an error there.
+    works with `experimental_use_pfor=False`. A forward-mode derivative by a weight, taken in a
+    function of the call of another function, is `None`, as with Keras's layers.
 
     Functions that were traced before they were exported hold the fast way, which the converters to
     ONNX and LiteRT do not know: set `fast = False` before such a function is traced.
