@@ -50,14 +50,12 @@ def obeys_the_rules(cell):
 
 
 def is_in_a_branch():
-    """Whether the graph that is traced now is in a branch of a `tf.cond` or a `tf.switch_case`.
+    """Whether the graph that is traced now is a branch of a `tf.cond` or a `tf.switch_case`.
 
-    Their gradients do not find what a custom gradient has kept.
+    Their gradients do not find what a custom gradient has kept. A function that is called in a
+    branch has a graph of its own, and its gradient finds it: Keras trains in such functions.
     """
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None and not isinstance(graph, CondBranchFuncGraph):
-        graph = getattr(graph, "outer_graph", None)
-    return graph is not None
+    return isinstance(tf.compat.v1.get_default_graph(), CondBranchFuncGraph)
 
 
 def has_tangents(tensors):
