@@ -125,8 +125,10 @@ class Sweep:
                 d_inputs = d_sequences, _join(d_states), _add(d_matrices), _add(d_extras)
 
                 def gradient(*dd_inputs):
-                    return self._backward_of_backward(
-                        inputs, masks, d_results, dd_inputs, return_sequences
+                    # A function, which TensorFlow differentiates as a whole. Without it, a tape
+                    # would not see all that connects the loops, and a third derivative would be wrong.
+                    return tf.function(self._backward_of_backward, autograph=False)(
+                        [inputs, masks, d_results], [*dd_inputs], return_sequences
                     )
 
                 return tf.nest.flatten(d_inputs), gradient
@@ -298,16 +300,13 @@ class Sweep:
         ]
         return d_states, d_matrices, d_extras, d_sums
 
-    def _backward_of_backward(self, inputs, masks, d_results, dd_inputs, return_sequences):
+    def _backward_of_backward(self, sources, dd_inputs, return_sequences):
         """The gradients of the way back by its inputs, which TensorFlow derives from the steps."""
-        # Of this graph, as `tf.gradients` demands. A tape would record nothing here while a
-        # `tf.autodiff.ForwardAccumulator` is at work.
-        sources = tf.nest.map_structure(tf.identity, [inputs, masks, d_results])
         (sequences, states, *weights), masks, d_results = sources
         last, outputs, _ = self._forward(sequences, states, masks, *weights, return_sequences)
         flat, zero = tf.nest.flatten, {"unconnected_gradients": "zero"}
         d_inputs = tf.gradients([*last, *outputs], flat(sources[0]), d_results, **zero)
-        return tf.gradients(d_inputs, flat(sources), [*dd_inputs], **zero)
+        return tf.gradients(d_inputs, flat(sources), dd_inputs, **zero)
 
 
 def _history(steps, width, dtype):
