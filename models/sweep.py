@@ -126,7 +126,7 @@ class Sweep:
 
                 def gradient(*dd_inputs):
                     # A function, which TensorFlow differentiates as a whole. Without it, a tape
-                    # would not see all that connects the loops, and a third derivative would be wrong.
+                    # does not see all that connects the loops: a third derivative would be wrong.
                     return tf.function(self._backward_of_backward, autograph=False)(
                         [inputs, masks, d_results], [*dd_inputs], return_sequences
                     )
