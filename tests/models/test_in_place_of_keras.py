@@ -8,6 +8,8 @@ those of Keras's are computed eagerly.
 import copy
 import functools
 import pickle
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -570,6 +572,45 @@ def test_a_saved_model_has_no_xla_and_answers_batches_of_any_size(write, tmp_pat
     for size in (1, 7):
         (found,) = serve(**{name: sequences(size)}).values()
         np.testing.assert_allclose(found, model(sequences(size)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_saved_model_answers_and_learns_without_this_project(tmp_path):
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), maker(KINDS["lstm"][0])()])
+    model.predict(sequences(), verbose=0)
+    model.export(tmp_path / "model", verbose=False)
+    np.savez(tmp_path / "it.npz", x=sequences(), y=model(sequences()))
+    code = """if True:
+        import sys
+        import numpy as np
+        import tensorflow as tf
+        it = np.load("it.npz")
+        loaded = tf.saved_model.load("model")
+        with tf.GradientTape() as tape:
+            y = loaded.serve(tf.constant(it["x"]))
+        np.testing.assert_allclose(y, it["y"], rtol=0, atol=1e-5)
+        assert len(loaded.variables) == 3
+        assert None not in tape.gradient(y, loaded.variables)
+        assert "models" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("policy", ["float16", "mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_as_good_as_with_kerass_layer(policy):
+    ours, theirs = (maker(make)(dtype=policy) for make in KINDS["lstm"])
+    y = graph(ours)(sequences())
+    assert y.dtype == ours.compute_dtype == theirs.compute_dtype
+    assert [w.dtype for w in ours.weights] == [w.dtype for w in theirs.weights]
+    atol = 0.02 if policy == "mixed_bfloat16" else 0.003
+    expected = tf.cast(graph(theirs)(sequences()), "float32")
+    np.testing.assert_allclose(tf.cast(y, "float32"), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_ragged_sequences_are_refused_as_by_kerass_layer(kind):
+    words = tf.ragged.constant([[[1.0, 2], [3, 4]], [[5, 6]]], ragged_rank=1)
+    with pytest.raises(ValueError, match="Cannot index into an inner ragged dimension"):
+        graph(KINDS["lstm"][kind]())(words)
 
 
 # Keras's loop has no forward-mode derivative in a graph. So ours are compared with eager ones.
