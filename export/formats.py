@@ -115,17 +115,14 @@ def _write(model, path):
     rows = keras.Input((28, 28), dtype="float32", name="rows")
     view = keras.Model(rows, keras.layers.Lambda(answers)(model(rows, training=False)))
     spec = keras.InputSpec("float32", (None, 28, 28), name="rows")
-    if path.endswith(".onnx"):
-        # Of Keras's own loop the converter makes ONNX's LSTM, or an ONNX loop; the weights that a
-        # graph for serving has captured it would take for further inputs.
-        settings, form, options = {"fast": False}, "onnx", {}
-    else:
-        settings, form = {"for_serving": True}, "litert"
+    form, options = "onnx", {}
+    if path.endswith(".tflite"):
+        form = "litert"
         # Nothing but what every LiteRT has: no operations of TensorFlow's.
         options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
         if path.endswith(".int8.tflite"):
             options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    with layers_set(model, dtype_policy="float32", **settings), tf.device("CPU"):
+    with layers_set(model, dtype_policy="float32"), tf.device("CPU"):
         with warnings.catch_warnings():
             # Keras asks NumPy 2 for a name of NumPy 1.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)

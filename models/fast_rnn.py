@@ -1,6 +1,7 @@
 """Recurrent layers that take the fast way along a sequence where there is one."""
 
 import functools
+import sys
 
 import keras
 from keras import ops
@@ -8,17 +9,45 @@ from keras import ops
 from models.cell import Cell
 from models.lstm_cell import LSTMCell
 
+# The fast way takes a cell's equations and not its methods. So these must be the original ones.
+_OF_OUR_CELLS = {
+    name: getattr(Cell, name)
+    for name in (
+        *("__call__", "call", "sums_of", "drop_inputs", "hidden_mask"),
+        *("get_dropout_mask", "get_recurrent_dropout_mask"),
+    )
+}
+_OF_KERASS_CELL = {name: getattr(keras.layers.LSTMCell, name) for name in ("__call__", "call")}
+# Graphs that these packages trace go into files, for programs that may lack XLA.
+_EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model", "tf2onnx")
+_LITERT_EXPORTERS = ("keras.src.export.litert", "tensorflow.lite")
 
-@keras.saving.register_keras_serializable(package="mnist_rows")
+
+@keras.saving.register_keras_serializable(package="mnist_rows", name="FastRNN")
 class FastRNN(keras.layers.RNN):
-    """`keras.layers.RNN`: the same arguments, weights and results, in less time.
+    """`keras.layers.RNN`: the same arguments, weights, files and results, in less time.
 
-    It takes the way of `models.sweep` in TensorFlow's graphs (`fit`, `predict`, `tf.function`, not
-    eagerly) on CPUs, with a cell of this project's, along sequences of a known length without a
-    mask; otherwise that of `keras.layers.RNN`. Its gradient can itself not be differentiated.
+    It takes the way of `models.sweep` in TensorFlow's graphs (`fit`, `predict`, `tf.function`) on
+    CPUs. All else takes the way of `keras.layers.RNN`, with the same results:
+
+    - eager calls, other backends, machines with a GPU;
+    - a mask, `unroll=True`, sequences of unknown length;
+    - a stack of cells, and a cell that is not one of this project's;
+    - a subclass of one of this project's cells that changes more than its equations (`step`,
+      `parts`, `widths`, `extras`), or whose `step` uses weights or random numbers of its own;
+    - a cell of another precision than the layer, or with an `activity_regularizer`;
+    - branches of `tf.cond`, and forward-mode derivatives, for which the steps are laid out;
+    - graphs that are written to a SavedModel or to ONNX. For LiteRT see `for_serving`.
+
+    Not supported: a vectorized `tape.jacobian` in a function, which fails with Keras's LSTM too; it
+    works with `experimental_use_pfor=False`. A forward-mode derivative by a weight, taken in a
+    function of the call of another function, is `None`, as with Keras's layers.
+
+    Functions that were traced before they were exported hold the fast way, which the converters to
+    ONNX and LiteRT do not know: set `fast = False` before such a function is traced.
 
     Attributes:
-        fast: Whether to take that way at all.
+        fast: Whether to take the fast way at all.
         for_serving: Whether to be traced for a server: with the weights as constants and without
             XLA, which would compile for every size of batch anew.
 
@@ -37,10 +66,13 @@ class FastRNN(keras.layers.RNN):
         super().build(sequences_shape, initial_state_shape)
         equations = self.equations  # Made here, since it cannot be while a graph is traced.
         if keras.backend.backend() == "tensorflow":
-            from models.sweep import Sweep
+            from models.sweep import Sweep, obeys_the_rules
 
             # One for all calls: it keeps what was compiled.
-            self._sweep = equations and Sweep(equations.step, equations.widths())
+            is_sweepable = equations is not None and (
+                equations is not self.cell or obeys_the_rules(equations)
+            )
+            self._sweep = Sweep(equations.step, equations.widths()) if is_sweepable else None
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Sweep `sequences (batch, steps, features)`.
@@ -49,14 +81,21 @@ class FastRNN(keras.layers.RNN):
             The last output `(batch, units)`, all outputs `(batch, steps, units)`, which are cut
             short to the last unless `return_sequences`, and the last states.
         """
-        if not self._is_fast(sequences, mask, training):
+        sweep = self._way(sequences, initial_state, mask, training)
+        if sweep is None:
             return super().inner_loop(sequences, initial_state, mask, training)
+        if self._is_differentiated_forward(sequences, initial_state):
+            # A loop of TensorFlow's has no such derivative; its steps have.
+            self.unroll = True
+            try:
+                return super().inner_loop(sequences, initial_state, mask, training)
+            finally:
+                self.unroll = False
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
         inputs, mask = self._drop(sequences, initial_state, training)
-        sweep = self._sweep.for_serving if self.for_serving else self._sweep
         states, outputs = sweep(
-            inputs,
+            ops.cast(inputs, self.compute_dtype),
             initial_state,
             self.equation_weights,
             mask,
@@ -64,16 +103,47 @@ class FastRNN(keras.layers.RNN):
         )
         return states[0], states[0][:, None] if outputs is None else outputs, states
 
+    def _way(self, sequences, states, mask, training):
+        """The function that sweeps these sequences, or `None`, which is Keras's way."""
+        if keras.backend.backend() != "tensorflow" or not self._is_fast(sequences, mask, training):
+            return None
+        if not _have_known_shapes(sequences, states):
+            return None
+        if self.for_serving:
+            return self._sweep.for_serving
+        from models.sweep import is_in_a_branch
+
+        if not _in_a_graph_without_gpu() or is_in_a_branch():
+            return None
+        if _is_traced_by(_LITERT_EXPORTERS):
+            return self._sweep.for_serving
+        return None if _is_traced_by(_EXPORTERS) else self._sweep
+
+    def _is_differentiated_forward(self, sequences, states):
+        from models.sweep import has_tangents
+
+        weights = [weight.value for weight in self.cell.weights]
+        return has_tangents([sequences, *states, *weights])
+
     def _is_fast(self, sequences, mask, training):
+        dtype = keras.backend.standardize_dtype(sequences.dtype)
         return (
             self.fast
-            and keras.backend.backend() == "tensorflow"
             and self._sweep is not None
-            and (self.for_serving or _in_a_graph_without_gpu())
+            and self._is_original()
             and mask is None
             and not self.unroll
-            and sequences.shape[1] is not None
             and self.cell.compute_dtype == self.compute_dtype
+            and (dtype == self.compute_dtype or dtype.startswith(("int", "uint", "bool")))
+        )
+
+    def _is_original(self):
+        """Whether the equations are all that the cell does."""
+        return (
+            self.cell is self.equations
+            and _has(self.cell, _OF_OUR_CELLS)
+            and not {"step", "parts", "widths", "extras"} & vars(self.cell).keys()
+            and self.cell.activity_regularizer is None
         )
 
     # Not one of Keras's attributes, which would count the weights of an LSTM's as this layer's.
@@ -91,27 +161,92 @@ class FastRNN(keras.layers.RNN):
         inputs = self.cell.drop_inputs(sequences, training)
         return inputs, self.cell.hidden_mask(states[0], training)
 
+    def load_own_variables(self, store):
+        """Find the cell's weights in files of earlier versions, too.
 
-@keras.saving.register_keras_serializable(package="mnist_rows")
+        A layer's class names its place in a file. Files of earlier versions have `fast_rnn` and
+        `fast_lstm` in the place of Keras's `rnn` and `lstm`.
+        """
+        super().load_own_variables(store)
+        find = store.get
+        path = getattr(store, "_h5_entry_path", None) or ""
+        folder, _, name = path.rpartition("/")
+        kind = name.rstrip("0123456789").rstrip("_")
+        if kind in ("rnn", "lstm") and store.has_path(f"{folder}/fast_{kind}"):
+            old = f"{folder}/fast_{name}"
+            store.get = lambda asked: find(
+                old + asked.removeprefix(path) if asked.startswith(f"{path}/") else asked
+            )
+
+
+@keras.saving.register_keras_serializable(package="mnist_rows", name="FastLSTM")
 class FastLSTM(FastRNN, keras.layers.LSTM):
-    """`keras.layers.LSTM`, the same way as `FastRNN` unless its activations or dropout forbid."""
+    """`keras.layers.LSTM`, the same way as `FastRNN`.
+
+    Besides what `FastRNN` leaves to Keras, it leaves: dropout in training, other activations than
+    tanh and sigmoid, `use_bias=False`, `use_cudnn=True`, and another cell in the place of its own.
+    """
 
     def _is_fast(self, sequences, mask, training):
         drops = training and (self.dropout or self.recurrent_dropout)
         return not drops and super()._is_fast(sequences, mask, training)
 
+    def _is_original(self):
+        return (
+            type(self.cell) is keras.layers.LSTMCell
+            and _has(self.cell, _OF_KERASS_CELL)
+            and self._has_our_equations()
+            and self.use_cudnn is not True
+        )
+
+    def _has_our_equations(self):
+        activations = (self.activation, self.recurrent_activation)
+        return self.use_bias and activations == (keras.activations.tanh, keras.activations.sigmoid)
+
     @functools.cached_property
     def equations(self):
-        activations = (self.activation, self.recurrent_activation)
-        if activations != (keras.activations.tanh, keras.activations.sigmoid) or not self.use_bias:
-            return None
-        return LSTMCell(self.units, seed=0)
+        return LSTMCell(self.units, seed=0) if self._has_our_equations() else None
 
     def equation_weights(self):
         return [(self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)], {}
 
     def _drop(self, sequences, states, training):
         return sequences, None
+
+
+# Keras names a layer's place in a file after its class: with these names files are the same.
+FastRNN.__name__, FastLSTM.__name__ = "RNN", "LSTM"
+
+
+def _has(cell, methods):
+    """Whether a cell has these methods, by name, and no others in their place."""
+    return all(
+        getattr(type(cell), name) is method and name not in vars(cell)
+        for name, method in methods.items()
+    )
+
+
+def _have_known_shapes(sequences, states):
+    """Whether all are `(batch, ...)` with nothing but the batch unknown, and the same batch."""
+    sequences, *states = (tuple(tensor.shape) for tensor in (sequences, *states))
+    return (
+        len(sequences) == 3
+        and None not in sequences[1:]
+        and sequences[1] > 0
+        and all(len(state) == 2 and state[1] is not None for state in states)
+        and len({state[0] for state in (sequences, *states)} - {None}) < 2
+    )
+
+
+def _is_traced_by(packages):
+    """Whether code of one of these packages asked for the graph that is traced now."""
+    frame = sys._getframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if any(name == package or name.startswith(f"{package}.") for package in packages):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _in_a_graph_without_gpu():

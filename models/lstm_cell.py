@@ -109,7 +109,7 @@ class LSTMCell(Cell):
         if self.variant == "fgr":
             recurrence = ops.matmul(gates[0], gate_recurrent_kernel)
             for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
-                z[gate] += part
+                z[gate] = z[gate] + part
 
         def opening(gate, c):
             if gate not in z:

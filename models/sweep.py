@@ -10,12 +10,57 @@ for another. XLA compiles both ways of a shard.
 TensorFlow alone: the one file of the cells that is not written with `keras.ops`.
 """
 
+import functools
 import os
 
 import tensorflow as tf
 
+# Not public, yet the one way to see a forward-mode derivative, and a branch of a condition.
+from tensorflow.python.eager.forwardprop_util import pack_tangents
+from tensorflow.python.ops.control_flow_v2_func_graphs import CondBranchFuncGraph
+
 # With more, a shard of a common batch of 128 would hold fewer than 16 sequences.
 _MOST_SHARDS = 8
+
+
+def obeys_the_rules(cell):
+    """Whether a cell's `step` can be swept: see `models.cell.Cell.step`.
+
+    It must ask once for each sum, in their order, and use nothing but its arguments: the gradient
+    by other weights would be lost, and random numbers would be drawn anew on the way back.
+    """
+    sizes = cell.state_size if isinstance(cell.state_size, list | tuple) else [cell.state_size]
+    widths, dtype, asked = cell.widths(), cell.compute_dtype, []
+
+    def sums(h, n=0):
+        asked.append(n)
+        return [tf.zeros((1, width), dtype) for width in widths[n]]
+
+    @tf.function(autograph=False)
+    def step():
+        states = [tf.zeros((1, size), dtype) for size in sizes]
+        extras = {name: tf.zeros(weight.shape, dtype) for name, weight in cell.extras().items()}
+        return cell.step(sums, states, **extras)
+
+    graph = step.get_concrete_function().graph
+    is_pure = not graph.captures and not any(
+        operation.op_def.is_stateful for operation in graph.get_operations()
+    )
+    return is_pure and asked == list(range(len(widths)))
+
+
+def is_in_a_branch():
+    """Whether the graph that is traced now is a branch of a `tf.cond` or a `tf.switch_case`.
+
+    Their gradients do not find what a custom gradient has kept. A function that is called in a
+    branch has a graph of its own, and its gradient finds it: Keras trains in such functions.
+    """
+    return isinstance(tf.compat.v1.get_default_graph(), CondBranchFuncGraph)
+
+
+def has_tangents(tensors):
+    """Whether a `tf.autodiff.ForwardAccumulator` follows one of these."""
+    return bool(pack_tangents([tf.convert_to_tensor(tensor) for tensor in tensors]).tangents)
 
 
 class Sweep:
@@ -29,18 +74,17 @@ class Sweep:
     def __init__(self, step, widths):
         self.step = step
         self.widths = widths
-        compiled = {"jit_compile": True, "autograph": False, "reduce_retracing": True}
-        self._forward_compiled = tf.function(self._forward, **compiled)
-        self._backward_compiled = tf.function(self._backward, **compiled)
+        # One pair for each length: a function for all of them would not know the number of steps.
+        self._compiled = functools.cache(self._compile)
 
     def __call__(self, sequences, states, weights, mask=None, return_sequences=False):
         """Sweep a batch.
 
         Args:
-            sequences: `(batch, steps, features)`; the number of steps must be known.
+            sequences: `(batch, steps, features)`; all but the batch must be known.
             states: The first states, a list of `(batch, size)`, first the hidden state.
             weights: A function that returns the cell's `parts()` and `extras()`.
-            mask: What the hidden state is multiplied by on its way to the weights,
+            mask: The hidden state is multiplied by it on its way to the weights,
                 `(batch, units)`, or `None`.
             return_sequences: Whether the hidden state of every step is asked for.
 
@@ -52,37 +96,54 @@ class Sweep:
         matrices = [tf.concat([W, b[None], U], axis=0) for W, U, b in parts]
         masks = [] if mask is None else [mask]
         shards = _shards()
+        forward, backward = self._compiled(sequences.shape[1])
 
+        # TensorFlow must not differentiate the compiled functions: it would have them return lists
+        # of tensors, which XLA cannot. So nothing goes in or out but through `tf.stop_gradient`.
         @tf.custom_gradient
         def sweep(*inputs):
-            # Lest TensorFlow prepare to differentiate, beside our way, what is compiled.
-            inputs = tf.nest.map_structure(tf.stop_gradient, inputs)
-            sequences, states, matrices, extras = inputs
+            sequences, states, matrices, extras = _stopped(inputs)
             swept = [
-                self._forward_compiled(*cut, masks_cut, matrices, extras, return_sequences)
+                forward(*cut, masks_cut, matrices, extras, return_sequences)
                 for *cut, masks_cut in _cut([sequences, states, masks], shards)
             ]
-            last, outputs, kept = zip(*swept, strict=True)
+            last, outputs, kept = zip(*_stopped(swept), strict=True)
 
-            def gradient(*d_results):
+            @tf.custom_gradient
+            def back(inputs, masks, d_results):
                 d_last, d_outputs = d_results[: len(states)], d_results[len(states) :]
-                cuts = _cut([list(d_last), list(d_outputs), masks], shards)
-                back = [
-                    self._backward_compiled(*cut, k, matrices, extras)
-                    for cut, k in zip(cuts, kept, strict=True)
+                cuts = _cut(_stopped([d_last, d_outputs, masks]), shards)
+                swept_back = [
+                    backward(*cut, k, matrices, extras) for cut, k in zip(cuts, kept, strict=True)
                 ]
-                d_states, d_matrices, d_extras, d_sums = zip(*back, strict=True)
+                d_states, d_matrices, d_extras, d_sums = zip(*_stopped(swept_back), strict=True)
                 # Not compiled with the rest, so that it costs nothing where nobody asks for it.
                 d_sequences = sum(
                     tf.einsum("tnz,fz->ntf", d, matrix[: sequences.shape[-1]])
                     for d, matrix in zip(_join(d_sums, axis=1), matrices, strict=True)
                 )
-                return d_sequences, _join(d_states), _add(d_matrices), _add(d_extras)
+                d_inputs = d_sequences, _join(d_states), _add(d_matrices), _add(d_extras)
+
+                def gradient(*dd_inputs):
+                    # A function, which TensorFlow differentiates as a whole. Without it, a tape
+                    # does not see all that connects the loops: a third derivative would be wrong.
+                    return tf.function(self._backward_of_backward, autograph=False)(
+                        [inputs, masks, d_results], [*dd_inputs], return_sequences
+                    )
+
+                return tf.nest.flatten(d_inputs), gradient
+
+            def gradient(*d_results):
+                # Captured by the graph of this gradient, where the next one can see them.
+                captured = tf.nest.map_structure(tf.identity, (inputs, masks))
+                return back(*captured, list(d_results))
 
             return [*_join(last), *_join(outputs)], gradient
 
         states = [tf.convert_to_tensor(state) for state in states]
         results = sweep(sequences, states, matrices, extras)
+        for result in results:
+            result.set_shape((sequences.shape[0], *result.shape[1:]))
         return results[: len(states)], results[-1] if return_sequences else None
 
     def for_serving(self, sequences, states, weights, mask=None, return_sequences=False):
@@ -135,6 +196,12 @@ class Sweep:
         for h in outputs:
             h.set_shape((None, length + 1, None))
         return states, outputs[0][:, 1:] if return_sequences else None
+
+    def _compile(self, steps):
+        """The two compiled functions of a shard, forward and back, for sequences of one length."""
+        del steps  # Tells one pair from the other.
+        options = {"jit_compile": True, "autograph": False, "reduce_retracing": True}
+        return tf.function(self._forward, **options), tf.function(self._backward, **options)
 
     def _forward(self, x, states, masks, matrices, extras, return_sequences):
         """One shard: the last states, `[outputs]` or `[]`, and what the way back needs."""
@@ -233,6 +300,14 @@ class Sweep:
         ]
         return d_states, d_matrices, d_extras, d_sums
 
+    def _backward_of_backward(self, sources, dd_inputs, return_sequences):
+        """The gradients of the way back by its inputs, which TensorFlow derives from the steps."""
+        (sequences, states, *weights), masks, d_results = sources
+        last, outputs, _ = self._forward(sequences, states, masks, *weights, return_sequences)
+        flat, zero = tf.nest.flatten, {"unconnected_gradients": "zero"}
+        d_inputs = tf.gradients([*last, *outputs], flat(sources[0]), d_results, **zero)
+        return tf.gradients(d_inputs, flat(sources), dd_inputs, **zero)
+
 
 def _history(steps, width, dtype):
     """Room for a tensor `(batch, width)` of each timestep."""
@@ -255,6 +330,11 @@ def _shards():
         threads = len(os.sched_getaffinity(0))
     threads = threads or os.cpu_count()
     return min(threads, _MOST_SHARDS)
+
+
+def _stopped(structure):
+    """A structure of tensors that no gradient flows back to."""
+    return tf.nest.map_structure(tf.stop_gradient, structure)
 
 
 def _cut(structure, shards):

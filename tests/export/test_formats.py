@@ -12,7 +12,7 @@ from datasets import digits
 from export import formats, view
 from export.formats import check_formats
 from export.saved_model import export
-from models import create_model, fast_rnn
+from models import FastLSTM, FastRNN, LSTMCell, create_model, fast_rnn
 from tests.conftest import assert_one_line_error, random_model
 
 ALL = ["saved_model", "onnx", "litert"]
@@ -101,6 +101,30 @@ def test_every_kind_of_model_can_be_had_as_litert(name, tmp_path):
     model = random_model(model=name, **MODELS[name])
     formats.write(model, tmp_path, ["litert"])
     assert_answers_as(model, tmp_path / "model.tflite")
+
+
+@needs("onnx", "litert")
+@pytest.mark.slow
+def test_kerass_own_export_takes_the_way_that_each_format_has(tmp_path):
+    inputs = keras.Input((4, 5))
+    x = keras.layers.Bidirectional(FastLSTM(6, return_sequences=True))(inputs)
+    x = FastRNN(LSTMCell(6, use_peephole=True), return_sequences=True)(x)
+    model = keras.Model(inputs, FastLSTM(6)(x))
+    model.predict(np.ones((2, 4, 5)), verbose=0)  # The fast way, which must not be exported.
+    onnx, litert = str(tmp_path / "model.onnx"), str(tmp_path / "model.tflite")
+    model.export(onnx, "onnx", verbose=False)
+    model.export(litert, "litert", verbose=False)
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    runner = Interpreter(litert).get_signature_runner()
+    for size in (1, 3):
+        xs = np.random.default_rng(size).normal(size=(size, 4, 5)).astype(np.float32)
+        (by_onnx,) = session.run(None, {session.get_inputs()[0].name: xs})
+        (by_litert,) = runner(**{next(iter(runner.get_input_details())): xs}).values()
+        for found in (by_onnx, by_litert):
+            np.testing.assert_allclose(found, model(xs), rtol=0, atol=1e-5)
 
 
 @needs("litert")

@@ -1,5 +1,6 @@
 """Every cell, wherever Keras lets a cell stand, on whatever backend Keras runs."""
 
+import contextlib
 import os
 
 import keras
@@ -32,12 +33,30 @@ RICHEST = (
     "gru1",
     "gru3",
 )
+# Between two ways to compute the same in float64.
+ROUNDING = ORACLES[numpy_equations]
 every_cell = pytest.mark.parametrize("name", CASES)
 every_kind = pytest.mark.parametrize("name", RICHEST)
 # Of what costs JAX a second each a few cells stand for all there.
 every_cell_on_tensorflow = pytest.mark.parametrize(
     "name", CASES if keras.backend.backend() == "tensorflow" else RICHEST
 )
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    """PyTorch's tensors become NumPy's only where no gradient is recorded."""
+    with gradients(False):
+        yield
+
+
+def gradients(recorded):
+    """A context in which PyTorch records gradients, or does not; the other backends have none."""
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.set_grad_enabled(recorded)
 
 
 @pytest.fixture
@@ -150,7 +169,7 @@ def test_along_a_sequence_the_hidden_state_of_each_step_comes_out(name, xs, rand
     layer(xs)
     weights = randomize(layer, random)
     expected = hidden_states(layer.cell, weights, xs)
-    np.testing.assert_allclose(layer(xs), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer(xs), expected, rtol=0, atol=ROUNDING)
 
 
 @every_cell_on_tensorflow
@@ -161,7 +180,7 @@ def test_values_survive_bidirectional_which_rebuilds_the_cell_from_its_config(na
     half = len(weights) // 2
     up = hidden_states(layer.forward_layer.cell, weights[:half], xs)[:, -1]
     down = hidden_states(layer.backward_layer.cell, weights[half:], xs[:, ::-1])[:, -1]
-    np.testing.assert_allclose(layer(xs), np.concatenate([up, down], -1), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer(xs), np.concatenate([up, down], -1), rtol=0, atol=ROUNDING)
 
 
 @every_cell_on_tensorflow
@@ -174,7 +193,7 @@ def test_masked_steps_are_passed_over(name, xs, random):
         hidden_states(layer.cell, weights, image[None, steps])[0, -1]
         for image, steps in zip(xs, mask, strict=True)
     ]
-    np.testing.assert_allclose(layer(xs, mask=mask), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer(xs, mask=mask), expected, rtol=0, atol=ROUNDING)
 
 
 @every_kind
@@ -185,7 +204,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped(name, xs, random):
     layer.reset_state()
     layer(xs[:, :1])
     expected = hidden_states(layer.cell, weights, xs)[:, -1]
-    np.testing.assert_allclose(layer(xs[:, 1:]), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer(xs[:, 1:]), expected, rtol=0, atol=ROUNDING)
 
 
 @every_kind
@@ -199,13 +218,13 @@ def test_cells_stack_in_one_layer_and_layers_on_each_other(name, xs, random):
     first, second = cells
     between = hidden_states(first, weights[:half], xs)
     expected = hidden_states(second, weights[half:], between)[:, -1]
-    np.testing.assert_allclose(pair(xs), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(pair(xs), expected, rtol=0, atol=ROUNDING)
 
     layers = keras.Sequential([an_rnn(name, return_sequences=True), an_rnn(name)])
     layers.build(xs.shape)
     for weight, value in zip(layers.trainable_weights, weights, strict=True):
         weight.assign(value)
-    np.testing.assert_allclose(layers(xs), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layers(xs), expected, rtol=0, atol=ROUNDING)
 
 
 @every_cell_on_tensorflow
@@ -216,9 +235,9 @@ def test_dropout_masks_inputs_and_hidden_state_but_not_what_is_carried_over(name
     assert set(np.unique(x_mask.astype("float32"))) <= {0, np.float32(1 / 0.6)}
     assert set(np.unique(h_mask.astype("float32"))) <= {0, np.float32(1 / 0.4)}
     expected = equations.run(case.cell, case.weights, case.xs, case.states, x_mask, h_mask)
-    assert deviation(case.history(training=True), expected) <= 1e-12
+    assert deviation(case.history(training=True), expected) <= ROUNDING
     without = equations.run(case.cell, case.weights, case.xs, case.states)
-    assert deviation(case.history(training=False), without) <= 1e-12
+    assert deviation(case.history(training=False), without) <= ROUNDING
 
 
 @pytest.mark.parametrize("which", ["dropout", "recurrent_dropout"])
@@ -269,7 +288,21 @@ def test_mixed_precision_keeps_float32_weights(name, xs):
     assert {w.dtype for w in layer.trainable_weights} == {"float32"}
 
 
+@every_cell
+def test_all_weights_learn_in_a_step_of_training(name, xs, random):
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), an_rnn(name, "float32")])
+    before = randomize(model, random)
+    model.compile("sgd", "mse", run_eagerly=True)
+    with gradients(True):
+        model.train_on_batch(xs, random.normal(size=(BATCH, UNITS)))
+    for weight, value in zip(model.trainable_weights, before, strict=True):
+        learned = keras.ops.convert_to_numpy(weight)
+        assert np.all(np.isfinite(learned))
+        assert not np.array_equal(learned, value.astype("float32")), weight.name
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch does not compile by XLA")
 @every_kind
 def test_compiled_by_xla_a_model_answers_the_same_and_learns(name, xs, random):
     inputs = keras.Input((STEPS, FEATURES))

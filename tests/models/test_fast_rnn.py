@@ -2,6 +2,7 @@
 
 import functools
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -222,6 +223,156 @@ def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, sweeps):
         run = tf.function(FastRNN(cell), autograph=False)
         assert run(random.normal(size=(BATCH, STEPS, FEATURES))).shape == (BATCH, UNITS)
     assert not sweeps
+
+
+class Doubled(LSTMCell):
+    def call(self, inputs, states, training=False):
+        h, states = super().call(inputs, states, training)
+        return 2 * h, states
+
+
+class DropsFirst(LSTMCell):
+    def drop_inputs(self, inputs, training):
+        return inputs * ([0] + [1] * (FEATURES - 1))
+
+
+class DoublesSums(LSTMCell):
+    def sums_of(self, x, parts, mask=None):
+        return super().sums_of(2 * x, parts, mask)
+
+
+class WithAWeightOfItsOwn(LSTMCell):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.scale = self.add_weight((), "ones", name="scale")
+
+    def step(self, sums, states, *args, **kwargs):
+        h, c = super().step(sums, states, *args, **kwargs)
+        return [self.scale * h, c]
+
+
+class AsksTwice(LSTMCell):
+    def step(self, sums, states, *args, **kwargs):
+        sums(states[0])
+        return super().step(sums, states, *args, **kwargs)
+
+
+class Obedient(LSTMCell):
+    def step(self, sums, states, *args, **kwargs):
+        h, c = super().step(sums, states, *args, **kwargs)
+        return [h / 2, c]
+
+
+def patched(units, **options):
+    cell = LSTMCell(units, **options)
+    cell.call = lambda inputs, states, training=False: (states[0] + 1, [states[0] + 1, states[1]])
+    return cell
+
+
+@pytest.mark.parametrize(
+    "cell", [Doubled, DropsFirst, DoublesSums, WithAWeightOfItsOwn, AsksTwice, patched]
+)
+def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, random, sweeps):
+    layer = FastRNN(cell(UNITS, dtype="float64"), dtype="float64")
+    plain = keras.layers.RNN(layer.cell, dtype="float64")
+    xs = random.normal(size=(BATCH, STEPS, FEATURES))
+    plain(xs)
+    np.testing.assert_allclose(
+        tf.function(layer, autograph=False)(xs), plain(xs), rtol=0, atol=1e-13
+    )
+    assert not sweeps
+
+
+def test_a_cell_with_other_equations_alone_takes_the_fast_way(random, sweeps):
+    layer = FastRNN(Obedient(UNITS, dtype="float64"), dtype="float64")
+    xs = random.normal(size=(BATCH, STEPS, FEATURES))
+    run = tf.function(layer, autograph=False)
+    np.testing.assert_allclose(run(xs), layer(xs), rtol=0, atol=1e-13)
+    assert sweeps
+
+
+class KerassDoubled(keras.layers.LSTMCell):
+    def call(self, inputs, states, training=False):
+        h, states = super().call(inputs, states, training)
+        return 2 * h, states
+
+
+def replace_cell(layer):
+    layer.cell.__class__ = KerassDoubled
+
+
+def replace_activation(layer):
+    layer.cell.activation = keras.activations.relu
+
+
+def replace_call(layer):
+    layer.cell.call = lambda inputs, states, training=False: (states[0] + 1, states)
+
+
+@pytest.mark.parametrize("change", [replace_cell, replace_activation, replace_call])
+def test_an_lstm_whose_cell_was_changed_takes_the_plain_way(change, random, sweeps):
+    layer, _ = fast_and_plain("lstm", random)
+    change(layer)
+    xs = inputs_of(layer, random)[0]
+    np.testing.assert_allclose(
+        tf.function(layer, autograph=False)(xs), layer(xs), rtol=0, atol=1e-13
+    )
+    assert not sweeps
+
+
+def test_one_layer_reads_sequences_of_several_lengths(random, sweeps):
+    fast, plain = fast_and_plain("lstm", random)
+    run = tf.function(fast, autograph=False)
+    for steps in (STEPS, STEPS + 2):
+        xs = random.normal(size=(BATCH, steps, FEATURES))
+        np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
+    assert len(sweeps) == 2
+
+
+def lstms(kind):
+    inputs = keras.Input((STEPS, FEATURES))
+    x = kind(UNITS, return_sequences=True)(inputs)
+    x = keras.layers.Bidirectional(kind(UNITS, return_sequences=True))(x)
+    return keras.Model(inputs, kind(UNITS)(x))
+
+
+def test_weights_go_from_kerass_lstm_to_ours_and_back(random, tmp_path):
+    ours, theirs = lstms(FastLSTM), lstms(keras.layers.LSTM)
+    xs = random.normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
+    for source, target in ((theirs, ours), (ours, theirs)):
+        source.set_weights([random.normal(size=w.shape) for w in source.get_weights()])
+        for file in ("it.weights.h5", "it.keras"):
+            target.set_weights([0 * w for w in target.get_weights()])
+            (source.save_weights if file.endswith("h5") else source.save)(tmp_path / file)
+            target.load_weights(tmp_path / file)
+            np.testing.assert_allclose(target(xs), source(xs), rtol=1e-6, atol=1e-6)
+
+
+def test_weights_go_from_kerass_rnn_to_ours(random, tmp_path):
+    models = [
+        keras.Sequential([keras.Input((STEPS, FEATURES)), rnn(LSTMCell(UNITS))])
+        for rnn in (FastRNN, keras.layers.RNN)
+    ]
+    for source, target in (models, models[::-1]):
+        source.set_weights([random.normal(size=w.shape) for w in source.get_weights()])
+        source.save_weights(tmp_path / "it.weights.h5")
+        target.load_weights(tmp_path / "it.weights.h5")
+        for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, tmp_path):
+    model = lstms(FastLSTM)
+    model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
+    path = tmp_path / "old.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        for name in ("lstm", "lstm_1"):
+            file.move(f"layers/{name}", f"layers/fast_{name}")
+    loaded = lstms(FastLSTM)
+    loaded.load_weights(path)
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_sequences_of_unknown_length_take_the_plain_way(random, sweeps):
