@@ -36,7 +36,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
 flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
 flags.DEFINE_float(
-    "min_probability", 0.8, "The page marks answers of a lower probability: not sure.", 0, 1
+    "min_probability", 0.9, "The page marks answers of a lower probability: not sure.", 0, 1
 )
 flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
 flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)

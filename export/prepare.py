@@ -32,9 +32,12 @@ _MIN_LINE = 2.0  # Pixels of 20: MNIST's thin lines are as thick.
 
 
 # Traced once for all models: it takes a second.
-@tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
-def read_images(image_bytes):
-    """Encoded images in MNIST's form.
+_traced_once = tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+
+
+@_traced_once
+def read_digits(image_bytes):
+    """Encoded images of one digit each in MNIST's form.
 
     Args:
         image_bytes: `string (batch,)`; see `export.decode.decode`.
@@ -42,11 +45,21 @@ def read_images(image_bytes):
     Returns:
         `float32 (batch, 28, 28)`; see `prepare`.
     """
-    return tf.map_fn(
-        lambda image: prepare(decode(image)),
+    return _each(image_bytes, prepare)
+
+
+@_traced_once
+def read_images(image_bytes):
+    """As `read_digits`, of images of anything else: grey, and resized to 28x28."""
+    return _each(
         image_bytes,
-        fn_output_signature=tf.TensorSpec((SIZE, SIZE)),
+        lambda grey: tf.image.resize(grey[..., None], (SIZE, SIZE), antialias=True)[..., 0],
     )
+
+
+def _each(image_bytes, function):
+    spec = tf.TensorSpec((SIZE, SIZE))
+    return tf.map_fn(lambda each: function(decode(each)), image_bytes, fn_output_signature=spec)
 
 
 def prepare(grey):

@@ -11,12 +11,14 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from configs import UserError
 from export import formats as other_formats
-from export.prepare import read_images
+from export.prepare import read_digits, read_images
 from export.view import answers, layers_set
 from models import trace
 from training.files import folder_aside, sync, sync_all
 
-# What the values of an input mean something between, for servers to check.
+# The datasets whose images are digits in MNIST's form.
+_DIGITS = ("mnist", "digits")
+# The range of an input's values, for servers to check.
 _INPUTS = {"rows": {"minimum": 0, "maximum": 255}}
 
 
@@ -33,7 +35,8 @@ def export(model, folder, card, formats=("saved_model",)):
     - `serving_bytes`: `image_bytes string (batch,)` in, encoded PNG or JPEG images of at most 16
       megapixels, dark on light or light on dark, drawn or photographed. The same out, and `rows
       float32 (batch, 28, 28)`: the images in MNIST's form, as the network was shown them; all 0
-      where nothing is drawn. See `export.prepare.read_images`.
+      where nothing is drawn. See `export.prepare`. For a model that learned from other images than
+      MNIST's or the embedded digits they are turned grey and resized to 28x28.
     - `trace`: `rows` in; out what `models.trace` says of every step of the reading, as float32.
 
     `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
@@ -59,7 +62,7 @@ def export(model, folder, card, formats=("saved_model",)):
     folder.mkdir(parents=True, exist_ok=True)
     with folder_aside(folder) as aside:
         try:
-            _write(model, aside)
+            _write(model, aside, read_digits if _reads_digits(card) else read_images)
             _write_warm_up(aside, folder.name)
         except tf.errors.OpError as error:
             # TensorFlow writes these files itself and has its own word for a full disk.
@@ -84,11 +87,16 @@ def find(folder, card, formats=("saved_model",)):
     return None
 
 
+def _reads_digits(card):
+    """Whether a model learned from digits in MNIST's form, as far as its card says."""
+    return card.get("config", {}).get("dataset", "mnist") in _DIGITS
+
+
 def _card_text(card):
     return json.dumps({**card, "inputs": _INPUTS}, indent=2) + "\n"
 
 
-def _write(model, path):
+def _write(model, path, read):
     rows_spec = tf.TensorSpec((None, 28, 28), tf.float32, name="rows")
     bytes_spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
 
@@ -100,7 +108,7 @@ def _write(model, path):
         return answers(model(rows, training=False))
 
     def classify_bytes(image_bytes):
-        rows = read_images(image_bytes)
+        rows = read(image_bytes)
         return {**classify(rows), "rows": rows}
 
     def follow(rows):

@@ -30,7 +30,7 @@ flags.DEFINE_string("model", "lstm", "The model that is asked.")
 flags.DEFINE_integer("version", None, "Its version (default: the server's choice).", 0)
 define_path("api_token_file", None, "File with the token the server asks for.")
 flags.DEFINE_float(
-    "min_probability", 0.8, "An answer of a lower probability is marked: not sure.", 0, 1
+    "min_probability", 0.9, "An answer of a lower probability is marked: not sure.", 0, 1
 )
 flags.DEFINE_bool("show", False, "Print each image as the network was shown it.")
 flags.DEFINE_bool("json", False, "Print JSON, one line an image, in place of a table.")

@@ -67,7 +67,7 @@ class Settings:
     token: str | None = None
     origins: tuple = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
-    min_probability: float = 0.8
+    min_probability: float = 0.9
 
 
 async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest: None):

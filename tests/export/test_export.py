@@ -160,6 +160,19 @@ def test_the_signatures_have_the_names_shapes_and_types_that_clients_know(export
         }
 
 
+def test_images_of_other_datasets_than_digits_are_resized_alone(tmp_path):
+    import tensorflow as tf
+
+    model, random = random_model(model="basic_rnn"), np.random.default_rng(0)
+    card = {"config": {"dataset": "fashion_mnist"}}
+    loaded = tf.saved_model.load(export(model, tmp_path, card))
+    image = random.integers(0, 256, (28, 28), dtype=np.uint8)
+    encoded = [encode(image), encode(image.repeat(3, 0).repeat(3, 1))]
+    rows = loaded.signatures["serving_bytes"](image_bytes=tf.constant(encoded))["rows"]
+    np.testing.assert_array_equal(rows[0], image)
+    assert np.corrcoef(rows[1].numpy().ravel(), image.ravel())[0, 1] > 0.9
+
+
 def header_of(width, height):
     """A PNG whose header says it is so large."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

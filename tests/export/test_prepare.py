@@ -17,9 +17,9 @@ def read():
     """The served graph's function of encoded images to rows, `(batch, 28, 28)`."""
     import tensorflow as tf
 
-    from export.prepare import read_images
+    from export.prepare import read_digits
 
-    return lambda encoded: read_images(tf.constant(encoded)).numpy()
+    return lambda encoded: read_digits(tf.constant(encoded)).numpy()
 
 
 @pytest.fixture(scope="module")
