@@ -47,7 +47,7 @@ def decode(image_bytes):
 
 def _png_size(image_bytes):
     """Width and height, `int32 (2,)`, which stand at byte 16 of a PNG."""
-    return tf.io.decode_raw(tf.strings.substr(image_bytes, 16, 8), tf.int32, little_endian=False)
+    return tf.stack([_number(image_bytes, at, 4) for at in (16, 20)])
 
 
 def _jpeg_size(image_bytes):
@@ -132,7 +132,7 @@ def _orientation(image_bytes, start):
         image_bytes: The image.
         start: The byte that EXIF's block begins at, a TIFF header; 0 if there is none.
     """
-    is_little = tf.strings.substr(image_bytes, start, 2) == b"II"
+    is_little = _part(image_bytes, start, 2) == b"II"
 
     def number(at, size):
         return _number(image_bytes, start + at, size, is_little)
@@ -157,7 +157,7 @@ def _exif_of_jpeg(image_bytes):
 
     def is_exif(at):
         is_marked = _number(image_bytes, at, 2) == _JPEG_WITH_EXIF
-        return is_marked & (tf.strings.substr(image_bytes, at + 4, 6) == b"Exif\0\0")
+        return is_marked & (_part(image_bytes, at + 4, 6) == b"Exif\0\0")
 
     def is_other(at):
         return (at < end) & (_number(image_bytes, at, 2) != _JPEG_SCAN) & ~is_exif(at)
@@ -166,7 +166,7 @@ def _exif_of_jpeg(image_bytes):
         return [at + 2 + tf.maximum(_number(image_bytes, at + 2, 2), 2)]
 
     at = tf.while_loop(is_other, advance, [2])[0]
-    return tf.cond(at < end, lambda: tf.where(is_exif(at), at + 10, 0), lambda: 0)
+    return tf.where((at < end) & is_exif(at), at + 10, 0)
 
 
 def _exif_of_png(image_bytes):
@@ -174,7 +174,7 @@ def _exif_of_png(image_bytes):
     end = tf.strings.length(image_bytes) - 20
 
     def is_other(at):
-        return (at < end) & (tf.strings.substr(image_bytes, at + 4, 4) != b"eXIf")
+        return (at < end) & (_part(image_bytes, at + 4, 4) != b"eXIf")
 
     def advance(at):
         return [at + 12 + tf.clip_by_value(_number(image_bytes, at, 4), 0, end)]
@@ -185,9 +185,14 @@ def _exif_of_png(image_bytes):
 
 def _number(image_bytes, at, size, is_little=False):
     """A number of 2 or 4 bytes, `int32 ()`; 0 behind the end."""
-    is_inside = (at >= 0) & (at <= tf.strings.length(image_bytes) - size)
-    there = tf.strings.substr(image_bytes, tf.where(is_inside, at, 0), size)
-    values = tf.cast(tf.io.decode_raw(there, tf.uint8), tf.int32)
+    values = tf.cast(tf.io.decode_raw(_part(image_bytes, at, size), tf.uint8), tf.int32)
     values = tf.where(is_little, tf.reverse(values, [0]), values)
     shifts = tf.range(8 * (size - 1), -1, -8)
-    return tf.where(is_inside, tf.reduce_sum(tf.bitwise.left_shift(values, shifts)), 0)
+    return tf.reduce_sum(tf.bitwise.left_shift(values, shifts))
+
+
+def _part(image_bytes, at, size):
+    """Some bytes, `string ()`; zeros behind the end, where TensorFlow would raise an error."""
+    is_inside = (at >= 0) & (at <= tf.strings.length(image_bytes) - size)
+    part = tf.strings.substr(image_bytes, tf.where(is_inside, at, 0), size)
+    return tf.where(is_inside, part, size * b"\0")

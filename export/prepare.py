@@ -117,7 +117,7 @@ def _has_form(ink):
         _, _, height, width = _box(ink > _NOISE)
         off = tf.reduce_max(tf.abs(tf.stack(_centre_of_mass(ink)) - _MIDDLE))
         fits = (tf.maximum(height, width) <= _BOX) & (off <= _MAX_OFF)
-        return fits & (_median(ink) <= _MAX_PAPER)
+        return fits & (_median(border(ink)) <= _MAX_PAPER)
 
     has_size = tf.reduce_all(tf.shape(ink) == SIZE)
     return tf.cond(has_size & tf.reduce_any(ink > _NOISE), measure, lambda: False)

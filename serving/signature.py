@@ -185,6 +185,12 @@ class Signature:
             raise TooLarge(f"signature {self.name}: {_reason(error)}; expected less") from error
         except tf.errors.OpError as error:
             raise RequestError(f"signature {self.name}: {_reason(error)}") from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's Python cannot read the message of an error that quotes bytes of an input.
+            raise RequestError(
+                f"signature {self.name}: an operation refused the bytes of the input; expected "
+                "bytes that the model can read"
+            ) from error
         # Of a number alone `numpy` makes no array.
         return {n: np.asarray(t.numpy(), self.outputs[n].dtype) for n, t in outputs.items()}
 
