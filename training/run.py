@@ -56,25 +56,34 @@ class Run:
             UserError: If there is something of that name.
         """
         run = cls(folder)
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        run.require_new()
         # Made aside, so that a run has its flags from the first.
         with folder_aside(run.folder.parent) as aside:
             text = f"# {command} {run.flagfile}\n{format_flags(config)}"
             cls(aside).flags_path.write_bytes(os.fsencode(text))
             sync_all(aside)
             try:
-                if os.path.lexists(run.folder):
-                    raise FileExistsError(errno.EEXIST, "File exists")
                 aside.rename(run.folder)
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
-                raise UserError(
-                    f"{folder} exists; expected the name of a new run: choose another with --name, "
-                    "go on with this one by --resume, or remove the folder"
-                ) from error
+                raise run._taken() from error
         sync(run.folder.parent)
         return run
+
+    def require_new(self):
+        """Raise what `create` would: the folder is there, or it cannot be made."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_aside(self.folder.parent):
+            pass
+        if os.path.lexists(self.folder):
+            raise self._taken()
+
+    def _taken(self):
+        return UserError(
+            f"{self.folder} exists; expected the name of a new run: choose another with --name, "
+            "go on with this one by --resume, or remove the folder"
+        )
 
     @classmethod
     def open(cls, folder, runs_dir="runs", flag="--run"):
