@@ -36,7 +36,9 @@ class Config:
     block_size: int = option(
         1, "Cells of lstm_1997 that share one input and one output gate.", minimum=1
     )
-    layers: int = option(1, "Number of recurrent layers on top of each other.", minimum=1)
+    layers: int = option(
+        1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
+    )
     dropout: float = option(
         0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
     )

@@ -111,6 +111,7 @@ def test_a_flag_that_says_what_the_run_has_anyway_is_no_override(flag_values):
         ("units", 2.5),
         ("units", True),
         ("layers", 0),
+        ("layers", 101),  # Keras takes minutes to build so many, and then fails.
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("dropout", math.nan),
