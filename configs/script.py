@@ -12,7 +12,7 @@ import sys
 from absl import app, flags, logging
 
 from configs.errors import Interrupted, UserError
-from configs.flag_files import expand_flag_files
+from configs.flag_files import expand_flag_files, name_flag_file
 from configs.option import did_you_mean
 
 _MIN_COLUMNS = 40  # In fewer, absl cannot lay out its help.
@@ -52,20 +52,28 @@ def run_script(main, takes_arguments=False):
     output is not read any more, 141.
     """
 
+    arguments = []  # With those in flag files.
+
     def parse_flags(argv):
         with _wide_enough():
             try:
-                rest = flags.FLAGS([argv[0], *expand_flag_files(argv[1:])])[1:]
+                arguments.extend(expand_flag_files(argv[1:]))
+                # absl has --help only.
+                known = ["--help" if each == "-h" else each for each in arguments]
+                rest = flags.FLAGS([argv[0], *known])[1:]
             except UserError as error:
                 sys.exit(f"error: {_one_line(error)}")
             except flags.Error as error:
-                sys.exit(f"error: {_one_line(_flag_problem(error))}")
+                fail(_flag_problem(error))
         if rest and not takes_arguments:
             sys.exit(
                 f"error: {rest[0]!r} is not a flag; expected only flags, such as --model=lstm; "
                 f"{_SEE_HELP}"
             )
         return [argv[0], *rest]
+
+    def fail(error):
+        sys.exit(f"error: {name_flag_file(_one_line(error), arguments)}")
 
     def guarded_main(argv):
         if not flags.FLAGS["verbosity"].present:
@@ -84,7 +92,7 @@ def run_script(main, takes_arguments=False):
         _silence_output()
         sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
-        sys.exit(f"error: {_one_line(error)}")
+        fail(error)
     except OSError as error:
         if error.errno not in _ADVICE:
             raise

@@ -137,6 +137,40 @@ def test_a_flag_that_cannot_be_parsed_is_told_in_one_line(flag, expected, call_m
 
 
 @pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--unit=5", "'unit'"),
+        ("-unit=5", "'unit'"),
+        ("--nounits", "'nounits'"),
+        ("--units 5", "'units 5'"),
+        ("--units", "--units"),
+        ("--units=five", "--units=five: expected an integer"),
+        ("--detect_anomaly=perhaps", "--detect_anomaly=perhaps: expected true or false"),
+        ("--data_dir=~no-such-user", "--data_dir=~no-such-user: "),
+        ("--units=0", "--units=0: expected an integer, at least 1"),
+        ("--model=lsmt", "did you mean lstm?"),
+        ("--dropout=2", "--dropout=2.0: expected a number"),
+        ("--block_size=2", "--block_size=2: --model=lstm has no blocks"),
+        ("--layers=1500", "--layers=1500: expected an integer, at least 1, at most 100"),
+        ("--mode=trian", "--mode=trian: expected one of train"),
+        ("--views=2", "--views=2: "),
+    ],
+)
+def test_a_wrong_flag_in_a_flag_file_names_the_innermost_file(line, expected, tmp_path, run_main):
+    inner, outer = tmp_path / "inner.flags", tmp_path / "outer.flags"
+    inner.write_text(f"# A comment\n--epochs=3\n{line}\n")
+    outer.write_text(f"--seed=1\n--flagfile={inner}\n")
+    result = run_main("--layers=2", f"--flagfile={outer}")
+    assert_one_line_error(result, f"error: {inner}: ", expected)
+
+
+@pytest.mark.parametrize("wrong", ["--units=five", "--units=0", "--unit=5", "--dropout=2"])
+def test_a_wrong_flag_of_the_command_names_no_file(wrong, tmp_path, run_main):
+    (tmp_path / "f").write_text("--units=5\n--dropout=0.5\n")
+    assert "/f:" not in run_main(f"--flagfile={tmp_path}/f", wrong).stderr
+
+
+@pytest.mark.parametrize(
     ("flags", "expected"),
     [
         (["--dataset=mnst"], ["--dataset=mnst", "auto, digits"]),
