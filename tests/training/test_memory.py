@@ -96,9 +96,9 @@ def test_a_process_that_is_killed_while_it_builds_its_model_leaves_no_run(
     def kill(*arguments):
         raise Killed
 
-    for part in ("create_model", "compile_model"):
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(f"training.train.{part}", kill)
+    for part in ("compile_model", "create_model"):
+        monkeypatch.setattr(f"training.train.{part}", kill)
+        with pytest.raises(Killed):
             train(Config(units=4), tmp_path / "run", data)
         assert list(tmp_path.iterdir()) == []
 
