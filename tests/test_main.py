@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 
+from configs import Config
 from tests.conftest import PROJECT, Result, assert_one_line_error
+from training.run import Run
 
 SMALL = ("--units=5", "--epochs=1")
 
@@ -357,6 +359,14 @@ def test_views_of_a_run_without_distortion_are_refused_before_its_model_is_loade
     assert_one_line_error(result, "--views=3: the lstm was trained without distortion")
 
 
+def test_runs_in_the_home_folder_are_listed(run_main, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    Run.create(tmp_path / "home/r/first", Config())
+    assert "first" in run_main("--mode=list", "--runs_dir=~/r").stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.slow
 def test_a_run_in_the_home_folder_is_made_and_found_there(run_main, tmp_path, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()
