@@ -114,10 +114,10 @@ def _not_utf8(path, problem, encoding):
 
 def _why_unreadable(error):
     if isinstance(error, FileNotFoundError):
-        return "the flag file does not exist; expected a file that does: check how it is spelled"
+        return "the flag file does not exist; expected the path of a file: check how it is spelled"
     if isinstance(error, IsADirectoryError):
         return "this is a folder; expected a flag file, such as configs/lstm.flags"
     if isinstance(error, PermissionError):
         return "you may not read the flag file; expected permission to read it: chmod u+r"
     reason = getattr(error, "strerror", None) or error
-    return f"the flag file cannot be read ({reason}); expected a text file"
+    return f"the flag file cannot be read ({reason}); expected the path of a text file"

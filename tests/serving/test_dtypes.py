@@ -158,7 +158,7 @@ def test_rest_says_that_json_has_no_complex_or_quantized_numbers(name, values, t
     status, answer = ask(types, name, inputs=values)
     assert status == 400
     assert answer["error"] == (
-        f"signature {name}: JSON has no values of the type of x ({name}), y ({name}); ask over gRPC"
+        f"signature {name}: JSON does not have the types of x ({name}), y ({name}); use gRPC"
     )
 
 
