@@ -8,8 +8,8 @@ from configs.errors import UserError
 _MAX_BYTES = 1_000_000
 _NAMES = ("--flagfile", "-flagfile")
 _NAME = re.compile(r"-{0,2}(\w*)")
-# How messages about a flag begin, absl's among them.
-_FLAG = re.compile(r"(?:(?:Unknown command line|Missing value for) flag )?(?:--|')(\w+)")
+# How messages about a flag begin, one of absl's among them.
+_FLAG = re.compile(r"(?:Missing value for flag )?--(\w+)")
 # What files begin with that Windows programs save as "Unicode"; UTF-32 before UTF-16.
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -149,10 +149,10 @@ def _not_utf8(path, problem, encoding):
 
 def _why_unreadable(error):
     if isinstance(error, FileNotFoundError):
-        return "the flag file does not exist; expected a file that does: check how it is spelled"
+        return "the flag file does not exist; expected the path of a file: check how it is spelled"
     if isinstance(error, IsADirectoryError):
         return "this is a folder; expected a flag file, such as configs/lstm.flags"
     if isinstance(error, PermissionError):
         return "you may not read the flag file; expected permission to read it: chmod u+r"
     reason = getattr(error, "strerror", None) or error
-    return f"the flag file cannot be read ({reason}); expected a text file"
+    return f"the flag file cannot be read ({reason}); expected the path of a text file"

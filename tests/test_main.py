@@ -121,7 +121,7 @@ def test_a_mistaken_flag_is_told_in_one_line_at_once(flag, expected, call_main, 
 @pytest.mark.parametrize(
     ("flag", "expected"),
     [
-        ("--unit=5", "Unknown command line flag 'unit'. Did you mean: units ?"),
+        ("--unit=5", "--unit is not a flag; expected one that --help lists; did you mean --units?"),
         ("--units=many", "--units=many: expected an integer"),
         ("--mode=trian", "--mode=trian: expected one of train, import, evaluate, export"),
         ("--mode=trian", "did you mean train?"),
@@ -141,10 +141,10 @@ def test_a_flag_that_cannot_be_parsed_is_told_in_one_line(flag, expected, call_m
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("--unit=5", "'unit'"),
-        ("-unit=5", "'unit'"),
-        ("--nounits", "'nounits'"),
-        ("--units 5", "'units 5'"),
+        ("--unit=5", "--unit is not a flag"),
+        ("-unit=5", "--unit is not a flag"),
+        ("--nounits", "--nounits is not a flag"),
+        ("--units 5", "--units 5 is not a flag"),
         ("--units", "--units"),
         ("--units=five", "--units=five: expected an integer"),
         ("--detect_anomaly=perhaps", "--detect_anomaly=perhaps: expected true or false"),
@@ -177,12 +177,15 @@ def test_a_wrong_flag_of_the_command_names_no_file(wrong, tmp_path, run_main):
     [
         (["--dataset=mnst"], ["--dataset=mnst", "auto, digits"]),
         (["--dataset=cifar10"], ["--dataset=cifar10", "(32, 32, 3)"]),
-        (["--dataset=mnist", "--mnist_dir=nowhere"], ["nowhere", "is not there"]),
+        (["--dataset=mnist", "--mnist_dir=nowhere"], ["nowhere", "does not exist"]),
         (["--validation_size=1437"], ["--validation_size=1437", "at most 1436"]),
         (["--runs_dir=file/runs"], ["file", "Not a directory"]),
         (["--runs_dir=/proc/runs"], ["/proc/runs", "No such file or directory"]),
-        (["--mode=evaluate", "--run=runs/none"], ["runs/none", "is not there", "train one first"]),
-        (["--mode=export", "--run=."], ["flags.txt is not there"]),
+        (
+            ["--mode=evaluate", "--run=runs/none"],
+            ["runs/none", "does not exist", "train one first"],
+        ),
+        (["--mode=export", "--run=."], ["flags.txt does not exist"]),
     ],
 )
 def test_a_mistaken_place_or_name_is_told_in_one_line(flags, expected, run_main, tmp_path):
@@ -222,8 +225,11 @@ def test_an_existing_run_is_refused_and_kept(run_main, first_run):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--mode=export", "--units=7"], ["--units=7 is not the 5 of the run"]),
-        (["--mode=evaluate", "--scan=columns"], ["--scan=columns is not the rows", "--dataset"]),
+        (["--mode=export", "--units=7"], ["--units=7: the run was begun with --units=5, which"]),
+        (
+            ["--mode=evaluate", "--scan=columns"],
+            ["--scan=columns: the run was begun with --scan=rows", "--dataset"],
+        ),
     ],
 )
 def test_a_flag_that_a_finished_run_cannot_change_is_refused(flags, expected, run_main, first_run):
@@ -330,7 +336,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--resume"], ["--resume: received neither --run nor --name", "--run=PATH"]),
         (["--resume", "--mode=export", "--run=runs/first"], ["--resume", "--mode=train"]),
         (["--resume", "--run=runs/none"], ["runs/none", "runs/first"]),
-        (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "the 5 of the run"]),
+        (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "begun with --units=5"]),
         (["--run=runs/first"], ["--run=runs/first: received no --mode", "expected --resume"]),
         (["--mode=compare"], ["--runs=PATH"]),
         (["--mode=compare", "--runs=runs/none"], ["runs/none", "runs/first"]),
@@ -340,6 +346,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--mode=export", "--run=runs/fisrt"], ["runs/fisrt", "did you mean first?"]),
         (["--views=3"], ["--views=3: received no --mode", "expected --mode=evaluate"]),
         (["--mode=list", "--runs=a,b"], ["--runs=a,b: received --mode=list", "--mode=compare"]),
+        (["--tf1_names=a:b"], ["--tf1_names: received no --mode", "expected --mode=import"]),
         (["--tf1_checkpoint=x"], ["--tf1_checkpoint=x: received no --mode", "--mode=import"]),
     ],
 )

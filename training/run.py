@@ -105,8 +105,8 @@ class Run:
         such = f", such as {max(known)}" if known else "; train one first"
         near = did_you_mean(run.folder.name, [each.name for each in known])
         raise UserError(
-            f"{flag}: received {folder}; {run.flags_path} is not there, and {runs_dir} has no run "
-            f"of this name; expected the folder or name of a run{near or such}"
+            f"{flag}: received {folder}; {run.flags_path} does not exist, and {runs_dir} does not "
+            f"have a run of this name; expected the folder or name of a run{near or such}"
         )
 
     @property
@@ -162,7 +162,7 @@ class Run:
         except ValueError as error:
             raise UserError(
                 f"{path} is damaged ({error}); expected the JSON that training wrote: remove the "
-                f"file, and have it made again by {self.command('--resume')}"
+                f"file, and make it again with {self.command('--resume')}"
             ) from error
 
     def card(self):
@@ -256,7 +256,7 @@ class Run:
     def _reading_model(self):
         if not self.model_path.is_file():
             raise UserError(
-                f"{self.model_path} is not there; expected a run that has trained for an epoch; "
+                f"{self.model_path} does not exist; expected a run that has trained for an epoch: "
                 f"go on with {self.command('--resume')}"
             )
         try:
@@ -268,7 +268,7 @@ class Run:
                     "close other programs, or use a larger machine"
                 ) from error
             raise UserError(
-                f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
+                f"{self.model_path} is damaged ({error}); expected a Keras model: train the run "
                 f"again with {self.flagfile} --name=NAME"
             ) from error
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from serving.images import ImageError, encode
 from tests.conftest import PROJECT, Result, assert_one_line_error
-from tests.serving.conftest import images, softmax
+from tests.serving.conftest import digits, images, softmax
 from tests.serving.test_rest import png
 
 
@@ -85,11 +85,6 @@ def saved(image, kind, **options):
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-def digits(count):
-    """Random images in MNIST's form, which are shown to a network as they are."""
-    return np.pad(images(count)[:, :20, :20], ((0, 0), (4, 4), (4, 4)))
 
 
 @pytest.fixture

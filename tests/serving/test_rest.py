@@ -14,7 +14,7 @@ from PIL import Image
 
 from models import trace
 from tests.conftest import PROJECT
-from tests.serving.conftest import MODELS, images, softmax
+from tests.serving.conftest import MODELS, digits, images, softmax
 
 
 def png(image):
@@ -62,8 +62,8 @@ def test_columns_are_answered_with_columns(server, models):
 
 
 def test_an_image_in_base64_gets_the_answer_of_its_pixels(server, models):
-    expected = softmax(models["lstm"](images(2)))
-    encoded = [b64(png(image)) for image in images(2)]
+    expected = softmax(models["lstm"](digits(2)))
+    encoded = [b64(png(image)) for image in digits(2)]
     for instances in (encoded, [{"image_bytes": image} for image in encoded]):
         answer = server.predict(signature_name="serving_bytes", instances=instances).json()
         found = [row["probabilities"] for row in answer["predictions"]]
