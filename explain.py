@@ -14,9 +14,9 @@ from explain.chosen import chosen
 
 FLAGS = flags.FLAGS
 define_path("run", None, "Folder of the run to explain.")
-define_paths("against", [], "Folders of runs to show beside it, at most 6.")
+define_paths("against", [], "Folders of at most 6 runs to show beside it.")
 flags.DEFINE_integer("image", 0, "Number of the test image whose reading is shown.", 0)
-flags.DEFINE_integer("images", 2000, "How many test images most of it is shown by.", 100)
+flags.DEFINE_integer("images", 2000, "Number of test images for most figures.", 100)
 define_path("data_dir", None, "Where TFDS keeps datasets (default: as the run had it).")
 define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the run had it).")
 
@@ -26,8 +26,8 @@ def main():
     require_tensorflow()
     if not FLAGS.run:
         raise UserError(
-            "--run: received none; expected the folder of a finished run; python main.py "
-            "--mode=list names all"
+            "--run is missing; expected --run=FOLDER of a finished run: python main.py --mode=list "
+            "lists all runs"
         )
     folders = [FLAGS.run, *FLAGS.against]
     runs, test = chosen(

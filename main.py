@@ -37,9 +37,9 @@ EXPORTING = ("saved_models_dir", "export_formats")
 NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
 TF1 = ("tf1_forget_bias", "tf1_names", "tf1_averages")  # How to import a checkpoint.
 MODES = ["train", "import", "evaluate", "export", "list", "compare"]
-flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_enum("mode", "train", MODES, "The task of this command.")
 define_name("name", "Name of the new run, a folder in --runs_dir (default: model and time).")
-flags.DEFINE_bool("resume", False, "Go on with --run, or with --name if there is such a run.")
+flags.DEFINE_bool("resume", False, "Go on with --run, or with the run of --name if it exists.")
 define_path(
     "run", None, "Folder of the run to resume, evaluate or export, or its name in --runs_dir."
 )
@@ -65,14 +65,16 @@ flags.DEFINE_float(
     None,
     "The forget_bias its LSTM cells were made with (default: 1; 0 for CudnnCompatibleLSTMCell).",
 )
-flags.DEFINE_list("tf1_names", [], "Renames its variables before they are searched: old:new,...")
-flags.DEFINE_bool("tf1_averages", False, "Take its moving averages, not the last weights.")
+flags.DEFINE_list(
+    "tf1_names", [], "Rename its variables before they are searched: old:new,old:new."
+)
+flags.DEFINE_bool("tf1_averages", False, "Import its moving averages, not the last weights.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 define_path("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 flags.DEFINE_list(
     "export_formats",
     ["saved_model"],
-    "What to export: saved_model, and beside it onnx, litert (float32 and int8), or both.",
+    "Formats to export: saved_model, and beside it onnx, litert (float32 and int8), or both.",
 )
 define_flags()
 
@@ -105,7 +107,7 @@ def _check_mode(needed):
         if FLAGS.resume:
             raise UserError(
                 "--resume: received neither --run nor --name; expected --run=PATH or --name=NAME "
-                "of the run to go on with; python main.py --mode=list names all"
+                "of the run to go on with: python main.py --mode=list lists all"
             )
         path = "PATH,PATH" if needed == "runs" else "PATH"
         raise UserError(f"{mode}: received no --{needed}; expected --{needed}={path}")
@@ -137,7 +139,7 @@ def train():
     if FLAGS.ray and FLAGS.distribute != "multi_worker":
         raise UserError(
             f"--ray={FLAGS.ray}: received --distribute={FLAGS.distribute}; expected "
-            "--distribute=multi_worker, whose workers Ray starts; or no --ray"
+            "--distribute=multi_worker, whose workers Ray starts, or no --ray"
         )
     # A mistake is told before TensorFlow takes its seconds; but several machines must have met
     # before it computes anything, such as the images.
@@ -227,7 +229,7 @@ def _export(run):
         again = f"{run.command('--mode=export')} --saved_models_dir=FOLDER"
         raise UserError(
             f"{error.filename or folder}: {error.strerror or error}; the run is kept; expected a "
-            f"folder that can be written to, to export it there: {again}"
+            f"folder that can be written to: export it to another with {again}"
         ) from error
 
 

@@ -16,32 +16,34 @@ from configs import UserError, define_path, run_script
 FLAGS = flags.FLAGS
 define_path("saved_models_dir", "saved_models", "Folder of the models that are served.")
 define_path(
-    "model_config_file", None, "TensorFlow Serving's: models, versions and labels (default: the "
-    "newest version of every model in --saved_models_dir)."
+    "model_config_file", None, "TensorFlow Serving's file of models, versions and labels "
+    "(default: the newest version of every model in --saved_models_dir)."
 )  # fmt: skip
 flags.DEFINE_string(
-    "host", "127.0.0.1", "Address that is listened on; 0.0.0.0 for all of IPv4, :: for all."
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all of IPv4, :: for all."
 )  # fmt: skip
 flags.DEFINE_integer("rest_api_port", 8501, "Port of REST and the page; 0 for any.", 0, 65535)
 flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
-flags.DEFINE_float("poll_seconds", 1, "Time between two looks for new versions.", 0.01)
+flags.DEFINE_float("poll_seconds", 1, "Time between two checks for new versions.", 0.01)
 flags.DEFINE_float("request_seconds", 30, "How long a request may take.", 0.01)
 flags.DEFINE_float(
     "keep_alive_seconds", 75, "How long a connection may be idle between two requests. Proxies "
     "answer 502 if the server is the first to close: give more than theirs, 60 in most.", 0.01
 )  # fmt: skip
 flags.DEFINE_integer(
-    "most_megabytes", 32, "Size of a request at most, in megabytes, also unpacked.", 1
+    "most_megabytes", 32, "Maximum size of a request in megabytes, also when unpacked.", 1
 )
-flags.DEFINE_integer("most_connections", 1000, "REST connections at most.", 1)
-flags.DEFINE_integer("batch_rows", 64, "Images of several requests answered together.", 1)
+flags.DEFINE_integer("most_connections", 1000, "Maximum number of REST connections.", 1)
+flags.DEFINE_integer("batch_rows", 64, "Maximum number of images answered together.", 1)
 flags.DEFINE_float(
-    "min_probability", 0.9, "The page marks answers of a lower probability: not sure.", 0, 1
+    "min_probability", 0.9, "The page marks answers of a lower probability as not sure.", 0, 1
 )
-flags.DEFINE_integer("request_rows", 2048, "Images of one request at most.", 1)
-flags.DEFINE_integer("waiting_rows", 4096, "Images that may wait for their turn.", 1)
+flags.DEFINE_integer("request_rows", 2048, "Maximum number of images in a request.", 1)
+flags.DEFINE_integer("waiting_rows", 4096, "Maximum number of images that wait for their turn.", 1)
 define_path("api_token_file", None, "File with the token that clients have to send.")
-flags.DEFINE_list("origins", [], "Other origins whose pages may ask, such as https://a.example.")
+flags.DEFINE_list(
+    "origins", [], "Other origins whose pages may send requests, such as https://a.example."
+)
 flags.DEFINE_bool("browser", False, "Open the page in a browser once the models are loaded.")
 
 

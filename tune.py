@@ -29,16 +29,23 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "search",
     None,
-    "What to search: NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, of any "
-    "flag of the model or its training, with commas between several.",
+    "Values to search: NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, of "
+    "any flag of the model or its training, with commas between several.",
 )
-flags.DEFINE_enum("tuner", "random", TUNERS, "How to search.")
+flags.DEFINE_enum("tuner", "random", TUNERS, "The method of the search.")
 flags.DEFINE_integer(
-    "max_trials", None, "Trials at most (default: the whole grid, or one sweep of hyperband).", 1
+    "max_trials",
+    None,
+    "Maximum number of trials (default: the whole grid, or one sweep of hyperband).",
+    1,
 )
-flags.DEFINE_integer("executions_per_trial", 1, "Seeds each trial is trained with.", 1)
-flags.DEFINE_integer("max_parameters", None, "Train no model with more parameters.", 1)
-flags.DEFINE_float("max_latency_ms", None, "Train no model that takes longer for an image.", 0)
+flags.DEFINE_integer(
+    "executions_per_trial", 1, "Number of seeds that each trial is trained with.", 1
+)
+flags.DEFINE_integer("max_parameters", None, "Maximum number of parameters of a trained model.", 1)
+flags.DEFINE_float(
+    "max_latency_ms", None, "Maximum time that a trained model takes for an image.", 0
+)
 define_name("name", "Name of the search (default: the model's).", prefix="tune-")
 define_path("runs_dir", "runs", "Where the folder of the search, tune-NAME, is made.")
 flags.DEFINE_string(

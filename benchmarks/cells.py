@@ -52,7 +52,10 @@ def _replace(text, name, table, page):
     before, found_start, rest = text.partition(start)
     _, found_end, after = rest.partition(end)
     if not (found_start and found_end):
-        raise UserError(f"{page}: expected {start.strip()} and {end}, between which the table goes")
+        raise UserError(
+            f"{page}: the place of the table is not marked; expected {start.strip()} before it and "
+            f"{end} after it"
+        )
     return before + start + table + end + after
 
 

@@ -144,7 +144,10 @@ def print_circumstances():
 def installed(package):
     """Whether an optional package is there; says so if it is not."""
     if circumstances()["versions"][package] is None:
-        print(f"{package} is not installed and left out: pip install -r requirements-bench.txt")
+        print(
+            f"{package} is not installed, and is left out; to measure it: pip install -r "
+            "requirements-bench.txt"
+        )
         return False
     return True
 

@@ -36,7 +36,9 @@ def main():
     for text in FLAGS.sizes:
         tuner, _, most = text.partition("=")
         if tuner not in TUNERS or not most.isdecimal() or int(most) < 10:
-            raise UserError(f"--sizes: received {text}; expected TUNER=NUMBER, of 10 at least")
+            raise UserError(
+                f"--sizes: received {text}; expected TUNER=NUMBER, the number at least 10"
+            )
         counts, seconds, writing = measure(tuner, int(most))
         results[tuner] = {"draws": counts, "seconds": seconds, "writing": writing}
         days = extrapolate(counts, seconds, FLAGS.total)
@@ -123,12 +125,12 @@ if __name__ == "__main__":
     flags.DEFINE_list(
         "sizes",
         ["random=10000", "hyperband=3000", "asha=3000", "bayesian=100"],
-        "How many draws of each tuner.",
+        "Number of draws of each tuner.",
     )
     flags.DEFINE_string(
         "search",
         "learning_rate:1e-4..1e-2:log,units:8..512,dropout:0.0..0.5,model:lstm|peephole_lstm|gru",
-        "What is searched, as in tune.py.",
+        "Values to search, as in tune.py.",
     )
-    flags.DEFINE_integer("total", 1_000_000, "How many draws to extrapolate to.", 1)
+    flags.DEFINE_integer("total", 1_000_000, "Number of draws to extrapolate to.", 1)
     run_script(main)

@@ -20,7 +20,7 @@ from configs import Config, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
-flags.DEFINE_list("models", ["lstm"], "Which models to measure.")
+flags.DEFINE_list("models", ["lstm"], "Models to measure.")
 flags.DEFINE_multi_integer("images", [1, 64, 1000], "Images per request.", 1)
 flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
 define_flags()

@@ -15,7 +15,7 @@ from benchmarks.processes import run
 from configs import UserError, given_flags, read_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, 2, ...", 1)
+flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds from 0 on.", 1)
 flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the processors.", 1)
 flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
 
@@ -69,7 +69,7 @@ def _folder(flag_file, seed):
         if config.dataset == "auto":
             places["dataset"] = done.dataset
         if done != dataclasses.replace(config, **places):
-            raise UserError(f"{folder} had other flags; expected a new --results_dir")
+            raise UserError(f"{folder} was made with other flags; expected a new --results_dir")
         return folder
     command = [
         *(sys.executable, str(MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),

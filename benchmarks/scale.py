@@ -46,7 +46,9 @@ class Point:
         except (ValueError, TypeError):
             point = None
         if point is None or min(dataclasses.astuple(point)) < 1:
-            raise UserError(f"received {text!r}; expected PROCESSES,BATCH,UNITS,STEPS")
+            raise UserError(
+                f"received {text!r}; expected four positive integers: PROCESSES,BATCH,UNITS,STEPS"
+            )
         return point
 
     @property
@@ -305,7 +307,7 @@ if __name__ == "__main__":
             *("2,128,32,28", "2,128,128,28", "2,128,512,28", "2,16,128,28", "2,1024,128,28"),
             "2,128,128,784",
         ],
-        "What to fit the model to: processes, batch, units, steps.",
+        "Points to fit the model to: processes, batch, units, steps.",
     )
     flags.DEFINE_multi_string(
         "tested",
@@ -313,6 +315,6 @@ if __name__ == "__main__":
             *("1,300,96,28", "1,64,384,28", "1,64,128,200", "1,64,64,784", "1,16,64,10000"),
             *("2,256,256,28", "2,128,64,200"),
         ],
-        "What to test it on.",
+        "Points to test it on.",
     )
     run_script(main)

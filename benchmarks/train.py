@@ -18,7 +18,7 @@ from configs import UserError, config_from_flags, define_flags, run_script
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn (6 of 784 pixels).", 1)
-flags.DEFINE_list("work", None, "Which rows to measure, by name (default: all).")
+flags.DEFINE_list("work", None, "Rows to measure, by name (default: all).")
 define_flags()
 
 # What is measured, by name: the flags it takes, besides the flags of all.

@@ -34,23 +34,26 @@ class Config:
     )
     units: int = option(128, "Size of the hidden state (of each direction).", minimum=1)
     block_size: int = option(
-        1, "Cells of lstm_1997 that share one input and one output gate.", minimum=1
+        1, "Number of lstm_1997 cells that share an input gate and an output gate.", minimum=1
     )
-    layers: int = option(1, "Number of recurrent layers on top of each other.", minimum=1)
+    layers: int = option(
+        1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
+    )
     dropout: float = option(
         0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
     )
     recurrent_dropout: float = option(
         0.0,
-        "Fraction of the hidden state dropped in training on its way to the next step, the same "
-        "units at all steps of a sequence (and for all gates, but in Keras's own lstm).",
+        "Fraction of the hidden state dropped in training on its way to the next step. The same "
+        "units are dropped at all steps of a sequence, and for all gates except in --model=lstm.",
         minimum=0,
         below=1,
     )
     read_out: str = option(
         "both",
-        "What a bidirectional model classifies from: both final states, the backward one alone, or "
-        "as some tutorials did the outputs at the last row, of which backward has read no other.",
+        "A bidirectional model classifies from both final states, from the backward one alone, or, "
+        "as in some tutorials, from both outputs at the last row, when the backward direction has "
+        "read only that row.",
         choices=("both", "backward", "last"),
     )
     read_out_init: str = option(
@@ -63,7 +66,7 @@ class Config:
     dataset: str = option(
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
-        "auto: mnist where it can be had, else digits.",
+        "auto: mnist where it is available, else digits.",
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps prepared datasets (default: TFDS's own).", path=True
@@ -94,20 +97,20 @@ class Config:
     )
 
     rotation: float = option(
-        0.0, "Training images are rotated by up to so many degrees.", minimum=0, maximum=180
+        0.0, "Rotate training images by up to this many degrees.", minimum=0, maximum=180
     )
     shift: float = option(
-        0.0, "Training images are shifted by up to so many pixels each way.", minimum=0, maximum=28
+        0.0, "Shift training images by up to this many pixels each way.", minimum=0, maximum=28
     )
     zoom: float = option(
-        0.0, "Training images change either side by up to this fraction.", minimum=0, below=1
+        0.0, "Change each side of training images by up to this fraction.", minimum=0, below=1
     )
     shear: float = option(
-        0.0, "Training images are sheared by up to so many pixels a row.", minimum=0, maximum=1
+        0.0, "Shear training images by up to this many pixels a row.", minimum=0, maximum=1
     )
     elastic: float = option(
         0.0,
-        "Training images are deformed like rubber, by so many pixels (standard deviation).",
+        "Deform training images like rubber, by this many pixels (standard deviation).",
         minimum=0,
         maximum=28,
     )
@@ -144,8 +147,8 @@ class Config:
     )
     weight_decay: float | None = option(
         None,
-        "Fraction of each matrix taken off it per step, times the learning rate (default: the "
-        "optimizer's own, which is taken off biases too).",
+        "Each step subtracts this fraction of each matrix, times the learning rate (default: the "
+        "optimizer's own, which applies to biases too).",
         minimum=0,
         maximum=1e3,
     )
@@ -176,10 +179,12 @@ class Config:
     )
     deterministic: bool | None = option(
         None,
-        "Take only operations that give the same bits each time (default: unless there is a GPU).",
+        "Use only operations that give the same bits each time (default: unless there is a GPU).",
     )
     checkpoint_every: int | None = option(
-        None, "Steps between checkpoints, besides one an epoch (default: none besides).", minimum=1
+        None,
+        "Steps between checkpoints, beside the one of each epoch (default: that alone).",
+        minimum=1,
     )
     detect_anomaly: bool = option(
         False, "If the loss becomes infinite, find out in which layer it began."
@@ -189,8 +194,8 @@ class Config:
     )
     log_every: int | None = option(
         None,
-        "Print the training accuracy every so many steps, as the TensorFlow 1 tutorials did, in "
-        "place of the progress bar (default: progress bar).",
+        "Print the training accuracy each time after this many steps, as the TensorFlow 1 "
+        "tutorials did, in place of the progress bar (default: progress bar).",
         minimum=1,
     )
     tensorboard: bool = option(False, "Write TensorBoard logs into the run folder.")
@@ -204,7 +209,7 @@ class Config:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
                 "the validation loss, but --validation_size=0 leaves no validation images; "
-                "expected only one of the two flags"
+                "expected --validation_size=1 or more, or no --early_stopping_patience"
             )
         if self.warmup and self.schedule == "constant":
             raise UserError(

@@ -1,11 +1,15 @@
 """Flag files: `--flagfile=PATH` stands for the lines of a file, each of them a flag."""
 
 import os
+import re
 
 from configs.errors import UserError
 
 _MAX_BYTES = 1_000_000
 _NAMES = ("--flagfile", "-flagfile")
+_NAME = re.compile(r"-{0,2}(\w*)")
+# How messages about a flag begin, one of absl's among them.
+_FLAG = re.compile(r"(?:Missing value for flag )?--(\w+)")
 # What files begin with that Windows programs save as "Unicode"; UTF-32 before UTF-16.
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -13,6 +17,37 @@ _BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+
+
+class _Line(str):
+    """A flag that is a line of a flag file.
+
+    Attributes:
+        path: The path of the file.
+    """
+
+    def __new__(cls, text, path):
+        line = super().__new__(cls, text)
+        line.path = path
+        return line
+
+
+def name_flag_file(message, arguments):
+    """Put the path of a flag file before a message about a flag that stands in it.
+
+    Args:
+        message: What is wrong. If several arguments give the flag that it is about, the last with
+            the value in the message is taken, or the last.
+        arguments: What `expand_flag_files` returned.
+
+    Returns:
+        The message, with the path before it if the flag stands in a file.
+    """
+    found = _FLAG.match(message)
+    given = [each for each in arguments if found and _NAME.match(each)[1] == found[1]]
+    exact = [each for each in given if message.startswith(f"--{each.lstrip('-')}: ")]
+    line = (exact or given or [""])[-1]
+    return f"{line.path}: {message}" if isinstance(line, _Line) else message
 
 
 def expand_flag_files(arguments, inside=()):
@@ -102,7 +137,7 @@ def _lines(path):
                 f"{path}: line {number}, {line[:60]!r}, is not a flag; expected --NAME=VALUE, or a "
                 "comment that begins with #"
             )
-    return [line for line in lines if line.startswith("-")]
+    return [_Line(line, path) for line in lines if line.startswith("-")]
 
 
 def _not_utf8(path, problem, encoding):
@@ -114,10 +149,10 @@ def _not_utf8(path, problem, encoding):
 
 def _why_unreadable(error):
     if isinstance(error, FileNotFoundError):
-        return "the flag file does not exist; expected a file that does: check how it is spelled"
+        return "the flag file does not exist; expected the path of a file: check how it is spelled"
     if isinstance(error, IsADirectoryError):
         return "this is a folder; expected a flag file, such as configs/lstm.flags"
     if isinstance(error, PermissionError):
         return "you may not read the flag file; expected permission to read it: chmod u+r"
     reason = getattr(error, "strerror", None) or error
-    return f"the flag file cannot be read ({reason}); expected a text file"
+    return f"the flag file cannot be read ({reason}); expected the path of a text file"

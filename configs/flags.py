@@ -1,17 +1,20 @@
 """`Config` on the command line: flags from the fields, flag files from the values."""
 
 import dataclasses
+import re
 
 from absl import flags
 
 from configs.config import Config
 from configs.errors import UserError
 from configs.flag_files import expand_flag_files
-from configs.option import expectation, value_type
+from configs.option import did_you_mean, expectation, value_type
 from configs.paths import define_path
 
 # The flags belong to the script that calls `define_flags`, so that its --help lists them.
 flags.disclaim_key_flags()
+
+SEE_HELP = "see --help"
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -59,10 +62,13 @@ def override(config, replaceable, flag_values=flags.FLAGS):
             kept = getattr(config, name)
             others = ", ".join(f"--{other}" for other in replaceable)
             only = f" (only {others} can)" if others else ""
+            has, either = f"no --{name}", ""
+            if kept is not None:
+                has, either = f"--{name}={kept}", f"--{name}={kept} or "
             raise UserError(
-                f"--{name}={value} is not the {kept} of the run, which cannot be changed{only}; "
-                f"expected {f'--{name}={kept} or ' if kept is not None else ''}no --{name}: leave "
-                "it out, or train a new run under another --name"
+                f"--{name}={value}: the run was begun with {has}, which cannot be changed{only}; "
+                f"expected {either}no --{name}: leave it out, or train a new run under another "
+                "--name"
             )
     return dataclasses.replace(config, **given)
 
@@ -97,7 +103,34 @@ def read_flags(path, required=()):
         flag_values(["", *arguments])
         missing = set(required) - set(given_flags(flag_values))
         if missing:
-            raise UserError(f"--{min(missing)} is missing")
+            raise UserError(
+                f"--{min(missing)} is missing; expected the flags of one run, one a line"
+            )
         return config_from_flags(flag_values)
-    except (flags.Error, UserError) as error:
-        raise UserError(f"{path}: {error}; expected the flags of one run, one a line") from error
+    except flags.Error as error:
+        raise UserError(f"{path}: {flag_problem(error, flag_values)}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def flag_problem(error, flag_values=flags.FLAGS):
+    """What to say of an error of absl's: what was received, what is expected."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in flag_values])
+        return f"--{error.flagname} is not a flag; expected one that --help lists{near}"
+    found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
+    if not found:
+        return f"{error}; expected --NAME=VALUE; {SEE_HELP}"
+    name, value, problem = found.groups()
+    if "expected" in problem:  # It is one of our own.
+        return f"--{name}={value}: {problem}"
+    parser = flag_values[name].parser
+    if isinstance(parser, flags.EnumParser):
+        choices = ", ".join(parser.enum_values)
+        return (
+            f"--{name}={value}: expected one of {choices}{did_you_mean(value, parser.enum_values)}"
+        )
+    if isinstance(parser, flags.BooleanParser):
+        return f"--{name}={value}: expected true or false"
+    article = {"integer": "an ", "number": "a "}.get(parser.syntactic_help.split()[0], "")
+    return f"--{name}={value}: expected {article}{parser.syntactic_help}"

@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import errno
 import os
-import re
 import shutil
 import signal
 import sys
@@ -12,11 +11,10 @@ import sys
 from absl import app, flags, logging
 
 from configs.errors import Interrupted, UserError
-from configs.flag_files import expand_flag_files
-from configs.option import did_you_mean
+from configs.flag_files import expand_flag_files, name_flag_file
+from configs.flags import SEE_HELP, flag_problem
 
 _MIN_COLUMNS = 40  # In fewer, absl cannot lay out its help.
-_SEE_HELP = "see --help"
 
 # What a disk, or the standard output, answers with, and what helps.
 _ADVICE = {
@@ -25,10 +23,9 @@ _ADVICE = {
     errno.EISDIR: "expected a file: this is a folder",
     errno.EEXIST: "expected a path where there is nothing yet: choose another, or remove it",
     errno.ENOTEMPTY: "expected an empty folder: choose another, or remove what is in it",
-    errno.EACCES: "expected a place where you may read and write: choose another, or change its "
+    errno.EACCES: "expected a path that you may read and write: choose another, or change its "
     "permissions",
-    errno.EPERM: "expected a place where you may read and write: choose another, or change its "
-    "owner",
+    errno.EPERM: "expected a path that you may read and write: choose another, or change its owner",
     errno.EROFS: "expected a disk that can be written to: choose a folder on another disk",
     errno.ENOSPC: "expected free space: remove files, or choose a folder on another disk",
     errno.EDQUOT: "expected space within your quota: remove files, or choose another disk",
@@ -52,20 +49,28 @@ def run_script(main, takes_arguments=False):
     output is not read any more, 141.
     """
 
+    arguments = []  # With those in flag files.
+
     def parse_flags(argv):
         with _wide_enough():
             try:
-                rest = flags.FLAGS([argv[0], *expand_flag_files(argv[1:])])[1:]
+                arguments.extend(expand_flag_files(argv[1:]))
+                # absl has --help only.
+                known = ["--help" if each == "-h" else each for each in arguments]
+                rest = flags.FLAGS([argv[0], *known])[1:]
             except UserError as error:
                 sys.exit(f"error: {_one_line(error)}")
             except flags.Error as error:
-                sys.exit(f"error: {_one_line(_flag_problem(error))}")
+                fail(flag_problem(error))
         if rest and not takes_arguments:
             sys.exit(
                 f"error: {rest[0]!r} is not a flag; expected only flags, such as --model=lstm; "
-                f"{_SEE_HELP}"
+                f"{SEE_HELP}"
             )
         return [argv[0], *rest]
+
+    def fail(error):
+        sys.exit(f"error: {name_flag_file(_one_line(error), arguments)}")
 
     def guarded_main(argv):
         if not flags.FLAGS["verbosity"].present:
@@ -84,7 +89,7 @@ def run_script(main, takes_arguments=False):
         _silence_output()
         sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
-        sys.exit(f"error: {_one_line(error)}")
+        fail(error)
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
@@ -176,28 +181,6 @@ def _wide_enough():
         os.environ.pop("COLUMNS", None)
         if given is not None:
             os.environ["COLUMNS"] = given
-
-
-def _flag_problem(error):
-    """What to say of an error of absl's: what was received, what is expected."""
-    if isinstance(error, flags.UnrecognizedFlagError):
-        return f"{error}; expected flags as listed by --help"
-    found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
-    if not found:
-        return f"{error}; expected --NAME=VALUE; {_SEE_HELP}"
-    name, value, problem = found.groups()
-    if "expected" in problem:  # It is one of our own.
-        return f"--{name}={value}: {problem}"
-    parser = flags.FLAGS[name].parser
-    if isinstance(parser, flags.EnumParser):
-        choices = ", ".join(parser.enum_values)
-        return (
-            f"--{name}={value}: expected one of {choices}{did_you_mean(value, parser.enum_values)}"
-        )
-    if isinstance(parser, flags.BooleanParser):
-        return f"--{name}={value}: expected true or false"
-    article = {"integer": "an ", "number": "a "}.get(parser.syntactic_help.split()[0], "")
-    return f"--{name}={value}: expected {article}{parser.syntactic_help}"
 
 
 def _one_line(error):

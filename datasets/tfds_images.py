@@ -37,12 +37,12 @@ class Unavailable(UserError):
     def __init__(self, name, why):
         ways = [
             "connect to the network once",
-            "give MNIST's four original .gz files with --mnist_dir=DIR"
+            "name the folder of MNIST's four original .gz files with --mnist_dir=DIR"
             if name == "mnist"
-            else "give a folder where TFDS has prepared it with --data_dir=DIR",
+            else "name the folder where TFDS has prepared it with --data_dir=DIR",
             "use the embedded digits with --dataset=digits",
         ]
-        super().__init__(f"--dataset={name}: {why}; expected one of these: {'; '.join(ways)}")
+        super().__init__(f"--dataset={name}: {why}; expected prepared data: {', or '.join(ways)}")
         self.why = why
 
 
@@ -79,7 +79,7 @@ def read(name, data_dir=None, mnist_dir=None):
         _download(builder, name)
         source = f"downloaded to {builder.data_path}"
     if not {"train", "test"} <= set(builder.info.splits):
-        raise _unfit(name, f"it is split into {', '.join(builder.info.splits) or 'nothing'}")
+        raise _unfit(name, f"its splits are {', '.join(builder.info.splits) or 'not known'}")
     form = builder.info.file_format
     if form is not tfds.core.FileFormat.TFRECORD:
         raise UserError(
@@ -100,13 +100,13 @@ def _find(name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except ValueError as error:
-        raise _unfit(name, f"{name} not found in TensorFlow Datasets") from error
+        raise _unfit(name, "TensorFlow Datasets does not have it") from error
     except Exception as error:  # What TFDS makes of a damaged description has no one type.
         folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
         paths = ", ".join(str(path) for path in folder.rglob("dataset_info.json"))
         raise UserError(
             f"--dataset={name}: {paths or folder} is damaged ({type(error).__name__}); expected "
-            f"what TFDS wrote; remove {folder} to prepare it anew"
+            f"the files that TFDS wrote: remove {folder} to prepare it anew"
         ) from error
 
 
@@ -120,8 +120,8 @@ def _check_folder(builder, name):
     again = "choose another folder with --data_dir=DIR"
     if not there.is_dir():
         raise UserError(
-            f"--dataset={name}: {there} is not a folder; expected one, in which TFDS keeps "
-            f"prepared data: remove the file, or {again}"
+            f"--dataset={name}: {there} is not a folder; expected a folder for the "
+            f"prepared data of TFDS: remove the file, or {again}"
         )
     if not os.access(there, os.R_OK | os.X_OK):
         raise UserError(
@@ -142,7 +142,7 @@ def _class_count(builder, name):
 
     features = builder.info.features
     if not {"image", "label"} <= set(features):
-        raise _unfit(name, f"it has {', '.join(features)} and not image and label")
+        raise _unfit(name, f"its features are {', '.join(features)}, not image and label")
     image, shape, label = features["image"], features["image"].shape, features["label"]
     grey = isinstance(image, tfds.features.Image) and image.dtype == "uint8"
     if not grey or shape != (28, 28, 1) or not isinstance(label, tfds.features.ClassLabel):
@@ -162,21 +162,23 @@ def _verify_files(folder, url_infos):
     """Compare the files of `folder` with the sizes and checksums TFDS has on record."""
     names = ", ".join(sorted(info.filename for info in url_infos.values()))
     if not folder.is_dir():
-        problem = "this is a file" if folder.exists() else "the folder is not there"
-        raise UserError(f"--mnist_dir={folder}: {problem}; expected one with the files {names}")
+        problem = "this is a file" if folder.exists() else "the folder does not exist"
+        raise UserError(
+            f"--mnist_dir={folder}: {problem}; expected a folder with the files {names}"
+        )
     for info in url_infos.values():
         path = folder / info.filename
         if not path.is_file():
             unpacked = path.with_suffix("")
             cure = f": pack {unpacked} with gzip" if unpacked.is_file() else ""
             raise UserError(
-                f"--mnist_dir={folder}: {path} is not there; expected the files {names}{cure}"
+                f"--mnist_dir={folder}: {path} does not exist; expected the files {names}{cure}"
             )
         if hashlib.sha256(path.read_bytes()).hexdigest() != info.checksum:
             raise UserError(
-                f"--mnist_dir={folder}: {path} ({path.stat().st_size} bytes) is damaged or not "
-                f"MNIST's; expected {int(info.size)} bytes with SHA-256 {info.checksum}; fetch "
-                "it again"
+                f"--mnist_dir={folder}: {path} ({path.stat().st_size} bytes) is damaged, or is "
+                f"not MNIST's; expected {int(info.size)} bytes with SHA-256 {info.checksum}: "
+                "download it again"
             )
 
 
@@ -209,7 +211,7 @@ def _download(builder, name):
     except tfds.download.download_manager.NonMatchingChecksumError as error:
         raise UserError(
             f"--dataset={name}: a downloaded file is damaged ({error}); expected the published "
-            "checksum; remove the file and try again"
+            "checksum: remove the file and try again"
         ) from error
 
 
@@ -262,24 +264,25 @@ def _read_split(builder, name):
     again = f"remove {builder.data_path} to prepare it anew"
     if not info.num_examples:
         raise UserError(
-            f"the prepared data in {builder.data_path} are incomplete: dataset_info.json counts no "
-            f"examples of {name}; expected some; {again}"
+            f"the prepared data in {builder.data_path} are incomplete: dataset_info.json counts 0 "
+            f"examples of {name}; expected at least 1: {again}"
         )
     try:
         examples = _read_records(info)
         images, labels = examples["image"].numpy(), examples["label"].numpy()
         if len(labels) != info.num_examples:
-            raise tf.errors.DataLossError(None, None, f"it ends after {len(labels)}")
+            raise tf.errors.DataLossError(None, None, f"it ends after {len(labels)} examples")
     except tf.errors.OpError as error:
         files = ", ".join(str(path) for path in info.filepaths)
         if isinstance(error, tf.errors.PermissionDeniedError):
             raise UserError(
-                f"you may not read the prepared file {files}; expected permission: chmod u+r"
+                f"you may not read the prepared file {files}; expected permission to read it: "
+                "chmod u+r"
             ) from error
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0]).strip()
         raise UserError(
             f"the prepared file {files} is damaged ({reason}); expected {info.num_examples} whole "
-            f"examples; {again}"
+            f"examples: {again}"
         ) from error
     return Split(images[..., 0], labels.astype(np.int64))
 

@@ -28,7 +28,7 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(
-            f"{flag}: received {len(folders)}; expected 1 to {len(STYLES)} folders of runs"
+            f"{flag}: received {len(folders)} folders of runs; expected 1 to {len(STYLES)}"
         )
     runs = open_runs(folders, flag=flag)
     configs = [run.config() for run in runs]
@@ -37,8 +37,8 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
             value, expected = getattr(config, field), getattr(configs[0], field)
             if value != expected:
                 raise UserError(
-                    f"{flag}: {run.folder} was trained with --{field}={value}; expected a run on "
-                    f"{expected}, as {runs[0].folder} was"
+                    f"{flag}: {run.folder} was trained with --{field}={value}; expected the same "
+                    f"as of {runs[0].folder}, {expected}"
                 )
     given = {"data_dir": data_dir, "mnist_dir": mnist_dir}
     places = {place: folder for place, folder in given.items() if folder}

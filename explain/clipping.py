@@ -65,7 +65,7 @@ def train(cell, units, lag, updates, learning_rate, clip_norm, seed):
 def draw(trainings, clip_norm):
     """Losses and gradient norms against the update, on logarithmic axes.
 
-    What is no number any more is a cross at the top, or where it last was one.
+    What is not a number any more is a cross at the top, or where it last was one.
 
     Args:
         trainings: By a name what `train` returns.
@@ -125,10 +125,10 @@ def main():
 if __name__ == "__main__":
     define_path("picture", "clipping.png", "Where the picture is written; .svg for vectors.")
     flags.DEFINE_string("cell", "basic_rnn", "A name in models.CELLS.")
-    flags.DEFINE_integer("lag", 50, "Of the adding problem, in steps.", 2)
+    flags.DEFINE_integer("lag", 50, "Length of the adding problem, in steps.", 2)
     flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
-    flags.DEFINE_integer("updates", 4000, "How many batches are learnt from.", 1)
-    flags.DEFINE_float("learning_rate", 0.06, "Of gradient descent.")
+    flags.DEFINE_integer("updates", 4000, "Number of training batches.", 1)
+    flags.DEFINE_float("learning_rate", 0.06, "Learning rate of gradient descent.")
     flags.DEFINE_float("clip_norm", 1.0, "The global norm to clip to.", 0)
-    flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
+    flags.DEFINE_integer("seed", 0, "Seed of the first weights and of the sequences.", 0)
     run_script(main)

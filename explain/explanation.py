@@ -67,7 +67,7 @@ def explain(subjects, test, folder, image=0, images=2000):
     folder = pathlib.Path(folder)
     subject, split = subjects[0], test[:images]
     with replacing_folder(folder) as aside:
-        report = Report(aside, f"What {subject.name} does as it reads")
+        report = Report(aside, f"{subject.name} as it reads")
         followed = split[: _MOST_STEPS // max(s.steps for s in subjects)]
         readings = {}
         for s in subjects:
@@ -95,15 +95,15 @@ def _names(subjects):
 def _read_digits(report, subjects, readings, split, test, image, hardest):
     report.chapter(
         "It reads a digit",
-        "From top to bottom: what was there after each step of the reading. The probabilities are "
-        "those it would give if the image ended there. Last come the images that "
-        f"{subjects[0].name} finds hardest of all {len(test):,}: to their class it gives the least "
-        "probability.",
+        "Each figure shows, from top to bottom, the values after each step of the reading. The "
+        "probabilities are those that the network would give if the image ended there. The last "
+        f"images are the hardest of all {len(test):,} for {subjects[0].name}: it gives the lowest "
+        "probability to their class.",
     )
     _draw_readings(report, subjects, test, image, is_animated=True)
     for number in hardest:
         _draw_readings(report, subjects[:1], test, number)
-    report.chapter("The classes, on average", f"Of {len(split):,} test images.")
+    report.chapter("The classes, on average", f"Averages over {len(split):,} test images.")
     for place, subject in enumerate(subjects):
         of_this = readings[subject.name]
         steps = reading.decided_at(of_this["probabilities"])
@@ -116,7 +116,7 @@ def _read_digits(report, subjects, readings, split, test, image, hardest):
         report.figure(
             f"decisions{suffix}",
             figure,
-            f"{subject.name}: half of all answers were there to stay after step "
+            f"{subject.name}: half of all answers did not change any more after step "
             f"{np.median(steps):.0f} of {length}.",
         )
 
@@ -142,8 +142,8 @@ def _draw_readings(report, subjects, test, number, is_animated=False):
 def _follow_gradients(report, subjects, split):
     report.chapter(
         "Gradients through time",
-        "How much the loss depends on what was there at each step. Where the curve falls to the "
-        "left, what came early cannot be learnt from. Means over "
+        "The norm of the gradient says how much the loss depends on each step. Where the curve "
+        "falls to the left, the network cannot learn from early steps. Means over "
         f"{len(split)} images.",
     )
     curves = {"states": {}, "inputs": {}}
@@ -168,9 +168,9 @@ def _follow_gradients(report, subjects, split):
 
 def _take_gates_away(report, subject, of_this, split):
     report.chapter(
-        "What each gate is for",
-        "The accuracy that is left if a gate is held at a value, all else as it was trained. "
-        f"Judged by {len(split):,} test images.",
+        "The use of each gate",
+        "The accuracy that is left if a gate is held at a value and all else stays as trained, on "
+        f"{len(split):,} test images.",
     )
     whole = gates.accuracy(subject.model, split)
     left = {}
@@ -207,11 +207,11 @@ def _probe(report, subject, of_this, labels):
         for c, units in probes.most_informative(weights, classes)
     )
     report.chapter(
-        "Which units store what",
-        f"What a linear classifier can tell from the hidden state after each step, judged by every "
-        f"other of {len(labels):,} test images: F1, the harmonic mean of precision and recall, is "
-        "0 for a class it never answers, and low for one it always answers. The units that say "
-        f"most of each class: {units}.",
+        "The units that store each class",
+        "A linear classifier tells the class from the hidden state after each step. It is judged "
+        f"by every other of {len(labels):,} test images. F1, the harmonic mean of precision and "
+        "recall, is 0 for a class that it never answers, and low for one that it always answers. "
+        f"The units that say most of each class: {units}.",
     )
     caption = (
         f"{subject.name}: how well each class can be told after each step, and by which units."
@@ -225,12 +225,12 @@ def _make_mistakes(report, subjects, evaluations, split, test):
     figure = mistakes.draw_calibration(
         {name: mistakes.calibration(e.probabilities, e.labels) for name, e in evaluations.items()}
     )
-    caption = f"{_names(subjects)}: how often an answer is right of which the network was so sure."
+    caption = f"{_names(subjects)}: how often answers of each probability are right."
     report.figure("calibration", figure, caption)
     for place, (name, evaluation) in enumerate(evaluations.items()):
         figure = draw_confusion(evaluation)
         figure.axes[0].set_title(f"{name}\n{evaluation.summary()}")
-        caption = f"{name}: which class it took for which."
+        caption = f"{name}: the classes of the images, and the classes that it answered."
         report.figure(f"confusion-{place + 1}", figure, caption)
     answers = {name: evaluation.predictions for name, evaluation in evaluations.items()}
     figure, caption = mistakes.draw_missed(test, answers)

@@ -126,7 +126,7 @@ def main():
 
 if __name__ == "__main__":
     define_paths("runs", [], "Folders of finished runs on one dataset, separated by commas.")
-    flags.DEFINE_integer("images", 200, "By how many test images.", 1)
+    flags.DEFINE_integer("images", 200, "Number of test images.", 1)
     define_path("data_dir", None, "Where TFDS keeps datasets (default: as the runs had it).")
     define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the runs had it).")
     define_path("picture", "flow.png", "Where the picture is written; .svg for vectors.")

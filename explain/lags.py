@@ -164,19 +164,19 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_enum("tasks", list(TASKS), list(TASKS), "Which tasks.")
+    flags.DEFINE_multi_enum("tasks", list(TASKS), list(TASKS), "Tasks to learn.")
     flags.DEFINE_list(
         "cells",
         ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
-        "Which cells.",
+        "Cells to compare.",
     )
-    flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Which lags, in steps.")
+    flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Lags to learn, in steps.")
     flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
-    flags.DEFINE_integer("updates", 2000, "How many batches are learnt from.", 1)
+    flags.DEFINE_integer("updates", 2000, "Number of training batches.", 1)
     flags.DEFINE_integer("batch_size", 50, "Sequences in a batch.", 1)
-    flags.DEFINE_float("learning_rate", 0.001, "Of Adam.")
-    flags.DEFINE_integer("seed", 0, "Of the first weights and of the sequences.", 0)
-    flags.DEFINE_string("dataset", "auto", "Whose digits first_row is made of.")
+    flags.DEFINE_float("learning_rate", 0.001, "Learning rate of Adam.")
+    flags.DEFINE_integer("seed", 0, "Seed of the first weights and of the sequences.", 0)
+    flags.DEFINE_string("dataset", "auto", "Dataset of the digits in the task first_row.")
     define_path("data_dir", None, "Where TFDS keeps prepared datasets.")
     define_path("mnist_dir", Config().mnist_dir, "Folder of MNIST's four files.")
     define_path("results_dir", "runs/lags", "Where lags.csv and lags.png are written.")

@@ -173,5 +173,5 @@ def draw_missed(split, answers):
     networks = " and of ".join(answers)
     return (
         figure,
-        f"Mistakes of {networks}: {shown} {len(missed):,} images that none takes for its class.",
+        f"Mistakes of {networks}: {shown} {len(missed):,} images that none of them answers right.",
     )

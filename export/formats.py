@@ -37,8 +37,8 @@ def check_formats(formats):
     for package in [package for name in formats for package in _PACKAGES[name]]:
         if importlib.util.find_spec(package) is None:
             raise UserError(
-                f"{given}: the package {package} is not installed; expected those of "
-                "requirements-formats.txt: pip install -r requirements-formats.txt"
+                f"{given}: the package {package} is not installed; expected the packages "
+                "of requirements-formats.txt: pip install -r requirements-formats.txt"
             )
 
 
@@ -76,7 +76,7 @@ def write(model, path, formats):
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise UserError(
                     f"--export_formats={','.join(formats)}: {model.name} cannot be written as "
-                    f"{file} ({reason}); expected a format it can: leave {name} out"
+                    f"{file} ({reason}); expected other formats: leave {name} out"
                 ) from error
 
 

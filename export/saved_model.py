@@ -132,7 +132,7 @@ def _refuse_nvidias(graph):
     if kernels:
         raise UserError(
             f"the graph to export has {', '.join(sorted(kernels))}, which no CPU can run; expected "
-            "none of NVIDIA's kernels: export on a machine without a GPU"
+            "kernels that a CPU can run: export on a machine without a GPU"
         )
 
 

@@ -138,25 +138,27 @@ def load_tf1_checkpoint(model, path, forget_bias=None, names=(), averages=False)
             f"{', '.join(_KINDS)}, or bidirectional_ before one of them"
         )
     if forget_bias is not None and not math.isfinite(forget_bias):
-        raise ValueError(f"received forget_bias={forget_bias}; expected a finite number")
+        raise ValueError(f"--tf1_forget_bias={forget_bias}: expected a finite number")
     if forget_bias is not None and "lstm" not in kind:
         raise ValueError(
-            f"received forget_bias={forget_bias}; {model.name} has no forget gate; expected no "
-            "forget_bias, or an LSTM"
+            f"--tf1_forget_bias={forget_bias}: {model.name} does not have a forget gate; expected "
+            "an LSTM, or no --tf1_forget_bias"
         )
     found = _rename(_read(path), names, path)
     found, notes = _choose_averages(_without_copies(found), averages, path)
     _check_other_cells(found, path)
     for name, value in found.items():
         if not np.all(np.isfinite(value)):
-            raise ValueError(f"{path}: {name} has values that are not finite; expected numbers")
+            raise ValueError(
+                f"{path}: {name} has values that are not finite; expected finite numbers"
+            )
 
     fit = _Fit(model, kind, found)
     if fit.missing or fit.left:
         raise ValueError(
             f"{path} does not fit {model.name}{_suggestion(found)}: found {_listed(found)}; "
             f"expected {'; '.join(fit.expected)}; missing: {'; '.join(fit.missing) or 'nothing'}; "
-            f"of no use: {_listed(fit.left)}; choose other flags, or rename variables with "
+            f"not used: {_listed(fit.left)}; choose other flags, or rename variables with "
             "--tf1_names=old:new"
         )
     weights = []
@@ -236,8 +238,9 @@ class _Cell(NamedTuple):
         if default is None:
             if told:
                 raise ValueError(
-                    f"received forget_bias={told}; {self.scope} is a Keras layer, whose bias holds "
-                    "all of it; expected no forget_bias"
+                    f"--tf1_forget_bias={told}: {self.scope} is a Keras layer, whose bias "
+                    "includes the "
+                    "forget bias; expected no --tf1_forget_bias"
                 )
             return 0.0
         if told is not None:
@@ -516,12 +519,14 @@ def _find_prefix(path):
     name = glob.escape(path.name)
     beside = sorted(other.name for end in ends for other in path.parent.glob(f"{name}{end}"))
     if beside:
-        raise ValueError(f"{path}.index is not there, only {', '.join(beside)}; {_EXPECTED_FILES}")
+        raise ValueError(
+            f"{path}.index does not exist, only {', '.join(beside)}; {_EXPECTED_FILES}"
+        )
     known = [other.stem for other in path.parent.glob("*.index")]
     near = [name for name in known if name.startswith(path.name)]
     near = near or difflib.get_close_matches(path.name, known)
     did_you_mean = f"; did you mean {path.parent / near[0]}?" if near else ""
-    raise ValueError(f"{path} is not there{did_you_mean}; {_EXPECTED_FILES}")
+    raise ValueError(f"{path} does not exist{did_you_mean}; {_EXPECTED_FILES}")
 
 
 def _newest(folder):
@@ -537,8 +542,8 @@ def _newest(folder):
     if len(prefixes) > 1:
         names = ", ".join(sorted(path.name for path in prefixes))
         raise ValueError(
-            f"{folder} has several checkpoints and no file named checkpoint that tells the "
-            f"newest: {names}; expected one of them"
+            f"{folder} has several checkpoints, and not the file named checkpoint that tells the "
+            f"newest: {names}; expected the path of one of them"
         )
     return prefixes[0]
 
@@ -603,7 +608,7 @@ def _choose_averages(found, averages, path):
     if averages and not averaged:
         raise ValueError(
             f"--tf1_averages: {path} has no name that ends in {_AVERAGE[1:]}, only {_listed(raw)}; "
-            "expected moving averages; leave the flag out, or rename them with --tf1_names=old:new"
+            "expected moving averages: leave the flag out, or rename them with --tf1_names=old:new"
         )
     notes = []
     if both and averages:
@@ -630,7 +635,7 @@ def _check_other_cells(found, path):
             reason = _RESET_AFTER
         if reason:
             raise ValueError(
-                f"{path}: {name[1:]} {shape} has no place in our models: {reason}; expected the "
+                f"{path}: {name[1:]} {shape} cannot be imported: {reason}; expected the "
                 "weights of BasicRNNCell, BasicLSTMCell, LSTMCell, GRUCell, or of a cell that "
                 "computes the same"
             )

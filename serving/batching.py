@@ -122,7 +122,7 @@ class Batcher:
 
     def _finish(self, batch, done):
         if done.cancelled():
-            answers = [Busy("the server stops")] * len(batch)
+            answers = [Busy("the server is stopping; try again later")] * len(batch)
         elif error := done.exception():  # A mistake of ours.
             answers = [error] * len(batch)
         else:

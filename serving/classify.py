@@ -20,12 +20,15 @@ def examples(signature, body):
     """The serialized `tf.Example`s of a request's JSON, as the signature takes them."""
     if signature.method != _METHOD:
         raise RequestError(
-            f"signature {signature.name}: :classify expects the method {_METHOD}; it has "
-            f"{signature.method}; try :predict"
+            f"signature {signature.name} has the method {signature.method}; expected {_METHOD} for "
+            ":classify: use :predict"
         )
     if "scores" not in signature.outputs:
         received = names_in_words(signature.outputs)
-        raise RequestError(f"signature {signature.name} gives {received}; :classify expects scores")
+        raise RequestError(
+            f"signature {signature.name} has the outputs {received}; expected scores for "
+            ":classify: use :predict"
+        )
     rows, context = body["examples"], body.get("context", {})
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in [*rows, context]):
         raise RequestError("examples: expected a list of objects, and context: an object")

@@ -26,11 +26,11 @@ from serving.images import ImageError, encode, suffixes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("server", "http://127.0.0.1:8501", "http:// for REST, grpc:// for gRPC.")
-flags.DEFINE_string("model", "lstm", "The model that is asked.")
-flags.DEFINE_integer("version", None, "Its version (default: the server's choice).", 0)
-define_path("api_token_file", None, "File with the token the server asks for.")
+flags.DEFINE_string("model", "lstm", "Name of the model.")
+flags.DEFINE_integer("version", None, "Version of the model (default: the server's choice).", 0)
+define_path("api_token_file", None, "File with the token that the server asks for.")
 flags.DEFINE_float(
-    "min_probability", 0.9, "An answer of a lower probability is marked: not sure.", 0, 1
+    "min_probability", 0.9, "An answer of a lower probability is marked as not sure.", 0, 1
 )
 flags.DEFINE_bool("show", False, "Print each image as the network was shown it.")
 flags.DEFINE_bool("json", False, "Print JSON, one line an image, in place of a table.")
@@ -119,7 +119,7 @@ def _read(path):
     try:
         if path.is_dir():
             os.listdir(path)  # Raises if it cannot be read.
-            raise ImageError("the folder has no image")
+            raise ImageError("there is no image in the folder")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(error.strerror) from error
@@ -237,11 +237,11 @@ def _token(path):
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(
-            f"--api_token_file={path}: {reason}; expected a file with a token"
+            f"--api_token_file={path}: {reason}; expected a text file with a token"
         ) from None
     if not token or not token.isascii() or not token.isprintable():
         found = "several lines or other letters" if token else "nothing"
-        raise UserError(f"--api_token_file={path} holds {found}; expected a token in ASCII")
+        raise UserError(f"--api_token_file={path} holds {found}; expected one line of ASCII")
     return token
 
 
@@ -276,7 +276,9 @@ def _ask_rest(server, token):
             names = [each["name"] for each in found.get("models", [])]
             if names and FLAGS.model not in names:
                 expected = " or ".join(f"--model={name}" for name in names)
-                raise UserError(f"{server} has no model {FLAGS.model!r}; expected {expected}")
+                raise UserError(
+                    f"{server} does not have the model {FLAGS.model!r}; expected {expected}"
+                )
         raise _other_problem(server, problem)
 
     return ask
@@ -307,7 +309,7 @@ def _send(session, method, url, server, **options):
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        kind = response.headers.get("content-type", "nothing that is named").partition(";")[0]
+        kind = response.headers.get("content-type", "an unknown type").partition(";")[0]
         raise UserError(
             f"{server} answered status {response.status_code} with {kind}, not a JSON object; "
             "expected the address of TensorFlow Serving's REST API, such as http://127.0.0.1:8501"
@@ -364,8 +366,8 @@ def _read_answers(rows, count, server):
     except (TypeError, ValueError, IndexError):
         pass
     raise UserError(
-        f"{server}: signature serving_bytes of {FLAGS.model} answers something else; expected "
-        "classes and probabilities for each image, as exported models give them"
+        f"{server}: signature serving_bytes of {FLAGS.model} does not give the classes and "
+        "probabilities of each image; expected a model that main.py exported"
     )
 
 
@@ -390,13 +392,13 @@ def _too_late(server):
 
 
 def _wrong_token(server, problem):
-    return UserError(f"{server}: {problem}: name a file with it by --api_token_file")
+    return UserError(f"{server}: {problem}: name the file of the token with --api_token_file")
 
 
 def _other_problem(server, problem):
     if "expected" in problem:
         return UserError(f"{server}: {problem}")
-    return UserError(f"{server}: {problem}; expected an answer: its own output may tell more")
+    return UserError(f"{server}: {problem}; expected an answer: read the output of the server")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             wanted = set(request.output_filter) or set(signature.outputs)
             if not wanted <= set(signature.outputs):
                 known = ", ".join(sorted(signature.outputs))
-                raise RequestError(f"output_filter: expected some of {known}")
+                raise RequestError(
+                    f"output_filter: received {names_in_words(wanted)}; expected some of {known}"
+                )
             seconds = min(self.seconds, context.time_remaining() or self.seconds)
             try:
                 async with asyncio.timeout(seconds):
@@ -85,7 +87,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                         checked = signature.check(arrays, most_rows)
                         outputs = await version.run(signature, checked)
             except TimeoutError:
-                raise TooLate(f"no answer within {seconds:g} seconds") from None
+                raise TooLate(
+                    f"no answer within {seconds:g} seconds; try again later, or with fewer rows"
+                ) from None
             response = predict_pb2.PredictResponse()
             response.model_spec.name = version.model
             response.model_spec.version.value = version.number
@@ -147,7 +151,10 @@ def _refusing_damaged(handler):
 
     async def answer(request, context):
         if isinstance(request, DecodeError):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"received no message: {request}")
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"received a damaged message ({request}); expected protobuf",
+            )
         return await handler.unary_unary(request, context)
 
     return grpc.unary_unary_rpc_method_handler(answer, parse, handler.response_serializer)

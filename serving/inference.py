@@ -53,7 +53,9 @@ class Inference:
             await _send_json(scope, send, value)
         except TimeoutError:
             status = TooLate.status
-            raise TooLate(f"no answer within {self.seconds:g} seconds") from None
+            raise TooLate(
+                f"no answer within {self.seconds:g} seconds; try again later, or with fewer rows"
+            ) from None
         except RequestError as error:
             status = error.status
             raise
@@ -114,7 +116,10 @@ class Inference:
     def _expect_at_most(self, size):
         if size > self.most_bytes:
             most = f"{self.most_bytes:,}"
-            raise TooLarge(f"received a body of over {most} bytes; expected fewer")
+            raise TooLarge(
+                f"received a body of over {most} bytes; expected a smaller one: send fewer rows "
+                "in a request"
+            )
 
 
 def choice(path):
@@ -146,7 +151,7 @@ def _read(version, raw):
     if signature.not_in_json:
         names = names_in_words(f"{name} ({type})" for name, type in signature.not_in_json.items())
         raise RequestError(
-            f"signature {signature.name}: JSON has no values of the type of {names}; ask over gRPC"
+            f"signature {signature.name}: JSON does not have the types of {names}; use gRPC"
         )
     by_row = "instances" in body
     values = body["instances"] if by_row else body["inputs"]
@@ -207,7 +212,7 @@ def _expect_keys(body, one_of, others):
         names = names_in_words(received)
         either = " or ".join(sorted(one_of))
         raise RequestError(
-            f"received {names}; expected {either}, and besides at most {', '.join(sorted(others))}"
+            f"received {names}; expected {either}, and in addition only {', '.join(sorted(others))}"
         )
 
 
@@ -221,7 +226,7 @@ def _text(body, key):
 def _from_rows(signature, instances):
     """Column by name of the row format: a list of rows, of objects if there are several inputs."""
     if not isinstance(instances, list) or not instances:
-        raise RequestError("instances: expected a list of at least one")
+        raise RequestError("instances: expected a list with at least one element")
     names = set(signature.inputs)
     # An object may be a row, or a text in base64.
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in instances):
@@ -252,8 +257,8 @@ def _expect_rows(signature, outputs):
     rows = {array.shape[:1] for array in outputs.values()}
     if len(rows) > 1 or () in rows:
         raise RequestError(
-            f"signature {signature.name} does not give a row of each output for each of "
-            "instances; ask with inputs"
+            f"signature {signature.name} does not give one row of each output for each of the "
+            "instances; use inputs in place of instances"
         )
 
 

@@ -30,7 +30,7 @@ def mistake_in(folder):
     A folder that holds nothing may be one: models can come later.
     """
     if not folder.exists():
-        return "is not there; expected exported models: train one with python main.py"
+        return "does not exist; expected a folder of exported models: train one with python main.py"
     if not folder.is_dir():
         return "is a file; expected a folder of exported models"
     if _holds_model(folder) and not is_version(folder.resolve().name):
@@ -53,7 +53,7 @@ def notes_on(folder):
     numbers = [int(path.name) for path in paths if is_version(path.name)]
     rename = f"{folder}/{max(numbers, default=0) + 1}"
     notes = {
-        path: f"its name is not a version's; expected a number: rename it to {rename}"
+        path: f"its name is not a version; expected a number: rename it to {rename}"
         for path in paths
         if not is_version(path.name) and _holds_model(path)
     }
@@ -63,9 +63,9 @@ def notes_on(folder):
             expected = f"give the folder above, {folder.parent}"
         notes[folder] = f"it is a SavedModel itself, not a folder of versions; {expected}"
     elif not folder.exists():
-        notes[folder] = f"it is not there; expected a folder of versions, such as {rename}"
+        notes[folder] = f"it does not exist; expected a folder of versions, such as {rename}"
     elif not numbers and not notes:
-        notes[folder] = f"it holds no version; expected a folder such as {rename}"
+        notes[folder] = f"it does not hold a version; expected a folder such as {rename}"
     return notes
 
 

@@ -19,16 +19,16 @@ def document(most_bytes):
         "/metrics": {"get": _get("Counters for Prometheus.", "401", media="text/plain")},
         "/openapi.json": {"get": _get("This document.")},
     }
-    paths["/readyz"]["get"]["responses"]["503"] = {"description": "Not yet."}
+    paths["/readyz"]["get"]["responses"]["503"] = {"description": "A model is not served yet."}
     for place, parameters in _PLACES.items():
         path = f"/v1/models/{{model}}{place}"
         named = [
             {"name": name, "in": "path", "required": True, "schema": schema}
             for name, schema in [("model", _NAME), *parameters]
         ]
-        paths[path] = {"get": _get("What the versions are doing.", *_REFUSALS), **_at(named)}
+        paths[path] = {"get": _get("The states of the versions.", *_REFUSALS), **_at(named)}
         paths[f"{path}/metadata"] = {
-            "get": _get("What the signatures take and give.", *_REFUSALS),
+            "get": _get("The inputs and outputs of the signatures.", *_REFUSALS),
             **_at(named),
         }
         for verb, body in [("predict", "PredictRequest"), ("classify", "ClassifyRequest")]:
@@ -52,7 +52,10 @@ def _at(parameters):
 
 def _responses(*refusals, media="application/json"):
     refused = {
-        status: {"description": "Why not.", "content": {"application/json": {"schema": _ERROR}}}
+        status: {
+            "description": "The request failed; error says why.",
+            "content": {"application/json": {"schema": _ERROR}},
+        }
         for status in refusals
     }
     return {"200": {"description": "The answer.", "content": {media: {}}}, **refused}

@@ -105,7 +105,9 @@ class Version:
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             known = ", ".join(sorted(self.signatures))
-            raise RequestError(f"received signature {name[:80]!r}; {self} has {known}")
+            raise RequestError(
+                f"received signature {name[:80]!r}; expected one that {self} has: {known}"
+            )
         return self.signatures[name]
 
     async def run(self, signature, arrays):
@@ -206,12 +208,16 @@ class Repository:
             NotFound: If there are none.
         """
         if model not in self._versions:
-            known = ", ".join(sorted(self._versions)) or "none yet"
-            raise NotFound(f"received model {model[:80]!r}; expected one of: {known}")
+            known = ", ".join(sorted(self._versions))
+            expected = (
+                f"expected one of: {known}" if known else "no model is here yet: try again later"
+            )
+            raise NotFound(f"received model {model[:80]!r}; {expected}")
         if label is not None:
             if label not in self.labels(model):
-                known = ", ".join(self.labels(model)) or "none"
-                raise NotFound(f"received label {label[:80]!r}; {model} has: {known}")
+                known = ", ".join(self.labels(model))
+                expected = f"expected one of: {known}" if known else "expected no label"
+                raise NotFound(f"received label {label[:80]!r} of {model}; {expected}")
             number = self.labels(model)[label]
         if number is None:
             return sorted(self._versions[model].values(), key=lambda version: -version.number)
@@ -230,7 +236,7 @@ class Repository:
         served = [version for version in found if version.state == State.AVAILABLE]
         if not served:
             states = ", ".join(f"{v} is {v.state_name} {v.error}".strip() for v in found)
-            raise NotFound(f"no version of {model} is served: {states}")
+            raise NotFound(f"no version of {model} is served ({states}); try again later")
         return served[0]
 
     async def watch(self, seconds, on_first_look=lambda: None):
@@ -390,12 +396,12 @@ def read_config(path):
     models = config.model_config_list.config
     expected = 'expected model_config_list { config { name: "lstm" base_path: "/models/lstm" } }'
     if not models:
-        raise ValueError(f"{path} names no models; {expected}")
+        raise ValueError(f"{path} does not name a model; {expected}")
     for model in models:
         for field in ("name", "base_path"):
             if not getattr(model, field):
                 known = model.name or model.base_path or "a model"
-                raise ValueError(f"{path}: {known} has no {field}; {expected}")
+                raise ValueError(f"{path}: {known} does not have a {field}; {expected}")
     names = [model.name for model in models]
     for name in names:
         if names.count(name) > 1:

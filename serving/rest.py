@@ -136,7 +136,7 @@ def create_app(api, extra_routes=(), middleware=()):
 
     async def fail(request, error):
         # A mistake of ours. uvicorn writes its traceback to the log.
-        return _json({"error": "the server made a mistake; its log says which"}, 500)
+        return _json({"error": "the server failed; its log has the error"}, 500)
 
     app = Starlette(
         routes=[*api.routes(), *extra_routes],

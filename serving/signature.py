@@ -165,7 +165,10 @@ class Signature:
             )
         checked = {name: self.inputs[name].check(a, most_rows) for name, a in arrays.items()}
         if self.is_by_row and len({len(array) for array in checked.values()}) > 1:
-            raise RequestError(f"inputs {names_in_words(checked)}: expected as many rows in each")
+            raise RequestError(
+                f"inputs {names_in_words(checked)}: received different numbers of rows; expected "
+                "the same number in each"
+            )
         return checked
 
     def __call__(self, arrays):
@@ -182,9 +185,14 @@ class Signature:
             tensors = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
             outputs = self._function(**tensors)
         except tf.errors.ResourceExhaustedError as error:
-            raise TooLarge(f"signature {self.name}: {_reason(error)}; expected less") from error
+            raise TooLarge(
+                f"signature {self.name}: {_reason(error)}; expected fewer or smaller rows"
+            ) from error
         except tf.errors.OpError as error:
-            raise RequestError(f"signature {self.name}: {_reason(error)}") from error
+            raise RequestError(
+                f"signature {self.name}: the graph failed ({_reason(error)}); expected inputs that "
+                "it can compute with"
+            ) from error
         except UnicodeDecodeError as error:
             # TensorFlow's Python cannot read the message of an error that quotes bytes of an input.
             raise RequestError(

@@ -150,8 +150,10 @@ def to_bytes(name, text):
         try:
             return base64.b64decode(text["b64"], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise RequestError(f"{name}: received bad base64 ({error})") from None
-    raise RequestError(f'{name}: received {type(text).__name__}; expected text or {{"b64": …}}')
+            raise RequestError(
+                f"{name}: received bad base64 ({error}); expected base64 of bytes"
+            ) from None
+    raise RequestError(f'{name}: received {type(text).__name__}; expected a text or {{"b64": …}}')
 
 
 def to_json(name, array):
@@ -195,7 +197,9 @@ def from_proto(name, proto):
             raise ValueError(f"more than {_MAX_VALUES:,} values outside of tensor_content")
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise RequestError(f"{name}: received a damaged tensor ({error})") from None
+        raise RequestError(
+            f"{name}: received a damaged tensor ({error}); expected a TensorProto"
+        ) from None
 
 
 def shape_of_proto(proto):

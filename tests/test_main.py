@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 
+from configs import Config
 from tests.conftest import PROJECT, Result, assert_one_line_error
+from training.run import Run
 
 SMALL = ("--units=5", "--epochs=1")
 
@@ -119,7 +121,7 @@ def test_a_mistaken_flag_is_told_in_one_line_at_once(flag, expected, call_main, 
 @pytest.mark.parametrize(
     ("flag", "expected"),
     [
-        ("--unit=5", "Unknown command line flag 'unit'. Did you mean: units ?"),
+        ("--unit=5", "--unit is not a flag; expected one that --help lists; did you mean --units?"),
         ("--units=many", "--units=many: expected an integer"),
         ("--mode=trian", "--mode=trian: expected one of train, import, evaluate, export"),
         ("--mode=trian", "did you mean train?"),
@@ -137,16 +139,53 @@ def test_a_flag_that_cannot_be_parsed_is_told_in_one_line(flag, expected, call_m
 
 
 @pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--unit=5", "--unit is not a flag"),
+        ("-unit=5", "--unit is not a flag"),
+        ("--nounits", "--nounits is not a flag"),
+        ("--units 5", "--units 5 is not a flag"),
+        ("--units", "--units"),
+        ("--units=five", "--units=five: expected an integer"),
+        ("--detect_anomaly=perhaps", "--detect_anomaly=perhaps: expected true or false"),
+        ("--data_dir=~no-such-user", "--data_dir=~no-such-user: "),
+        ("--units=0", "--units=0: expected an integer, at least 1"),
+        ("--model=lsmt", "did you mean lstm?"),
+        ("--dropout=2", "--dropout=2.0: expected a number"),
+        ("--block_size=2", "--block_size=2: --model=lstm has no blocks"),
+        ("--layers=1500", "--layers=1500: expected an integer, at least 1, at most 100"),
+        ("--mode=trian", "--mode=trian: expected one of train"),
+        ("--views=2", "--views=2: "),
+    ],
+)
+def test_a_wrong_flag_in_a_flag_file_names_the_innermost_file(line, expected, tmp_path, run_main):
+    inner, outer = tmp_path / "inner.flags", tmp_path / "outer.flags"
+    inner.write_text(f"# A comment\n--epochs=3\n{line}\n")
+    outer.write_text(f"--seed=1\n--flagfile={inner}\n")
+    result = run_main("--layers=2", f"--flagfile={outer}")
+    assert_one_line_error(result, f"error: {inner}: ", expected)
+
+
+@pytest.mark.parametrize("wrong", ["--units=five", "--units=0", "--unit=5", "--dropout=2"])
+def test_a_wrong_flag_of_the_command_names_no_file(wrong, tmp_path, run_main):
+    (tmp_path / "f").write_text("--units=5\n--dropout=0.5\n")
+    assert "/f:" not in run_main(f"--flagfile={tmp_path}/f", wrong).stderr
+
+
+@pytest.mark.parametrize(
     ("flags", "expected"),
     [
         (["--dataset=mnst"], ["--dataset=mnst", "auto, digits"]),
         (["--dataset=cifar10"], ["--dataset=cifar10", "(32, 32, 3)"]),
-        (["--dataset=mnist", "--mnist_dir=nowhere"], ["nowhere", "is not there"]),
+        (["--dataset=mnist", "--mnist_dir=nowhere"], ["nowhere", "does not exist"]),
         (["--validation_size=1437"], ["--validation_size=1437", "at most 1436"]),
         (["--runs_dir=file/runs"], ["file", "Not a directory"]),
         (["--runs_dir=/proc/runs"], ["/proc/runs", "No such file or directory"]),
-        (["--mode=evaluate", "--run=runs/none"], ["runs/none", "is not there", "train one first"]),
-        (["--mode=export", "--run=."], ["flags.txt is not there"]),
+        (
+            ["--mode=evaluate", "--run=runs/none"],
+            ["runs/none", "does not exist", "train one first"],
+        ),
+        (["--mode=export", "--run=."], ["flags.txt does not exist"]),
     ],
 )
 def test_a_mistaken_place_or_name_is_told_in_one_line(flags, expected, run_main, tmp_path):
@@ -186,8 +225,11 @@ def test_an_existing_run_is_refused_and_kept(run_main, first_run):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--mode=export", "--units=7"], ["--units=7 is not the 5 of the run"]),
-        (["--mode=evaluate", "--scan=columns"], ["--scan=columns is not the rows", "--dataset"]),
+        (["--mode=export", "--units=7"], ["--units=7: the run was begun with --units=5, which"]),
+        (
+            ["--mode=evaluate", "--scan=columns"],
+            ["--scan=columns: the run was begun with --scan=rows", "--dataset"],
+        ),
     ],
 )
 def test_a_flag_that_a_finished_run_cannot_change_is_refused(flags, expected, run_main, first_run):
@@ -294,7 +336,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--resume"], ["--resume: received neither --run nor --name", "--run=PATH"]),
         (["--resume", "--mode=export", "--run=runs/first"], ["--resume", "--mode=train"]),
         (["--resume", "--run=runs/none"], ["runs/none", "runs/first"]),
-        (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "the 5 of the run"]),
+        (["--resume", "--run=runs/first", "--units=9"], ["--units=9", "begun with --units=5"]),
         (["--run=runs/first"], ["--run=runs/first: received no --mode", "expected --resume"]),
         (["--mode=compare"], ["--runs=PATH"]),
         (["--mode=compare", "--runs=runs/none"], ["runs/none", "runs/first"]),
@@ -304,6 +346,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--mode=export", "--run=runs/fisrt"], ["runs/fisrt", "did you mean first?"]),
         (["--views=3"], ["--views=3: received no --mode", "expected --mode=evaluate"]),
         (["--mode=list", "--runs=a,b"], ["--runs=a,b: received --mode=list", "--mode=compare"]),
+        (["--tf1_names=a:b"], ["--tf1_names: received no --mode", "expected --mode=import"]),
         (["--tf1_checkpoint=x"], ["--tf1_checkpoint=x: received no --mode", "--mode=import"]),
     ],
 )
@@ -323,6 +366,14 @@ def test_views_of_a_run_without_distortion_are_refused_before_its_model_is_loade
     assert_one_line_error(result, "--views=3: the lstm was trained without distortion")
 
 
+def test_runs_in_the_home_folder_are_listed(run_main, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    Run.create(tmp_path / "home/r/first", Config())
+    assert "first" in run_main("--mode=list", "--runs_dir=~/r").stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.slow
 def test_a_run_in_the_home_folder_is_made_and_found_there(run_main, tmp_path, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()

@@ -91,14 +91,14 @@ def _read_newest(run):
         return path, arrays, progress
     if damaged:
         raise UserError(
-            f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint; "
+            f"all of {', '.join(map(str, damaged))} are damaged; expected one good checkpoint: "
             f"train the run again with {run.flagfile} --name=NAME"
         )
     if run.model_path.is_file():
         raise UserError(
-            f"{run.folder} has a model.keras and no checkpoint; expected one to go on from: a run "
-            "that was imported, or that an older version of this program made, cannot be resumed, "
-            "but train a new one under another --name"
+            f"{run.folder} has a model.keras but not a checkpoint, as a run that was imported or "
+            "made by an older version of this program; expected a checkpoint to go on from: train "
+            "a new run under another --name"
         )
     return None
 

@@ -77,7 +77,7 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"--ray={address}: {error}; expected local, auto, or host:port of the head of a "
-                f"running cluster with Ray {ray.__version__}, as ray start --head says it"
+                f"running cluster with Ray {ray.__version__}, as ray start --head prints it"
             ) from error
         yield ray
 

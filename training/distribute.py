@@ -116,8 +116,8 @@ class Distribution:
                 raise
             raise PeerLost(
                 f"{self._peers.name(self._peers.index)}: another worker ended or cannot be reached "
-                f"({error.message.splitlines()[0]}); expected all of them to stay: see what it "
-                "said, and start all again with --resume; the last checkpoint is kept"
+                f"({error.message.splitlines()[0]}); expected all workers to run to the end: read "
+                "its output, and start all again with --resume; the last checkpoint is kept"
             ) from error
 
     def _sum(self, array):

@@ -122,7 +122,8 @@ def _listen(peers):
     except OSError as error:
         raise UserError(
             f"TF_CONFIG: {peers.name(0)}, the chief, cannot listen on port {port} "
-            f"({error.strerror}); expected a port of its own: end what uses it, or choose another"
+            f"({error.strerror}); expected a free port: end the program that uses it, or choose "
+            "another"
         ) from error
 
 

@@ -56,25 +56,34 @@ class Run:
             UserError: If there is something of that name.
         """
         run = cls(folder)
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        run.require_new()
         # Made aside, so that a run has its flags from the first.
         with folder_aside(run.folder.parent) as aside:
             text = f"# {command} {run.flagfile}\n{format_flags(config)}"
             cls(aside).flags_path.write_bytes(os.fsencode(text))
             sync_all(aside)
             try:
-                if os.path.lexists(run.folder):
-                    raise FileExistsError(errno.EEXIST, "File exists")
                 aside.rename(run.folder)
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
-                raise UserError(
-                    f"{folder} exists; expected the name of a new run: choose another with --name, "
-                    "go on with this one by --resume, or remove the folder"
-                ) from error
+                raise run._taken() from error
         sync(run.folder.parent)
         return run
+
+    def require_new(self):
+        """Raise what `create` would: the folder is there, or it cannot be made."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_aside(self.folder.parent):
+            pass
+        if os.path.lexists(self.folder):
+            raise self._taken()
+
+    def _taken(self):
+        return UserError(
+            f"{self.folder} exists; expected the name of a new run: choose another with --name, "
+            "go on with this one by --resume, or remove the folder"
+        )
 
     @classmethod
     def open(cls, folder, runs_dir="runs", flag="--run"):
@@ -96,8 +105,8 @@ class Run:
         such = f", such as {max(known)}" if known else "; train one first"
         near = did_you_mean(run.folder.name, [each.name for each in known])
         raise UserError(
-            f"{flag}: received {folder}; {run.flags_path} is not there, and {runs_dir} has no run "
-            f"of this name; expected the folder or name of a run{near or such}"
+            f"{flag}: received {folder}; {run.flags_path} does not exist, and {runs_dir} does not "
+            f"have a run of this name; expected the folder or name of a run{near or such}"
         )
 
     @property
@@ -153,7 +162,7 @@ class Run:
         except ValueError as error:
             raise UserError(
                 f"{path} is damaged ({error}); expected the JSON that training wrote: remove the "
-                f"file, and have it made again by {self.command('--resume')}"
+                f"file, and make it again with {self.command('--resume')}"
             ) from error
 
     def card(self):
@@ -247,7 +256,7 @@ class Run:
     def _reading_model(self):
         if not self.model_path.is_file():
             raise UserError(
-                f"{self.model_path} is not there; expected a run that has trained for an epoch; "
+                f"{self.model_path} does not exist; expected a run that has trained for an epoch: "
                 f"go on with {self.command('--resume')}"
             )
         try:
@@ -259,7 +268,7 @@ class Run:
                     "close other programs, or use a larger machine"
                 ) from error
             raise UserError(
-                f"{self.model_path} is damaged ({error}); expected a Keras model; train the run "
+                f"{self.model_path} is damaged ({error}); expected a Keras model: train the run "
                 f"again with {self.flagfile} --name=NAME"
             ) from error
 

@@ -20,7 +20,8 @@ def table(folder):
     runs = [Run(path.parent) for path in pathlib.Path(folder).glob("[!.]*/flags.txt")]
     if not runs:
         raise UserError(
-            f"--runs_dir={folder}: no run is there; expected a folder of runs: choose another, or "
+            f"--runs_dir={folder}: there is no run in it; expected a folder of runs: choose "
+            "another, or "
             "train a run first with python main.py"
         )
     runs.sort(key=lambda run: run.flags_path.stat().st_mtime)

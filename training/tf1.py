@@ -69,9 +69,9 @@ def _warn(accuracy, classes):
     """Say what no checkpoint tells, if the accuracy is less than halfway from chance to all."""
     if accuracy < (1 + 1 / classes) / 2:
         print(
-            f"warning: {accuracy:.2%} is little for trained weights (chance: {1 / classes:.2%}); "
-            "no checkpoint tells whether the graph was fed pixels from 0 to 1, the activation and "
-            "cell_clip of its cells, --tf1_forget_bias, --scan, --read_out, --dataset, and the "
-            "order of its classes; expected each to be as it was when the graph was trained",
+            f"warning: {accuracy:.2%} is low for trained weights (chance: {1 / classes:.2%}); a "
+            "checkpoint does not tell the range of the pixels (expected: 0 to 1), the activation "
+            "and cell_clip of the cells, --tf1_forget_bias, --scan, --read_out, --dataset, or the "
+            "order of the classes; expected each to be as it was when the graph was trained",
             flush=True,
         )

@@ -62,46 +62,67 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
     with contextlib.ExitStack() as until_the_end, distribution.losing_peers():
 
         def open_folder():
-            if not (resume and run.exists()):
-                Run.create(folder, config)
             until_the_end.enter_context(run.locked())
             run.remove_leftovers()
             run.diverged_path.unlink(missing_ok=True)
             return run.metrics()
 
-        if distribution.on_chief(open_folder):
+        def make_folder():
+            Run.create(folder, config)
+            open_folder()
+
+        is_open = distribution.on_chief(lambda: resume and run.exists())
+        if not is_open:
+            distribution.on_chief(run.require_new)
+        elif distribution.on_chief(open_folder):
             print(f"{run.folder} is finished")
-        else:
-            try:
-                with telling_memory(config):
-                    _train(config, run, data, requested, start, distribution)
-            except OutOfMemory as error:
-                if distribution.is_chief and run.has_taken_steps():
-                    raise OutOfMemory(f"{error}; the last checkpoint is kept") from error
-                if distribution.is_chief:
-                    run.remove()
-                raise
+            return run if distribution.is_chief else None
+        try:
+            with telling_memory(config):
+                steps = _steps(config, data)
+                model = _build(config, data, steps, distribution)
+                if not is_open:
+                    # Not before: the kernel kills a process whose model does not fit into memory,
+                    # and a run that it left could not go on either.
+                    distribution.on_chief(make_folder)
+                    is_open = True
+                _train(model, config, run, data, requested, steps, start, distribution)
+        except OutOfMemory as error:
+            if distribution.is_chief and run.has_taken_steps():
+                raise OutOfMemory(f"{error}; the last checkpoint is kept") from error
+            if distribution.is_chief and is_open:
+                run.remove()
+            raise
     return run if distribution.is_chief else None
 
 
-def _train(config, run, data, requested, start, distribution):
-    """Train, evaluate and record a run whose folder is there and locked."""
+def _steps(config, data):
+    """The steps of the whole run, and those of an epoch."""
+    steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
+    return config.steps or config.epochs * steps_per_epoch, steps_per_epoch
+
+
+def _build(config, data, steps, distribution):
+    """The model, compiled, with what its optimizer keeps; says what is trained on what."""
     if config.deterministic or (
         config.deterministic is None and not tf.config.list_physical_devices("GPU")
     ):
         tf.config.experimental.enable_op_determinism()
     say = functools.partial(print, flush=True) if distribution.is_chief else lambda line: None
     say(f"dataset: {data.summary()}")
-    steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
-    steps = config.steps or config.epochs * steps_per_epoch
     keras.utils.set_random_seed(config.seed)
     model = distribution.place(lambda: create_model(config, data.classes))
     with distribution.scope():
-        compile_model(model, config, steps, steps_per_epoch)
+        compile_model(model, config, *steps)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     if distribution.kind != "none":
         say(f"distribute: {distribution.kind}, {distribution.replicas} replicas")
+    return model
 
+
+def _train(model, config, run, data, requested, steps, start, distribution):
+    """Train, evaluate and record a model whose run's folder is there and locked."""
+    steps, steps_per_epoch = steps
     with stop_signal() as signal:
         keep = callbacks.Keep(run, config, data, requested, steps, signal, distribution)
         keep.set_model(model)

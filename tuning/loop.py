@@ -190,8 +190,9 @@ class Loop:
         if trial.status == "failed" and self._kinds == MOST_FAILURES * [trial.kind]:
             raise UserError(
                 f"{MOST_FAILURES} trials in a row failed alike: {trial.reason}; all are kept in "
-                f"{self._results.trials_path}; expected another --search under another --name; "
-                "the same command goes on after them"
+                f"{self._results.trials_path}; expected trials that can be trained: change "
+                "--search "
+                "under another --name, or go on after these with the same command"
             )
 
     def _so_far(self):

@@ -166,8 +166,8 @@ def _check(folder, expected):
     for name, version in found.items():
         if version != expected.get(name):
             raise UserError(
-                f"--ray: a worker on {host} has {name} {version}; expected as here "
-                f"{expected.get(name, 'requirements.txt')} on every node"
+                f"--ray: a worker on {host} has {name} {version}; expected "
+                f"{expected.get(name, 'requirements.txt')} on every node, as here"
             )
     if not folder.is_dir():
         raise UserError(
@@ -186,5 +186,7 @@ def _alone(folder, signal):
                 yield
                 return
     if not signal():
-        raise UserError(f"{folder}: another process is training in it; expected none: wait for it")
+        raise UserError(
+            f"{folder}: another process is training in it; expected a run of its own: wait for it"
+        )
     raise Interrupted(signal(), "interrupted")

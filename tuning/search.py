@@ -49,7 +49,7 @@ class Search:
                 f"{name}:LOW..HIGH:STEP in --search"
             )
         if self.tuner in ("random", "bayesian", "asha") and self.max_trials is None:
-            raise UserError(f"{tuner} never ends by itself; expected --max_trials=NUMBER")
+            raise UserError(f"{tuner} does not end by itself; expected --max_trials=NUMBER")
         if self.tuner in ("hyperband", "asha") and self.config.steps:
             raise UserError(
                 f"--steps={self.config.steps}: {tuner} decides how many epochs a trial trains for; "
@@ -118,7 +118,7 @@ def run_search(search, folder, data, workers=None):
                 ) from None
         best = best_of(trials)
         if best is None:
-            last = f", the last one because {trials[-1].reason}" if trials else ""
+            last = f" (the last one: {trials[-1].reason})" if trials else ""
             raise UserError(
                 f"{results.trials_path}: no trial was completed{last}; expected another --search "
                 "or budget under another --name"

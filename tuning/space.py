@@ -116,8 +116,12 @@ def _parse(text):
     if ".." in bounds:
         return _parse_range(text, _FIELDS[name], bounds.split(".."), options)
     values = tuple(_value(text, _FIELDS[name], word) for word in bounds.split("|"))
-    if options or len(set(values)) < max(len(values), 2):
-        raise UserError(f"--search={text}: {_FORMS}, each choice once and two of them at least")
+    if options:
+        raise UserError(f"--search={text}: only a range has a third part; {_FORMS}")
+    if len(set(values)) < max(len(values), 2):
+        raise UserError(
+            f"--search={text}: expected at least two choices, each choice once, as in {name}:A|B|C"
+        )
     return Choice(name, values)
 
 
@@ -127,13 +131,16 @@ def _parse_range(text, field, bounds, options):
             f"--search={text}: {field.name} is not a number; expected {field.name}:A|B|C"
         )
     if len(bounds) != 2 or len(options) > 1:
-        raise UserError(f"--search={text}: {_FORMS}")
+        raise UserError(f"--search={text}: the range has too many parts; {_FORMS}")
     low, high = (_value(text, field, bound) for bound in bounds)
     if not low < high:
         raise UserError(f"--search={text}: the range is empty; expected the lower bound first")
     if options in ([], ["log"]):
         if options and low <= 0:
-            raise UserError(f"--search={text}: 0 has no logarithm; expected a lower bound above 0")
+            raise UserError(
+                f"--search={text}: the logarithm of {low} is not defined; expected a lower bound "
+                "above 0"
+            )
         return Range(field.name, low, high, log=bool(options))
     step = _number(text, field, options[0])
     count = math.floor((high - low) / step + 1e-9) + 1 if step > 0 else 0

@@ -48,7 +48,7 @@ export async function read({ model, version, hasTrace }, image, signal) {
   // TensorFlow Serving leaves out the name of a lone output.
   const named = Array.isArray(outputs) ? { probabilities: outputs } : outputs;
   if (hasTrace) return Object.fromEntries(Object.entries(named).map(([k, v]) => [k, v[0]]));
-  if (!named.probabilities) throw new ApiError(400, "The model gives no probabilities.");
+  if (!named.probabilities) throw new ApiError(400, "The model does not give probabilities.");
   return { probabilities: named.probabilities };
 }
 
@@ -65,7 +65,7 @@ export async function readFile({ model, version }, file, signal) {
   const body = { signature_name: "serving_bytes", inputs: [{ b64: file }] };
   const options = { method: "POST", body: JSON.stringify(body), signal };
   const { outputs } = await ask(path, options, 60);
-  if (!outputs?.probabilities) throw new ApiError(400, "The model gives no probabilities.");
+  if (!outputs?.probabilities) throw new ApiError(400, "The model does not give probabilities.");
   // A resized image may be out of bounds by a rounding, and would be refused.
   const within = (value) => Math.max(0, Math.min(255, value));
   const rows = outputs.rows?.[0].map((row) => row.map(within));

@@ -126,7 +126,7 @@ function onError(error) {
     const problem = hasToken() ? "The server refuses this token." : "The server asks for a token.";
     notice(`${problem} It says: ${error.message}`, true);
   } else if (error.status === 0) {
-    notice("The server does not answer. It is asked again every second.");
+    notice("The server does not answer. The page asks again every second.");
     lookIn(LOOK_AGAIN);
   } else if (error.status === 404) {
     lookIn(LOOK_SOON);
@@ -158,7 +158,7 @@ async function open(file) {
     const targets = panels
       .map(({ target }) => target)
       .filter((target) => target?.signatures.includes("serving_bytes"));
-    if (!targets.length) return say("no model that is shown here reads pictures.");
+    if (!targets.length) return say("no model on this page has the signature serving_bytes.");
     let said = "";
     for (const target of targets) {
       const { probabilities, rows } = await readFile(target, text, signal);
@@ -169,7 +169,7 @@ async function open(file) {
         else drawing.load(rows, true);
         at("said").textContent = isBlank
           ? `${file.name}: nothing is drawn on it.`
-          : `${file.name}, as a network is shown it`;
+          : `${file.name}, as the network gets it`;
         return;
       }
       const top = argmax(probabilities);

@@ -34,8 +34,8 @@ def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(
     assert [path.stat().st_mtime_ns for path in paths] == times
     assert run_benchmark("accuracy", *flags, "--dataset=auto", "--data_dir=moved") == table
     for flag, message in [
-        ("--units=4", "had other flags"),
-        ("--dataset=kmnist", "had other flags"),
+        ("--units=4", "made with other flags"),
+        ("--dataset=kmnist", "made with other flags"),
         ("--seed=5", "expected --seeds"),
     ]:
         with pytest.raises(subprocess.CalledProcessError) as error:

@@ -91,7 +91,9 @@ def test_only_flags_given_explicitly_override(flag_values):
 
 
 def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
-    with pytest.raises(UserError, match=r"--units=128 is not the 64 .* --units=64 or no"):
+    with pytest.raises(
+        UserError, match=r"--units=128: the run was begun with --units=64, .* --units=64 or no"
+    ):
         override(Config(units=64), ("dataset",), flag_values)
 
 
@@ -111,6 +113,7 @@ def test_a_flag_that_says_what_the_run_has_anyway_is_no_override(flag_values):
         ("units", 2.5),
         ("units", True),
         ("layers", 0),
+        ("layers", 101),  # Keras takes minutes to build so many, and then fails.
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("dropout", math.nan),
@@ -167,5 +170,5 @@ def test_values_that_contradict_each_other_are_refused(values):
 )
 def test_a_damaged_flag_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "flags.txt").write_bytes(content)
-    with pytest.raises(UserError, match=f"^{tmp_path}/flags.txt: .*expected the flags of one run"):
+    with pytest.raises(UserError, match=f"^{tmp_path}/flags.txt: .*expected"):
         read_flags(tmp_path / "flags.txt", required=("model", "dataset"))

@@ -152,11 +152,11 @@ def test_a_damaged_original_is_named_and_the_prepared_copy_stays(
 def test_a_missing_original_is_named(tmp_path):
     for name in FILES[:2]:
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"is damaged|is not there"):
+    with pytest.raises(UserError, match=r"is damaged|does not exist"):
         load(Config(dataset="mnist", data_dir=str(tmp_path / "data"), mnist_dir=str(tmp_path)))
     (tmp_path / "none").mkdir()
     with pytest.raises(
-        UserError, match=r"t10k-images-idx3-ubyte\.gz is not there; expected the files"
+        UserError, match=r"t10k-images-idx3-ubyte\.gz does not exist; expected the files"
     ):
         load(Config(dataset="mnist", data_dir=str(tmp_path), mnist_dir=str(tmp_path / "none")))
     assert not (tmp_path / "data").exists()
@@ -212,7 +212,7 @@ def test_a_damaged_description_of_a_prepared_set_is_named(tmp_path, content):
     store_letters(tmp_path)
     (path,) = tmp_path.rglob("dataset_info.json")
     path.write_text(content)
-    with pytest.raises(UserError, match=f"{path} is damaged .*; expected .*; remove {tmp_path}"):
+    with pytest.raises(UserError, match=f"{path} is damaged .*; expected .*: remove {tmp_path}"):
         load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
 
 
@@ -241,7 +241,7 @@ def test_a_file_in_the_place_of_a_folder_of_data_is_named(file, tmp_path):
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    with pytest.raises(UserError, match=rf"{path} is not a folder; expected one.*--data_dir"):
+    with pytest.raises(UserError, match=rf"{path} is not a folder; expected a folder.*--data_dir"):
         load(Config(dataset="mnist", data_dir=str(tmp_path / "data")))
 
 
@@ -271,9 +271,9 @@ def test_a_file_in_the_place_of_mnists_folder_is_named_and_files_that_were_unpac
     unpacked = (tmp_path / FILES[0]).with_suffix("")
     unpacked.touch()
     for folder, told in (
-        (tmp_path / "none", "the folder is not there; expected one with the files t10k"),
-        (unpacked, "this is a file; expected one with the files t10k"),
-        (tmp_path, "is not there; expected the files t10k.*: pack .*ubyte with gzip"),
+        (tmp_path / "none", "the folder does not exist; expected a folder with the files t10k"),
+        (unpacked, "this is a file; expected a folder with the files t10k"),
+        (tmp_path, "does not exist; expected the files t10k.*: pack .*ubyte with gzip"),
     ):
         with pytest.raises(UserError, match=rf"--mnist_dir={folder}: .*{told}"):
             load(Config(dataset="mnist", mnist_dir=str(folder), data_dir=str(tmp_path / "d")))
@@ -281,7 +281,7 @@ def test_a_file_in_the_place_of_mnists_folder_is_named_and_files_that_were_unpac
 
 def test_a_set_without_a_test_split_is_refused(tmp_path):
     store_letters(tmp_path, names=("train",))
-    with pytest.raises(UserError, match=r"it is split into train; expected .* a test split"):
+    with pytest.raises(UserError, match=r"its splits are train; expected .* a test split"):
         load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
 
 
@@ -344,10 +344,10 @@ def test_a_failing_download_is_told_with_the_ways_out(network_that_answers, tmp_
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("mnst", "mnst not found"),
+        ("mnst", "TensorFlow Datasets does not have it"),
         ("cifar10", r"shape \(32, 32, 3\)"),
         ("wikipedia", "not image and label"),
-        ("emnist/lettres", "lettres not found"),
+        ("emnist/lettres", "TensorFlow Datasets does not have it"),
         ("../mnist", "spelled"),
         ("MNIST", "spelled"),
         ("mnist:9.9.9", "spelled"),

@@ -19,19 +19,22 @@ def run_explain(folder, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "--run: received none; expected the folder of a finished run"),
-        (["--run=none"], "--run and --against: received none; none/flags.txt is not there"),
+        ([], "--run is missing; expected --run=FOLDER of a finished run"),
+        (["--run=none"], "--run and --against: received none; none/flags.txt does not exist"),
         (["--run=runs/othr"], "expected the folder or name of a run; did you mean other?"),
         (["--run=runs/none"], "expected the folder or name of a run, such as runs/other"),
         (["--run=a", "--against=other"], "runs/other was trained with --dataset=mnist"),
-        (["--run=runs/a", "--against=runs/other"], "expected a run on digits"),
+        (["--run=runs/a", "--against=runs/other"], "expected the same as of runs/a, digits"),
         (
             ["--run=runs/a", "--image=360"],
             "--image=360: there are 360 test images",
         ),
         (["--run=runs/a", "--images=5"], "--images=5: expected an integer"),
         (["--run=runs/a", "--against=runs/a"], "--against: received a run twice"),
-        (["--run=runs/a", "--against=1,2,3,4,5,6,7"], "received 8; expected 1 to 7 folders"),
+        (
+            ["--run=runs/a", "--against=1,2,3,4,5,6,7"],
+            "received 8 folders of runs; expected 1 to 7",
+        ),
         # Which has no model yet; TensorFlow looks for it.
         pytest.param(["--run=runs/a"], "runs/a", marks=pytest.mark.slow),
     ],

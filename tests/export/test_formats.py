@@ -221,7 +221,10 @@ def test_a_missing_package_is_told_before_any_work(mode, run_main, tmp_path, mon
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (["saved_model", "tflite"], "--export_formats=saved_model,tflite: 'tflite' is not"),
+        (
+            ["saved_model", "tflite"],
+            "--export_formats=saved_model,tflite: 'tflite' is not a format",
+        ),
         (["onnx"], "saved_model is missing"),
         ([], "--export_formats=: saved_model is missing"),
     ],

@@ -24,9 +24,9 @@ def read():
 
 @pytest.fixture(scope="module")
 def images():
-    """A digit of each class in MNIST's form."""
+    """Digits in MNIST's form: a 0, 3, 6 and 9. A slow test reads more."""
     test = digits.read().test
-    return np.stack([test.images[test.labels == label][0] for label in range(10)])
+    return np.stack([test.images[test.labels == label][0] for label in (0, 3, 6, 9)])
 
 
 def likeness(rows, images):
@@ -131,11 +131,11 @@ def test_what_is_transparent_is_paper(colour, read, images):
     empty[..., :3] = colour
     assert not read([encode(empty)]).any()
     # What cannot be seen has no colour, whatever its pixels say.
-    alpha = large(images[3], 100)
+    alpha = large(images[1], 100)
     drawn = np.random.default_rng(0).integers(0, 256, (100, 100, 4)).astype(float)
     drawn[alpha > 0, :3] = colour
     drawn[..., 3] = alpha
-    assert likeness(read([encode(drawn)]), images[3:4]) > 0.85
+    assert likeness(read([encode(drawn)]), images[1:2]) > 0.85
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def images(count, seed=0):
 
 def digits(count):
     """Random images in MNIST's form, which are shown to a network as they are."""
-    return np.pad(images(count)[:, :20, :20], ((0, 0), (4, 4), (4, 4)))
+    return np.pad(images(count)[:, :18, :18], ((0, 0), (5, 5), (5, 5)))
 
 
 def softmax(logits):

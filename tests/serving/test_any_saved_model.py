@@ -112,7 +112,7 @@ def test_several_inputs_and_outputs_go_by_name(sums):
     [
         ({"a": [1.5], "b": [[1, 2]]}, "int32"),
         ({"a": [2**31], "b": [[1, 2]]}, "int32"),
-        ({"a": [1, 2], "b": [[1, 2]]}, "as many rows"),
+        ({"a": [1, 2], "b": [[1, 2]]}, "the same number in each"),
         ({"a": [1]}, "a, b"),
         ([1], "a, b"),
         ({"a": [1], "b": [[1e300, 2]]}, "float32"),

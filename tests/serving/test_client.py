@@ -296,27 +296,32 @@ def test_ten_photos_of_12_megapixels_are_answered(server, folder):
 
 
 def test_blank_images_and_doubtful_answers_are_marked(folder):
-    def lines(*flags, **answer):
-        with told_server(answers(**answer)) as url:
-            flags = [f"--server={url}", *flags, "one.png"]
-            table = run_client(*flags, folder=folder)
-            printed = run_client("--json", *flags, folder=folder)
-        assert table.status == printed.status == 0
-        return table.stdout.splitlines()[1].split(maxsplit=1)[1], json.loads(printed.stdout)
+    blank = {"classes": 1, "probabilities": [0.1, 0.9], "rows": np.zeros((28, 28)).tolist()}
+    doubtful = {"classes": 1, "probabilities": [0.332, 0.668], "rows": np.eye(28).tolist()}
+    unknown = {"classes": 1, "probabilities": [None, None]}  # Of a model without rows.
 
-    table, line = lines(rows=np.zeros((28, 28)))
-    assert table.split() == ["-", "-", "nothing", "drawn"]
-    assert (line["class"], line["note"]) == (None, "nothing drawn")
-    table, line = lines(rows=np.eye(28), probabilities=[0.332, 0.668])
-    assert table.split() == ["1", "66.80%", "not", "sure"]
-    assert (line["class"], line["note"]) == (1, "not sure")
-    table, line = lines("--min_probability=0.5", probabilities=[0.332, 0.668])
-    assert table.split() == ["1", "66.80%"]
-    assert (line["class"], line["note"]) == (1, None)
-    assert "rows" not in line
-    table, line = lines(probabilities=[None, None])
-    assert table.split() == ["1", "nan%", "not", "sure"]
-    assert "rows" not in line
+    def answer(images):
+        return 200, {"predictions": [blank, doubtful, unknown]}
+
+    with told_server(answer) as url:
+        flags = [f"--server={url}", "one.png", "photos"]
+        table, surer, printed = (
+            run_client(*more, *flags, folder=folder)
+            for more in ([], ["--min_probability=0.5"], ["--json"])
+        )
+    assert [line.split()[1:] for line in table.stdout.splitlines()[1:]] == [
+        ["-", "-", "nothing", "drawn"],
+        ["1", "66.80%", "not", "sure"],
+        ["1", "nan%", "not", "sure"],
+    ]
+    assert surer.stdout.splitlines()[2].split()[1:] == ["1", "66.80%"]
+    lines = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert [(line["class"], line["note"]) for line in lines] == [
+        (None, "nothing drawn"),
+        (1, "not sure"),
+        (1, "not sure"),
+    ]
+    assert ["rows" in line for line in lines] == [False, False, False]
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_rest_says_that_json_has_no_complex_or_quantized_numbers(name, values, t
     status, answer = ask(types, name, inputs=values)
     assert status == 400
     assert answer["error"] == (
-        f"signature {name}: JSON has no values of the type of x ({name}), y ({name}); ask over gRPC"
+        f"signature {name}: JSON does not have the types of x ({name}), y ({name}); use gRPC"
     )
 
 
@@ -243,7 +243,7 @@ def test_a_float_beyond_64_bits_is_not_taken_for_the_largest_integer(name, value
             *("float64", [1, [1]]),
             "lists and numbers; expected numbers (float64) of shape (any)",
         ),
-        ("string", [7], "int; expected text or {\"b64\": …}"),
+        ("string", [7], "int; expected a text or {\"b64\": …}"),
     ],
 )  # fmt: skip
 def test_json_of_another_type_is_refused(name, values, sentence, types):

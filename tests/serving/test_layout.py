@@ -23,7 +23,10 @@ def make(folder, *paths):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("nowhere", "is not there; expected exported models: train one with python main.py"),
+        (
+            "nowhere",
+            "does not exist; expected a folder of exported models: train one with python main.py",
+        ),
         ("file", "is a file; expected a folder of exported models"),
         ("models/lstm", "is a model; expected the folder of models: models"),
         ("models/lstm/", "is a model; expected the folder of models: models"),
@@ -91,7 +94,7 @@ def said_by(folder, config=None, change=None):
     [
         (
             ["lstm/v1/saved_model.pb"],
-            "{0}/lstm/v1 is not served: its name is not a version's; expected a number: rename it "
+            "{0}/lstm/v1 is not served: its name is not a version; expected a number: rename it "
             "to {0}/lstm/1",
         ),
         (["lstm/latest/saved_model.pb"], "rename it to {0}/lstm/1"),
@@ -102,7 +105,10 @@ def said_by(folder, config=None, change=None):
             "{0}/lstm is not served: it is a SavedModel itself, not a folder of versions; move it "
             "to {0}/lstm/1",
         ),
-        (["lstm/"], "{0}/lstm is not served: it holds no version; expected a folder such as"),
+        (
+            ["lstm/"],
+            "{0}/lstm is not served: it does not hold a version; expected a folder such as",
+        ),
         ([], "{0} holds no models yet; to train one: python main.py"),
     ],
 )
@@ -129,9 +135,9 @@ CONFIG = 'model_config_list {{ config {{ name: "lstm" base_path: "{}" }} }}'
 @pytest.mark.parametrize(
     ("base_path", "expected"),
     [
-        ("none", "is not there; expected a folder of versions, such as {0}/none/1"),
+        ("none", "it does not exist; expected a folder of versions, such as {0}/none/1"),
         ("lstm/1", "not a folder of versions; give the folder above, {0}/lstm"),
-        ("empty", "holds no version; expected a folder such as {0}/empty/1"),
+        ("empty", "does not hold a version; expected a folder such as {0}/empty/1"),
     ],
 )
 def test_a_base_path_without_versions_is_said(base_path, expected, tmp_path, capsys):
@@ -146,11 +152,14 @@ def test_a_base_path_without_versions_is_said(base_path, expected, tmp_path, cap
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "names no models; expected model_config_list"),
-        ("model_config_list {}", "names no models"),
-        ('model_config_list { config { name: "lstm" } }', "lstm has no base_path; expected"),
-        ('model_config_list { config { base_path: "/m" } }', "/m has no name; expected"),
-        ("model_config_list { config {} }", "a model has no name"),
+        ("", "does not name a model; expected model_config_list"),
+        ("model_config_list {}", "does not name a model"),
+        (
+            'model_config_list { config { name: "lstm" } }',
+            "lstm does not have a base_path; expected",
+        ),
+        ('model_config_list { config { base_path: "/m" } }', "/m does not have a name; expected"),
+        ("model_config_list { config {} }", "a model does not have a name"),
         (
             'model_config_list { config { name: "a" base_path: "/a" } config { name: "a" '
             'base_path: "/b" } }',

@@ -507,7 +507,7 @@ def give(page, how, data):
         }""",
         [how, list(data)],
     )
-    expect(page.locator("#said")).to_have_text("seven.png, as a network is shown it")
+    expect(page.locator("#said")).to_have_text("seven.png, as the network gets it")
 
 
 @pytest.mark.parametrize("how", ["choose", "paste", "drop"])
@@ -609,7 +609,9 @@ def test_a_model_that_tells_no_rows_still_answers_a_file(page):
     expect(page.locator("#said")).to_have_text("old.png: plain answers 1, 90.0 %")
     page.pick("no model")
     choose(page, "none.png", file_of(DIGIT))
-    expect(page.locator("#said")).to_contain_text("no model that is shown here reads pictures")
+    expect(page.locator("#said")).to_contain_text(
+        "no model on this page has the signature serving_bytes"
+    )
 
 
 def test_what_is_drawn_while_a_file_is_read_stays(page):

@@ -2,12 +2,13 @@ import dataclasses
 
 import pytest
 
-from configs import Config
+from configs import Config, UserError
 from models import create_model
 from tests.conftest import assert_one_line_error
 from training import memory
 from training.memory import OutOfMemory, min_parameters, require_memory, telling_memory
 from training.run import Run
+from training.train import train
 from tuning.budget import measure
 from tuning.execution import run_trial
 from tuning.trial import Trial
@@ -34,7 +35,6 @@ def test_the_estimate_is_a_lower_bound_for_every_scan_and_read_out(scan, read_ou
     [
         {"units": 100_000_000},
         {"units": 10**30},
-        {"layers": 10**7},
         {"units": 60_000, "layers": 20},
         {"units": 10_000, "batch_size": 10**9, "scan": "pixels"},
     ],
@@ -70,7 +70,7 @@ def test_errors_of_tensorflow_that_mean_memory_are_told_as_such_and_no_others():
         raise ValueError("a shape")
 
 
-@pytest.mark.parametrize("values", [["--units=100000000"], ["--layers=100000", "--units=1000"]])
+@pytest.mark.parametrize("values", [["--units=100000000"], ["--layers=100", "--units=50000"]])
 def test_a_model_that_cannot_fit_is_told_in_one_line_and_leaves_no_run(values, run_main, tmp_path):
     result = run_main(*values)
     assert_one_line_error(result, values[0], "GB")
@@ -85,6 +85,37 @@ def test_a_run_that_memory_ends_before_its_first_step_is_removed(run_main, tmp_p
     result = run_main("--units=4", "--name=first", "--epochs=1")
     assert_one_line_error(result, "--units=4", "too large for this machine")
     assert not (tmp_path / "runs/first").exists()
+
+
+def test_a_process_that_is_killed_while_it_builds_its_model_leaves_no_run(
+    data, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    for part in ("compile_model", "create_model"):
+        monkeypatch.setattr(f"training.train.{part}", kill)
+        with pytest.raises(Killed):
+            train(Config(units=4), tmp_path / "run", data)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_taken_is_told_before_the_model_is_built_and_again_after(
+    data, tmp_path, monkeypatch
+):
+    def create_model(*arguments):
+        Run.create(tmp_path / "run", Config())  # As another process does meanwhile.
+        raise MemoryError
+
+    monkeypatch.setattr("training.train.create_model", create_model)
+    with pytest.raises(OutOfMemory):
+        train(Config(units=4), tmp_path / "run", data)
+    assert Run(tmp_path / "run").exists()  # The run of the other process is not removed.
+    with pytest.raises(UserError, match="run exists; expected the name of a new run"):
+        train(Config(units=4), tmp_path / "run", data)
 
 
 def test_a_draw_of_a_search_that_memory_cannot_hold_is_a_trial_that_failed(data, tmp_path):

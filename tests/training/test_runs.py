@@ -50,7 +50,7 @@ def test_a_run_that_was_to_be_exported_and_was_not_is_listed_with_the_command_to
 
 
 def test_a_folder_without_runs_is_told(tmp_path):
-    with pytest.raises(UserError, match="no run is there; expected a folder of runs"):
+    with pytest.raises(UserError, match="there is no run in it; expected a folder of runs"):
         runs.table(tmp_path)
 
 
@@ -76,7 +76,7 @@ def test_a_run_is_found_by_its_name_in_the_folder_of_runs(folder):
     assert runs.compare(["a", "b"], folder) == folder / "compare.png"
     assert Run.open("a", folder) == Run.open(folder / "a", "elsewhere")
     with pytest.raises(
-        UserError, match=rf"{folder} has no run of this name; .*, such as {folder}/d"
+        UserError, match=rf"{folder} does not have a run of this name; .*, such as {folder}/d"
     ):
         Run.open("e", folder)
 

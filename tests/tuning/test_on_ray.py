@@ -110,7 +110,7 @@ def test_a_worker_with_other_packages_or_another_disk_is_told(tmp_path):
 
     assert isinstance(outcome(keras="1.0"), UserError)
     assert re.search(
-        r"a worker on .* has keras 3.*; expected as here 1\.0", f"{outcome(keras='1.0')}"
+        r"a worker on .* has keras 3.*; expected 1\.0 on every node", f"{outcome(keras='1.0')}"
     )
     assert "has python 3" in str(outcome(python="2.7"))
     missing = outcome(folder=tmp_path / "not-shared")

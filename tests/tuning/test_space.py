@@ -60,11 +60,11 @@ def test_several_parameters_keep_their_order():
         ("units:8..64:-8", "the step -8 makes 0 values"),
         ("dropout:0..0.5:1e-6", "expected a step"),
         ("dropout:0..1", "'1' is not a value of dropout; expected a number, at least 0, below 1"),
-        ("dropout:0..0.5:log", "0 has no logarithm"),
+        ("dropout:0..0.5:log", "not defined; expected a lower bound above 0"),
         ("learning_rate:nan..1", "received 'nan'; expected a number"),
         ("learning_rate:1e-4..inf", "received 'inf'"),
         ("learning_rate:1e-4..1e-2:lug", "received 'lug'"),
-        ("model:lstm", "two of them at least"),
+        ("model:lstm", "at least two choices"),
         ("model:lstm|lstm", "each choice once"),
         (
             "model:lstm|transformer",
