@@ -118,9 +118,9 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("module", "flag", "expected"),
     [
-        ("flow", "--images=3", "--runs: received 0; expected 1 to 7 folders"),
+        ("flow", "--images=3", "--runs: received 0 folders of runs; expected 1 to 7"),
         ("products", "--picture=a.txt", "expected a name that ends in .png, .svg or .pdf"),
-        ("products", "--picture=none/a.png", "expected none to be a folder that is there"),
+        ("products", "--picture=none/a.png", "the folder none is not there"),
         slow("clipping", "--cell=lstm", "--cell=lstm: expected one of basic_rnn, "),
         slow("lags", "--cells=gru,lstm", "--cells: received ['lstm']; expected of basic_rnn, "),
         slow("lags", "--lags=10,5", "--lags: received ['5']; expected whole numbers from 10 on"),

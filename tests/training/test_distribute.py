@@ -82,8 +82,8 @@ def test_on_one_device_the_distributed_fit_is_kerass(data, tmp_path):
     ("flags", "expected"),
     [
         (["--ray=local"], ["--ray=local", "--distribute=multi_worker"]),
-        (["--distribute=mirored"], ["none|mirrored|multi_worker"]),
-        (["--distribute=multi_worker"], ["TF_CONFIG=''", "--ray=local"]),
+        (["--distribute=mirored"], ["none, mirrored, multi_worker", "did you mean mirrored?"]),
+        (["--distribute=multi_worker"], ["TF_CONFIG is not set", "--ray=local"]),
     ],
 )
 def test_a_mistaken_place_of_training_is_told_in_one_line(flags, expected, run_main, monkeypatch):
