@@ -47,7 +47,7 @@ def decode(image_bytes):
 
 def _png_size(image_bytes):
     """Width and height, `int32 (2,)`, which stand at byte 16 of a PNG."""
-    return tf.io.decode_raw(tf.strings.substr(image_bytes, 16, 8), tf.int32, little_endian=False)
+    return tf.stack([_number(image_bytes, at, 4) for at in (16, 20)])
 
 
 def _jpeg_size(image_bytes):
@@ -157,7 +157,7 @@ def _exif_of_jpeg(image_bytes):
 
     def is_exif(at):
         is_marked = _number(image_bytes, at, 2) == _JPEG_WITH_EXIF
-        return is_marked & (tf.strings.substr(image_bytes, at + 4, 6) == b"Exif\0\0")
+        return is_marked & (_bytes(image_bytes, at + 4, 6) == b"Exif\0\0")
 
     def is_other(at):
         return (at < end) & (_number(image_bytes, at, 2) != _JPEG_SCAN) & ~is_exif(at)
@@ -174,13 +174,23 @@ def _exif_of_png(image_bytes):
     end = tf.strings.length(image_bytes) - 20
 
     def is_other(at):
-        return (at < end) & (tf.strings.substr(image_bytes, at + 4, 4) != b"eXIf")
+        return (at < end) & (_bytes(image_bytes, at + 4, 4) != b"eXIf")
 
     def advance(at):
         return [at + 12 + tf.clip_by_value(_number(image_bytes, at, 4), 0, end)]
 
     at = tf.while_loop(is_other, advance, [8])[0]
     return tf.where(at < end, at + 8, 0)
+
+
+def _bytes(image_bytes, at, size):
+    """So many bytes of an image; fewer at its end, and none behind it.
+
+    Behind the end TensorFlow's operation would fail with the image in its message, which Python
+    cannot decode.
+    """
+    end = tf.strings.length(image_bytes)
+    return tf.strings.substr(image_bytes, tf.clip_by_value(at, 0, end), size)
 
 
 def _number(image_bytes, at, size, is_little=False):
