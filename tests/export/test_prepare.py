@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -100,6 +101,16 @@ def test_exif_of_either_byte_order_is_read_and_damaged_exif_changes_nothing(orde
     for damaged in [tiff[:9], mark, b"", tiff[:4] + b"\xff" * 4 + tiff[8:], tiff[:16] + b"\t" * 6]:
         found = decode(tf.constant(with_exif(damaged) + plain[2:])).numpy()
         np.testing.assert_array_equal(found, upright)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_an_image_that_ends_anywhere_is_refused_or_read(form, read):
+    import tensorflow as tf
+
+    whole = encode(np.random.default_rng(0).integers(0, 256, (28, 28)).astype(float), form)
+    for end in [*range(8, 60), *range(60, len(whole), 47)]:
+        with contextlib.suppress(tf.errors.InvalidArgumentError):
+            assert read([whole[:end]]).shape == (1, 28, 28)
 
 
 def blank(value, size=28):
