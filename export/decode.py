@@ -9,6 +9,8 @@ MAX_SIDE = 640
 
 _ORIENTATION = 0x0112  # EXIF's tag.
 _JPEG_WITH_EXIF = 0xFFE1  # The marker APP1.
+_EXIF = 0x45786966  # "Exif", which the segment begins with.
+_PNG_EXIF = 0x65584966  # "eXIf", the type of a chunk.
 _JPEG_SCAN = 0xFFDA  # The marker SOS, after which no EXIF comes.
 
 
@@ -157,7 +159,7 @@ def _exif_of_jpeg(image_bytes):
 
     def is_exif(at):
         is_marked = _number(image_bytes, at, 2) == _JPEG_WITH_EXIF
-        return is_marked & (tf.strings.substr(image_bytes, at + 4, 6) == b"Exif\0\0")
+        return is_marked & (_number(image_bytes, at + 4, 4) == _EXIF)
 
     def is_other(at):
         return (at < end) & (_number(image_bytes, at, 2) != _JPEG_SCAN) & ~is_exif(at)
@@ -174,7 +176,7 @@ def _exif_of_png(image_bytes):
     end = tf.strings.length(image_bytes) - 20
 
     def is_other(at):
-        return (at < end) & (tf.strings.substr(image_bytes, at + 4, 4) != b"eXIf")
+        return (at < end) & (_number(image_bytes, at + 4, 4) != _PNG_EXIF)
 
     def advance(at):
         return [at + 12 + tf.clip_by_value(_number(image_bytes, at, 4), 0, end)]
