@@ -37,8 +37,8 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
             value, expected = getattr(config, field), getattr(configs[0], field)
             if value != expected:
                 raise UserError(
-                    f"{flag}: {run.folder} was trained with --{field}={value}; expected the same "
-                    f"as of {runs[0].folder}, {expected}"
+                    f"{flag}: {run.folder} was trained with --{field}={value}; expected "
+                    f"--{field}={expected}, as of {runs[0].folder}"
                 )
     given = {"data_dir": data_dir, "mnist_dir": mnist_dir}
     places = {place: folder for place, folder in given.items() if folder}

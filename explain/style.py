@@ -30,8 +30,8 @@ def expect_picture(path):
         )
     if not path.parent.is_dir():
         raise UserError(
-            f"--picture={path}: the folder {path.parent} is not there; expected one that is: make "
-            "it, or choose another"
+            f"--picture={path}: the folder {path.parent} does not exist; expected one that does: "
+            "make it, or choose another"
         )
 
 

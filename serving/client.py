@@ -80,7 +80,9 @@ def main(places):
     sys.stdout.reconfigure(errors="backslashreplace")
     files = list(_files(places))
     if not files:
-        raise UserError("received no image; expected image files, folders of them, or -")
+        raise UserError(
+            "received no image; expected image files, folders of them, or - for standard input"
+        )
     server, token = _server(FLAGS.server), _token(FLAGS.api_token_file)
     ask = (_ask_grpc if server.startswith("grpc:") else _ask_rest)(server, token)
     show = _print_json if FLAGS.json else _print_table(max(len(str(file)) for file in files))

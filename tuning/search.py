@@ -57,8 +57,8 @@ class Search:
             )
         if self.config.validation_size == 0:
             raise UserError(
-                "--validation_size=0: trials are compared by the validation images; expected at "
-                "least 1, or no --validation_size"
+                "--validation_size=0: trials are compared by the validation images; expected "
+                "--validation_size=1 or more, or no --validation_size"
             )
 
     def config_of(self, trial):

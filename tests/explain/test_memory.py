@@ -120,11 +120,17 @@ def slow(*values):
     [
         ("flow", "--images=3", "--runs: received 0 folders of runs; expected 1 to 7"),
         ("products", "--picture=a.txt", "expected a name that ends in .png, .svg or .pdf"),
-        ("products", "--picture=none/a.png", "the folder none is not there"),
+        (
+            "products",
+            "--picture=none/a.png",
+            "the folder none does not exist; expected one that does: make it",
+        ),
         slow("clipping", "--cell=lstm", "--cell=lstm: expected one of basic_rnn, "),
-        slow("lags", "--cells=gru,lstm", "--cells: received ['lstm']; expected of basic_rnn, "),
-        slow("lags", "--lags=10,5", "--lags: received ['5']; expected whole numbers from 10 on"),
-        slow("lags", "--lags=", "--lags: received none; expected whole numbers from 10 on"),
+        slow(
+            "lags", "--cells=gru,lstm", "--cells: received lstm; expected names among basic_rnn, "
+        ),
+        slow("lags", "--lags=10,5", "--lags: received 5; expected integers, each at least 10"),
+        slow("lags", "--lags=", "--lags: received none; expected integers, each at least 10"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(module, flag, expected):

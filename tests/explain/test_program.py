@@ -24,7 +24,7 @@ def run_explain(folder, *arguments):
         (["--run=runs/othr"], "expected the folder or name of a run; did you mean other?"),
         (["--run=runs/none"], "expected the folder or name of a run, such as runs/other"),
         (["--run=a", "--against=other"], "runs/other was trained with --dataset=mnist"),
-        (["--run=runs/a", "--against=runs/other"], "expected the same as of runs/a, digits"),
+        (["--run=runs/a", "--against=runs/other"], "expected --dataset=digits, as of runs/a"),
         (
             ["--run=runs/a", "--image=360"],
             "--image=360: there are 360 test images",

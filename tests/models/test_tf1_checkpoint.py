@@ -821,7 +821,9 @@ def test_the_program_imports_a_checkpoint_evaluates_and_exports_it(graph, run_ma
     assert result.stdout.splitlines()[-1].startswith("done: ")
     assert "weights: bidirectional_rnn/fw/gru_cell -> forward_recurrent_1\n" in result.stdout
     # Its weights are random.
-    assert re.search(r"\nwarning: \d+\.\d\d% is little .* fed pixels from 0 to 1", result.stdout)
+    assert re.search(
+        r"\nwarning: \d+\.\d\d% is low .* range of the pixels \(expected: 0 to 1\)", result.stdout
+    )
     metrics = json.loads((tmp_path / "runs/old/metrics.json").read_text())
     assert metrics["imported"] == {
         "tf1_checkpoint": str(path),
