@@ -116,7 +116,7 @@ def read_flags(path, required=()):
 def flag_problem(error, flag_values=flags.FLAGS):
     """What to say of an error of absl's: what was received, what is expected."""
     if isinstance(error, flags.UnrecognizedFlagError):
-        near = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in flag_values])
+        near = did_you_mean(error.flagname, flag_values, "--")
         return f"--{error.flagname} is not a flag; expected one that --help lists{near}"
     found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
     if not found:

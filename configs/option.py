@@ -72,10 +72,10 @@ def problem(field, value):
     return f"expected {expectation(field)}{hint}"
 
 
-def did_you_mean(value, names):
+def did_you_mean(value, names, prefix=""):
     """`; did you mean NAME?` with the name that is nearest to a value, or an empty text."""
     value, by_lower = str(value).lower(), {str(name).lower(): name for name in names}
     near = difflib.get_close_matches(value, by_lower, 1)
     if not near and len(value) > 2:
         near = sorted((name for name in by_lower if value in name), key=len)
-    return f"; did you mean {by_lower[near[0]]}?" if near else ""
+    return f"; did you mean {prefix}{by_lower[near[0]]}?" if near else ""

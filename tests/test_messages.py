@@ -18,9 +18,11 @@ ERRORS = {
 HELP = {"option", "define_path", "define_paths", "define_name", "DEFINE_multi_string"} | {
     f"DEFINE_{kind}" for kind in ("bool", "enum", "float", "integer", "list", "string")
 }
-CURE = r"\b(expected|expects|try again|use|name|see)\b"
-# A half that is a message of its own: `{path}: {problem}`.
-OTHER_MESSAGE = r"(^|[:;] |\} )\{[^{}]*\}($|[;,])"
+CURE = r"(?<!-)\b(expected|try again|use|name)\b"
+# The other message that a message quotes, if not as a reason in parentheses: `{path}: {problem}`.
+OTHER_MESSAGE = (
+    r"(?<!\()\{(expected|problem|wrong|mistake|error|\w*FORMS|\w*(_problem|_why)\w*\(.*\))\}"
+)
 NOT_PLAIN = {
     r"(?<!there )\b(is|are|was|were) no (?!longer|more)": "say `is not a`, or `there is no`",
     r"\b(is|are) none\b": "say what there is not",
@@ -85,7 +87,7 @@ def problems(text):
         found.append("end with a period")
     if text.kind in ERRORS and words.endswith("."):
         found.append("end without a period: `; see ...` may follow")
-    if text.kind in ERRORS and not re.search(f"{CURE}|{OTHER_MESSAGE}", text.words):
+    if text.kind in ERRORS and not (re.search(CURE, words) or re.search(OTHER_MESSAGE, text.words)):
         found.append("say what was expected, or what to do")
     return found
 
@@ -113,7 +115,7 @@ def test_each_text_of_the_program_is_plain_and_each_error_says_how_to_mend_it():
         ('raise UserError(f"{path} is no run; expected a run")', "is not a"),
         ('raise UserError(f"--model={name}: onx " "is none; expected onnx")', "there is not"),
         ('raise UserError(f"{path}: No such file or directory")', "what was expected"),
-        ('raise NotFound(f"received {count} of them")', "what was expected"),
+        ('raise NotFound(f"received {count} of {model.name}")', "what was expected"),
         ('raise UserError(f"{path}: two\\nlines; expected one")', "one line"),
         ('raise UserError(f"{path} is bad; expected a good one.")', "without a period"),
         ('option(1, "Which rows to read.")', "begin with the subject"),
