@@ -84,7 +84,8 @@ class FastRNN(keras.layers.RNN):
         sweep = self._way(sequences, initial_state, mask, training)
         if sweep is None:
             return super().inner_loop(sequences, initial_state, mask, training)
-        if self._is_differentiated_forward(sequences, initial_state):
+        # Asking reads the weights, which are constants in a graph for a server.
+        if sweep is self._sweep and self._is_differentiated_forward(sequences, initial_state):
             # A loop of TensorFlow's has no such derivative; its steps have.
             self.unroll = True
             try:
