@@ -54,7 +54,7 @@ def torch_has(config):
 
 
 def torch_network(config, classes):
-    """The same network of PyTorch's own layer, for a config of which `torch_has` is true.
+    """The same network of PyTorch's own layer, for a config that `torch_has` accepts.
 
     Returns:
         A `torch.nn.Module`: pixel values `(batch, 28, 28)` to logits `(batch, classes)`.

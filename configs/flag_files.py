@@ -10,7 +10,7 @@ _NAMES = ("--flagfile", "-flagfile")
 _NAME = re.compile(r"-{0,2}(\w*)")
 # How messages about a flag begin, one of absl's among them.
 _FLAG = re.compile(r"(?:Missing value for flag )?--(\w+)")
-# What files begin with that Windows programs save as "Unicode"; UTF-32 before UTF-16.
+# The first bytes of files that Windows programs save as "Unicode"; UTF-32 before UTF-16.
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",

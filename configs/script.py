@@ -16,7 +16,7 @@ from configs.flags import SEE_HELP, flag_problem
 
 _MIN_COLUMNS = 40  # In fewer, absl cannot lay out its help.
 
-# What a disk, or the standard output, answers with, and what helps.
+# Each error of a disk or of the standard output, and how to mend it.
 _ADVICE = {
     errno.ENOENT: "expected a path that exists: check how it is spelled, or choose another",
     errno.ENOTDIR: "expected a path whose parts are folders: one of them is a file",
