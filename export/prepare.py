@@ -151,8 +151,8 @@ def _clean(grey):
         fine = _scaled(_cut(light, part, tf.shape(coarse)), _FINE)
         differs = _difference(fine, _stretched(_cut(paper, part), fine)) - usual
         near = _stretched(_cut(_max_of_neighbours(is_ink), part), fine)
-        ink = (differs - faint) / (_FULL * tf.reduce_max(_smooth(differs)) - faint)
-        return tf.clip_by_value(ink, 0, 1) * near
+        full = tf.maximum(_FULL * tf.reduce_max(_smooth(differs)), 1.1 * faint)
+        return tf.clip_by_value((differs - faint) / (full - faint), 0, 1) * near
 
     is_drawn = contrast > tf.maximum(_MIN_CONTRAST, 6 * noise)
     return tf.cond(is_drawn, clean, lambda: tf.zeros((0, 0)))
@@ -160,8 +160,8 @@ def _clean(grey):
 
 def _paper(light):
     """The brightness of the paper at each point of `(height, width)`."""
-    # A closing: what is too narrow for the square becomes paper, and edges of shadows stay. It
-    # needs an image that goes on behind its border: as the border, but for lines that cross it.
+    # A closing: whatever is too narrow for the square becomes paper, and edges of shadows stay. The
+    # image is continued behind its border by the border itself, without the lines that cross it.
     wide = light
     for axis in (0, 1):
         size, margin = tf.shape(light)[axis], _PAPER_SQUARE
