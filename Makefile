@@ -3,7 +3,7 @@
 #   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
 #   make test       lint and test
 #   make test-slow  test the cells on JAX, ONNX and LiteRT, killed runs, machines, servers, benchmarks
-#   make test-bench test the benchmarks with PyTorch and JAX beside
+#   make test-bench test the benchmarks with PyTorch and JAX beside, and the cells on PyTorch
 #   make serve      serve what was exported, with a page to draw on
 #   make audit      look for known vulnerabilities in what is pinned
 #   make lint       lint alone
@@ -40,7 +40,9 @@ test-slow: $(VENV)/installed-formats $(VENV)/installed-ray
 # Without the network it is skipped; with it, pins that cannot be installed are an error.
 test-bench:
 	@if $(MAKE) $(BENCH)/installed; \
-	then $(BENCH)/bin/python -m pytest --dist=load -m slow tests/benchmarks/test_peers.py $(ARGS); \
+	then $(BENCH)/bin/python -m pytest --dist=load -m slow tests/benchmarks/test_peers.py $(ARGS) && \
+		KERAS_BACKEND=torch $(BENCH)/bin/python -m pytest --dist=load -m 'slow or not slow' \
+			tests/models/test_cells.py $(ARGS); \
 	elif $(RUN) -c 'import requests; requests.get("https://pypi.org/simple/torch/", timeout=10)' \
 			2>/dev/null; \
 	then exit 1; \
