@@ -36,7 +36,7 @@ flags.DEFINE_bool("show", False, "Print each image as the network was shown it."
 flags.DEFINE_bool("json", False, "Print JSON, one line an image, in place of a table.")
 flags.DEFINE_float("timeout", 30, "Seconds to wait for an answer.", 0.001)
 
-# What is sent in one request: the server takes 32 MB, and base64 adds a third. An image of many
+# Limits of one request: the server takes 32 MB, and base64 adds a third. An image of many
 # pixels is decoded for longer than its bytes tell.
 _PART_IMAGES, _PART_BYTES, _PART_PIXELS = 64, 2**24, 2**26
 _FORMS = "http://HOST:PORT for REST or grpc://HOST:PORT for gRPC"

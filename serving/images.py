@@ -104,7 +104,7 @@ def _in_8_bits(image):
     """An image in one of the modes L, LA, RGB and RGBA."""
     if image.has_transparency_data:
         return image.convert("LA" if image.mode in ("LA", "La") else "RGBA")
-    if image.mode[0] in "IF":  # Of 16 bits or more, of which scanners and cameras use a part.
+    if image.mode[0] in "IF":  # 16 bits or more; scanners and cameras use a part of them.
         values = np.nan_to_num(np.asarray(image, np.float64))
         low, high = values.min(), values.max()
         if low >= 0 and high <= 1:
