@@ -114,11 +114,12 @@ class FastRNN(keras.layers.RNN):
             return self._sweep.for_serving
         from models.sweep import is_in_a_branch
 
-        if not _in_a_graph_without_gpu() or is_in_a_branch():
+        if not _in_a_graph() or is_in_a_branch():
             return None
+        # A file computes on CPUs, also where it is written on a machine with a GPU.
         if _is_traced_by(_LITERT_EXPORTERS):
             return self._sweep.for_serving
-        return None if _is_traced_by(_EXPORTERS) else self._sweep
+        return None if _has_gpu() or _is_traced_by(_EXPORTERS) else self._sweep
 
     def _is_differentiated_forward(self, sequences, states):
         from models.sweep import has_tangents
@@ -250,8 +251,13 @@ def _is_traced_by(packages):
     return False
 
 
-def _in_a_graph_without_gpu():
+def _in_a_graph():
     import tensorflow as tf
 
-    # Eagerly, compiling would cost more than it saves; on GPUs Keras's LSTM has NVIDIA's kernels.
-    return not tf.executing_eagerly() and not tf.config.list_physical_devices("GPU")
+    return not tf.executing_eagerly()  # Eagerly, compiling would cost more than it saves.
+
+
+def _has_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))  # Keras's LSTM has NVIDIA's kernels there.

@@ -251,7 +251,7 @@ def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypat
     # Keras asks this before it chooses a kernel.
     rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
-    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
+    monkeypatch.setattr(fast_rnn, "_has_gpu", lambda: True)
     model = random_model(model="bidirectional_lstm", layers=2)
     assert not any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
     # Were it forgotten to do without them, nothing would be written.

@@ -159,9 +159,13 @@ def test_a_graph_with_nvidias_kernels_is_written_in_no_format(name, tmp_path, mo
     # Keras asks this before it chooses a kernel.
     rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
-    monkeypatch.setattr(fast_rnn, "_in_a_graph_without_gpu", lambda: False)
+    monkeypatch.setattr(fast_rnn, "_has_gpu", lambda: True)
     model = random_model()
     formats.write(model, tmp_path, [name])
+    (layer,) = (layer for layer in model.layers if isinstance(layer, FastLSTM))
+    layer.use_cudnn = True
+    formats.write(model, tmp_path, [name])
+    assert layer.use_cudnn is True
     monkeypatch.setattr(view, "layers_set", lambda *_, **settings: contextlib.nullcontext())
     with pytest.raises(UserError, match="cannot be written as model"):
         formats.write(model, tmp_path / "other", [name])
