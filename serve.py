@@ -31,9 +31,9 @@ flags.DEFINE_float(
     "answer 502 if the server is the first to close: give more than theirs, 60 in most.", 0.01
 )  # fmt: skip
 flags.DEFINE_integer(
-    "most_megabytes", 32, "Maximum size of a request in megabytes, also when unpacked.", 1
+    "max_megabytes", 32, "Maximum size of a request in megabytes, also when unpacked.", 1
 )
-flags.DEFINE_integer("most_connections", 1000, "Maximum number of REST connections.", 1)
+flags.DEFINE_integer("max_connections", 1000, "Maximum number of REST connections.", 1)
 flags.DEFINE_integer("batch_rows", 64, "Maximum number of images answered together.", 1)
 flags.DEFINE_float(
     "min_probability", 0.9, "The page marks answers of a lower probability as not sure.", 0, 1
@@ -81,8 +81,8 @@ def main():
         FLAGS.poll_seconds,
         FLAGS.request_seconds,
         FLAGS.keep_alive_seconds,
-        FLAGS.most_megabytes * 2**20,
-        FLAGS.most_connections,
+        FLAGS.max_megabytes * 2**20,
+        FLAGS.max_connections,
         token,
         tuple(FLAGS.origins),
         Limits(FLAGS.batch_rows, FLAGS.request_rows, FLAGS.waiting_rows),

@@ -49,7 +49,7 @@ def torch_has(config):
         and not config.recurrent_dropout
         and config.scan != "columns"
         and config.permute_seed is None
-        and config.read_out == "both"
+        and config.head == "both"
     )
 
 

@@ -24,7 +24,7 @@ from configs import Config, UserError, config_from_flags, define_flags, given_fl
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_multi_float("target", [98.5, 99.0], "Test accuracies to reach, in percent.", 0, 100)
-flags.DEFINE_integer("most_epochs", 50, "Epochs after which the tutorials' recipe gives up.", 1)
+flags.DEFINE_integer("max_epochs", 50, "Epochs after which the tutorials' recipe gives up.", 1)
 define_flags()
 
 _FLAG_FILE = "configs/fast.flags"
@@ -89,7 +89,7 @@ def _run_ours(seed, targets):
 
 def _run_keras(config, seed, targets):
     """By target the `seconds`, `epochs` and test `accuracy` when the tutorials got there."""
-    epochs, found = FLAGS.most_epochs, {}
+    epochs, found = FLAGS.max_epochs, {}
     start = time.perf_counter()
     with Spawned("Keras", send_accuracies, config, seed, epochs) as process:
         for epoch in range(1, epochs + 1):

@@ -49,16 +49,16 @@ class Config:
         minimum=0,
         below=1,
     )
-    read_out: str = option(
+    head: str = option(
         "both",
         "A bidirectional model classifies from both final states, from the backward one alone, or, "
         "as in some tutorials, from both outputs at the last row, when the backward direction has "
         "read only that row.",
         choices=("both", "backward", "last"),
     )
-    read_out_init: str = option(
+    head_init: str = option(
         "glorot",
-        "Initial read-out weights: Glorot uniform with bias 0, or the TensorFlow 1 tutorials' "
+        "Initial head weights: Glorot uniform with bias 0, or the TensorFlow 1 tutorials' "
         "N(0, 1) with bias 0.1.",
         choices=("glorot", "tutorial"),
     )
@@ -226,10 +226,10 @@ class Config:
                 f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
                 "blocks of that size; expected --units that are a multiple of --block_size"
             )
-        if self.read_out != "both" and not self.model.startswith("bidirectional"):
+        if self.head != "both" and not self.model.startswith("bidirectional"):
             raise UserError(
-                f"--read_out={self.read_out}: --model={self.model} has one direction; expected a "
-                "bidirectional model, such as --model=bidirectional_lstm, or no --read_out"
+                f"--head={self.head}: --model={self.model} has one direction; expected a "
+                "bidirectional model, such as --model=bidirectional_lstm, or no --head"
             )
 
     def require_distortion(self, views):

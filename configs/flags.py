@@ -16,6 +16,9 @@ flags.disclaim_key_flags()
 
 SEE_HELP = "see --help"
 
+# Flags of earlier versions, which the flags.txt of old runs holds, and their names today.
+_RENAMED = {"read_out": "head", "read_out_init": "head_init"}
+
 _DEFINE = {
     bool: flags.DEFINE_bool,
     float: flags.DEFINE_float,
@@ -86,7 +89,7 @@ def format_flags(config):
 
 
 def read_flags(path, required=()):
-    """Read a `Config` from a flag file.
+    """Read a `Config` from a flag file, which may be one that an earlier version wrote.
 
     Args:
         path: The flag file.
@@ -100,7 +103,7 @@ def read_flags(path, required=()):
     define_flags(flag_values)
     arguments = expand_flag_files([f"--flagfile={path}"])
     try:
-        flag_values(["", *arguments])
+        flag_values(["", *map(_with_todays_name, arguments)])
         missing = set(required) - set(given_flags(flag_values))
         if missing:
             raise UserError(
@@ -113,9 +116,16 @@ def read_flags(path, required=()):
         raise UserError(f"{path}: {error}") from error
 
 
+def _with_todays_name(argument):
+    name, equals, value = argument.partition("=")
+    return f"--{_RENAMED.get(name.lstrip('-'), name.lstrip('-'))}{equals}{value}"
+
+
 def flag_problem(error, flag_values=flags.FLAGS):
     """What to say of an error of absl's: what was received, what is expected."""
     if isinstance(error, flags.UnrecognizedFlagError):
+        if today := _RENAMED.get(error.flagname):
+            return f"--{error.flagname} has a new name; expected --{today}"
         near = did_you_mean(error.flagname, flag_values, "--")
         return f"--{error.flagname} is not a flag; expected one that --help lists{near}"
     found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)

@@ -23,7 +23,7 @@ from models import CELLS, FastRNN
 
 FLAGS = flags.FLAGS
 _WINDOW = 50  # Updates of which the median is drawn, of a training that is longer.
-_MOST = 1e4  # What is beyond has exploded.
+_MAX = 1e4  # What is beyond has exploded.
 
 
 def train(cell, units, lag, updates, learning_rate, clip_norm, seed):
@@ -85,7 +85,7 @@ def draw(trainings, clip_norm):
                 middles = [np.median(values[max(0, i - _WINDOW + 1) : i + 1]) for i in range(last)]
             axes.plot(updates, middles, color=colour, linestyle=dashes, label=name)
             if last < len(values):
-                height = min(values[last - 1], _MOST)
+                height = min(values[last - 1], _MAX)
                 cross = {"color": colour, "markersize": 10, "markeredgewidth": 2, "clip_on": False}
                 label = f"{name}: no number any more"
                 axes.plot([last], [height], "x", linestyle="", label=label, **cross)
@@ -94,7 +94,7 @@ def draw(trainings, clip_norm):
         axes = panels[row]
         axes.set(xlabel="update", ylabel=what, xscale="log", yscale="log")
         low = min(values[row][np.isfinite(values[row])].min() for values in trainings.values())
-        axes.set_ylim(low / 2, min(axes.get_ylim()[1], _MOST))
+        axes.set_ylim(low / 2, min(axes.get_ylim()[1], _MAX))
         axes.grid(alpha=0.3)
         axes.legend()
     if max(len(losses) for losses, _ in trainings.values()) > _WINDOW:

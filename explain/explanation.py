@@ -12,12 +12,12 @@ from explain.report import Report
 from models import create_model
 from training.evaluate import evaluate
 from training.figures import draw_confusion
-from training.files import replacing_folder
+from training.files import atomic_folder
 
 # Numbers of images.
 _FOR_GRADIENTS, _HARDEST = 200, 3
 # How many steps of a network, of all images together, are kept in memory.
-_MOST_STEPS = 100_000
+_MAX_STEPS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,9 @@ def explain(subjects, test, folder, image=0, images=2000):
     """
     folder = pathlib.Path(folder)
     subject, split = subjects[0], test[:images]
-    with replacing_folder(folder) as aside:
+    with atomic_folder(folder) as aside:
         report = Report(aside, f"{subject.name} as it reads")
-        followed = split[: _MOST_STEPS // max(s.steps for s in subjects)]
+        followed = split[: _MAX_STEPS // max(s.steps for s in subjects)]
         readings = {}
         for s in subjects:
             _tell(f"follow {s.name} through {len(followed):,} images")

@@ -20,7 +20,7 @@ from configs.option import did_you_mean
 from datasets.lags import TASKS
 from explain.style import STYLES
 from models import CELLS, FastRNN
-from training.files import replacing
+from training.files import atomic_write
 
 FLAGS = flags.FLAGS
 _SETTINGS = ("units", "updates", "batch_size", "learning_rate", "seed", "dataset")
@@ -153,7 +153,7 @@ def main():
                 row = {"task": task, "cell": cell, "lag": lag, "error": f"{error:.4f}"}
                 rows.append(row | settings)
                 print(f"{task}, {cell}, lag {lag}: {TASKS[task].unit} {error:.4f}", flush=True)
-                with replacing(path) as aside, aside.open("w", newline="") as file:
+                with atomic_write(path) as aside, aside.open("w", newline="") as file:
                     writer = csv.DictWriter(file, _COLUMNS)
                     writer.writeheader()
                     writer.writerows(rows)

@@ -14,7 +14,7 @@ from export import formats as other_formats
 from export.prepare import read_digits, read_images
 from export.view import answers, layers_set
 from models import trace
-from training.files import folder_aside, sync, sync_all
+from training.files import sync, sync_all, temporary_folder
 
 # The datasets whose images are digits in MNIST's form.
 _DIGITS = ("mnist", "digits")
@@ -60,7 +60,7 @@ def export(model, folder, card, formats=("saved_model",)):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with folder_aside(folder) as aside:
+    with temporary_folder(folder) as aside:
         try:
             _write(model, aside, read_digits if _reads_digits(card) else read_images)
             _write_warm_up(aside, folder.name)

@@ -83,19 +83,19 @@ def _augment(images, config):
 def create_model(config, classes=10):
     """Build the network a `Config` describes.
 
-        rows -> scale to 0..1 -> scan -> recurrent layers -> read-out of the final state -> logits
+        rows -> scale to 0..1 -> scan -> recurrent layers -> head of the final state -> logits
 
     In training, and then alone, images are distorted and parts of them left out before the scan.
 
     Args:
         config: A `Config`; its model, units, block size, layers, distortion, dropout, scan and
-            read-out fields are used.
+            head fields are used.
         classes: Number of classes.
 
     Returns:
         A `keras.Model` with one input `rows`, pixel values 0 to 255 of any integer or float dtype,
         `(batch, 28, 28)`, and one output `logits`, `float32 (batch, classes)`. It classifies from
-        the last hidden state, and a bidirectional model from the states its read-out names; by
+        the last hidden state, and a bidirectional model from the states its head names; by
         default the final ones of both directions, after the last row and after the first.
     """
     bidirectional = config.model.startswith("bidirectional_")
@@ -107,10 +107,10 @@ def create_model(config, classes=10):
     for number in range(1, config.layers + 1):
         last = number == config.layers
         # Read out backward alone, the last forward direction would learn nothing: it is left out.
-        backward_only = last and config.read_out == "backward"
+        backward_only = last and config.head == "backward"
         layer = _create_recurrent(
             config,
-            return_sequences=not last or config.read_out == "last",
+            return_sequences=not last or config.head == "last",
             go_backwards=backward_only,
             name=f"recurrent_{number}",
         )
@@ -119,10 +119,10 @@ def create_model(config, classes=10):
         x = layer(x)
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
-    if config.read_out == "last":
+    if config.head == "last":
         x = x[:, -1]  # (batch, 2 * units)
     # Made here, not once for all: Keras gives an initializer its seed when it is made.
-    tutorial = config.read_out_init == "tutorial"
+    tutorial = config.head_init == "tutorial"
     logits = keras.layers.Dense(
         classes,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)

@@ -20,7 +20,7 @@ from tensorflow.python.eager.forwardprop_util import pack_tangents
 from tensorflow.python.ops.control_flow_v2_func_graphs import CondBranchFuncGraph
 
 # With more, a shard of a common batch of 128 would hold fewer than 16 sequences.
-_MOST_SHARDS = 8
+_MAX_SHARDS = 8
 
 
 def obeys_the_rules(cell):
@@ -329,7 +329,7 @@ def _shards():
     if not threads and hasattr(os, "sched_getaffinity"):
         threads = len(os.sched_getaffinity(0))
     threads = threads or os.cpu_count()
-    return min(threads, _MOST_SHARDS)
+    return min(threads, _MAX_SHARDS)
 
 
 def _stopped(structure):

@@ -107,11 +107,11 @@ def load_tf1_checkpoint(model, path, forget_bias=None, names=(), averages=False)
 
     A cell is found by the names and shapes of its weights, in any scope; `_LAYOUTS` and `_NAMES`
     list them. Layers are ordered by the numbers in their scopes, and directions told by `fw` and
-    `bw` or `forward` and `backward`. The read-out and a layer before the cell are found by their
+    `bw` or `forward` and `backward`. The head and a layer before the cell are found by their
     shapes. What optimizers keep is passed over.
 
     No checkpoint tells the activations and the `cell_clip` of the cells, what a bidirectional graph
-    reads out (the model's `Config.read_out`), and that the graph was fed pixels from 0 to 1 in the
+    reads out (the model's `Config.head`), and that the graph was fed pixels from 0 to 1 in the
     model's scan order.
 
     Args:
@@ -170,7 +170,7 @@ def load_tf1_checkpoint(model, path, forget_bias=None, names=(), averages=False)
             kernel = W @ kernel
         weights.append((layer, [kernel, recurrent_kernel, bias, *peepholes]))
         notes.append(f"{cell.described(forget_bias)} -> {layer.name}")
-    for layer, values in [*weights, (model.get_layer("logits"), fit.read_out)]:
+    for layer, values in [*weights, (model.get_layer("logits"), fit.head)]:
         layer.set_weights(values)
     return notes + fit.notes
 
@@ -278,7 +278,7 @@ class _Fit:
     Attributes:
         cells: A list of `(layer, _Cell)`.
         input_layer: Kernel and bias of a linear layer before the first cell, or `None`.
-        read_out: Kernel and bias of the read-out.
+        head: Kernel and bias of the head.
         expected: What was searched, a list of texts.
         missing: What of it was not found.
         left: The variables that are of no use, by name.
@@ -299,9 +299,9 @@ class _Fit:
         last = getattr(layers[-1], "forward_layer", layers[-1])
         for direction in ("fw", "bw") if bidirectional else (None,):
             self._take_cells(kind, found, layers, direction, last.cell.units)
-        read_out = model.get_layer("logits")
-        self.read_out = self._take_dense(
-            "logits", "the read-out", *(tuple(weight.shape) for weight in read_out.weights)
+        head = model.get_layer("logits")
+        self.head = self._take_dense(
+            "logits", "the head", *(tuple(weight.shape) for weight in head.weights)
         )
         self._take_input_layer()
 

@@ -19,11 +19,11 @@ def trace(model, images):
         if the image ended after each step; a backward direction then begins at that step. The
         others are those of `follow`, but for its `logits`.
     """
-    sequences, recurrent, read_out = _taken_apart(model, images)
+    sequences, recurrent, head = _taken_apart(model, images)
     seen, x = _read_all(recurrent, sequences)
     if any(direction.go_backwards for layer in recurrent for direction in directions(layer)):
         x = [_read_each_beginning(recurrent, sequences)]
-    return {"probabilities": ops.softmax(read_out(x[0])), **seen}
+    return {"probabilities": ops.softmax(head(x[0])), **seen}
 
 
 def follow(model, images, watch=unwatched, nudges=None):
@@ -45,18 +45,18 @@ def follow(model, images, watch=unwatched, nudges=None):
         candidate of the cell by name, such as `forget_gate`. With several layers or directions the
         name of each begins with its place, as in `forward_1_hidden` and `backward_2_cell`.
     """
-    x, recurrent, read_out = _taken_apart(model, images)
+    x, recurrent, head = _taken_apart(model, images)
     if nudges and "inputs" in nudges:
         x = ops.add(x, nudges["inputs"])
     seen, hidden = _read_all(recurrent, x, watch, nudges)
     last = recurrent[-1]
     ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in directions(last)]
     final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
-    return {"logits": read_out(ops.concatenate(final, axis=-1)), **seen}
+    return {"logits": head(ops.concatenate(final, axis=-1)), **seen}
 
 
 def _taken_apart(model, images):
-    """What the recurrent layers read, `(batch, steps, features)`, those layers, the read-out."""
+    """What the recurrent layers read, `(batch, steps, features)`, those layers, the head."""
     layers = model.layers[1:]
     recurrent = [layer for layer in layers if directions(layer)]
     x = images
@@ -107,7 +107,7 @@ def _read(direction, sequences, prefix, watch, nudge):
 
 
 def _read_each_beginning(recurrent, sequences):
-    """What the read-out would see if the sequence ended at each step: `(batch, steps, features)`.
+    """What the head would see if the sequence ended at each step: `(batch, steps, features)`.
 
     Each sequence becomes as many as it has steps, the first read for a step, the last as a whole.
     """
@@ -122,7 +122,7 @@ def _read_each_beginning(recurrent, sequences):
             backwards = direction.go_backwards and layer.return_sequences
             outputs.append(ops.flip(output, axis=1) if backwards else output)
         x = ops.concatenate(outputs, axis=-1)
-    if recurrent[-1].return_sequences:  # Of which the read-out sees the last.
+    if recurrent[-1].return_sequences:  # Of which the head sees the last.
         x = ops.reshape(x, (-1, steps, steps, x.shape[-1]))
         return ops.transpose(ops.diagonal(x, axis1=1, axis2=2), (0, 2, 1))
     return ops.reshape(x, (-1, steps, x.shape[-1]))

@@ -26,21 +26,21 @@ class Batcher:
     Args:
         function: Takes and returns a dict of arrays; it may block.
         executor: Where it is called, off the event loop.
-        most_rows: Rows in a batch at most; `None` for a function whose arrays are not all
+        max_rows: Rows in a batch at most; `None` for a function whose arrays are not all
             `(rows, ...)`, which is called with one request at a time.
         part_rows: Rows in a part of a large request.
-        most_waiting: Rows that may wait for their turn at most.
+        max_waiting: Rows that may wait for their turn at most.
         on_batch: Called with the rows of each batch.
     """
 
     def __init__(
-        self, function, executor, most_rows, part_rows, most_waiting, on_batch=lambda rows: None
+        self, function, executor, max_rows, part_rows, max_waiting, on_batch=lambda rows: None
     ):
         self._function = function
         self._executor = executor
-        self._most_rows = most_rows
+        self._max_rows = max_rows
         self._part_rows = part_rows
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._on_batch = on_batch
         self._waiting = collections.deque()
         self._is_busy = False
@@ -59,9 +59,9 @@ class Batcher:
             Busy: If too many rows wait already.
         """
         rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
-        if self._waiting and self.rows_waiting + rows > self._most_waiting:
+        if self._waiting and self.rows_waiting + rows > self._max_waiting:
             raise Busy(f"{self.rows_waiting} images wait already; try again later")
-        if self._most_rows is None or rows <= self._part_rows:
+        if self._max_rows is None or rows <= self._part_rows:
             return await self._queue(arrays, rows)
         parts = []
         for start in range(0, rows, self._part_rows):
@@ -83,8 +83,8 @@ class Batcher:
     def _start(self):
         """Begin the next batch."""
         batch, rows = [], 0
-        most_rows = self._most_rows or 0  # The first goes whatever its rows.
-        while self._waiting and (not batch or rows + self._waiting[0].rows <= most_rows):
+        max_rows = self._max_rows or 0  # The first goes whatever its rows.
+        while self._waiting and (not batch or rows + self._waiting[0].rows <= max_rows):
             request = self._waiting.popleft()
             self.rows_waiting -= request.rows
             if not request.answer.done():  # Who asked may have gone.

@@ -65,12 +65,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             version = _find(self.repository, request.model_spec)
             answered["model"] = version.model
             signature = version.signature(request.model_spec.signature_name)
-            most_rows = self.repository.limits.request_rows
+            max_rows = self.repository.limits.request_rows
             arrays = {}
             for name, tensor in request.inputs.items():
                 # A tensor may say it is of any size, and mean one number for all of it.
                 if name in signature.inputs:
-                    signature.inputs[name].check_shape(shape_of_proto(tensor), most_rows)
+                    signature.inputs[name].check_shape(shape_of_proto(tensor), max_rows)
                     arrays[name] = from_proto(name, tensor)
                 else:
                     arrays[name] = None  # Its name is refused below.
@@ -84,7 +84,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             try:
                 async with asyncio.timeout(seconds):
                     with version.used():
-                        checked = signature.check(arrays, most_rows)
+                        checked = signature.check(arrays, max_rows)
                         outputs = await version.run(signature, checked)
             except TimeoutError:
                 raise TooLate(

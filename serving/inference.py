@@ -25,14 +25,14 @@ class Inference:
     Args:
         repository: The `Repository`.
         metrics: The `Metrics`.
-        most_bytes: Bytes of a request's body at most.
+        max_bytes: Bytes of a request's body at most.
         seconds: How long a request may take, its body included.
     """
 
-    def __init__(self, repository, metrics, most_bytes, seconds):
+    def __init__(self, repository, metrics, max_bytes, seconds):
         self.repository = repository
         self.metrics = metrics
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         self.seconds = seconds
         self.verbs = {"predict": self._predict, "classify": self._classify}
 
@@ -98,7 +98,7 @@ class Inference:
         length = headers.get(b"content-length", b"")
         self._expect_at_most(int(length) if length.isdigit() else 0)
         encoding = headers.get(b"content-encoding")
-        unpack = unpacker(encoding, self.most_bytes) if encoding else None
+        unpack = unpacker(encoding, self.max_bytes) if encoding else None
         parts, size, is_more = [], 0, True
         while is_more:
             message = await receive()
@@ -114,8 +114,8 @@ class Inference:
         return b"".join(parts)
 
     def _expect_at_most(self, size):
-        if size > self.most_bytes:
-            most = f"{self.most_bytes:,}"
+        if size > self.max_bytes:
+            most = f"{self.max_bytes:,}"
             raise TooLarge(
                 f"received a body of over {most} bytes; expected a smaller one: send fewer rows "
                 "in a request"

@@ -10,7 +10,7 @@ _PLACES = {
 }
 
 
-def document(most_bytes):
+def document(max_bytes):
     """The OpenAPI 3.1 document of a server that takes bodies of so many bytes."""
     paths = {
         "/v1/models": {"get": _get("All models, their versions, labels and model cards.", "401")},
@@ -39,7 +39,7 @@ def document(most_bytes):
             "title": "Rows",
             "version": "1",
             "description": "TensorFlow Serving's REST API. Bodies may have at most "
-            f"{most_bytes:,} bytes, also after gzip or deflate is unpacked.",
+            f"{max_bytes:,} bytes, also after gzip or deflate is unpacked.",
         },
         "paths": paths,
         "components": {"schemas": _schemas()},

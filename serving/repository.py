@@ -89,12 +89,12 @@ class Version:
         for name, function in self._loaded.signatures.items():
             signature = Signature(name, function, self.definitions[name], bounds)
             self.signatures[name] = signature
-            most_rows = limits.batch_rows if signature.is_by_row else None
+            max_rows = limits.batch_rows if signature.is_by_row else None
             # What a text stands for may be large, such as an image of 16 megapixels.
             has_texts = any(spec.dtype == object for spec in signature.inputs.values())
             part_rows = limits.batch_rows if has_texts else _PART * limits.batch_rows
             self._batchers[name] = Batcher(
-                signature, executor, most_rows, part_rows, limits.waiting_rows, on_batch
+                signature, executor, max_rows, part_rows, limits.waiting_rows, on_batch
             )
         for name, arrays in _warm_up_requests(self.path):
             signature = self.signature(name)

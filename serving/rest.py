@@ -108,7 +108,7 @@ class Api:
 
     async def openapi(self, request):
         """What the server answers, as an OpenAPI document."""
-        return _json(document(self.inference.most_bytes))
+        return _json(document(self.inference.max_bytes))
 
     def _find(self, request):
         return self.repository.find(*choice(request.path_params))

@@ -46,8 +46,8 @@ class Settings:
         poll_seconds: Time between two looks at the disk.
         request_seconds: How long a request may take.
         keep_alive_seconds: How long a connection that is kept may be idle.
-        most_bytes: Bytes of a request at most.
-        most_connections: Connections at most.
+        max_bytes: Bytes of a request at most.
+        max_connections: Connections at most.
         token: What clients have to send, or `None`.
         origins: Other origins whose pages may ask.
         limits: The `Limits` of each version.
@@ -62,8 +62,8 @@ class Settings:
     poll_seconds: float = 1.0
     request_seconds: float = 30.0
     keep_alive_seconds: float = 75.0
-    most_bytes: int = 32 * 2**20
-    most_connections: int = 1000
+    max_bytes: int = 32 * 2**20
+    max_connections: int = 1000
     token: str | None = None
     origins: tuple = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -163,7 +163,7 @@ def _create_grpc(settings, repository, metrics, sockets):
     server = grpc.aio.server(
         interceptors=interceptors,
         options=[
-            ("grpc.max_receive_message_length", settings.most_bytes),
+            ("grpc.max_receive_message_length", settings.max_bytes),
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -181,7 +181,7 @@ def _create_grpc(settings, repository, metrics, sockets):
 
 
 def _create_rest(settings, repository, metrics):
-    limits = settings.most_bytes, settings.request_seconds
+    limits = settings.max_bytes, settings.request_seconds
     api = Api(Inference(repository, metrics, *limits), settings.min_probability)
 
     async def page(request):
@@ -206,14 +206,14 @@ def _create_rest(settings, repository, metrics):
         middleware.append(Middleware(BearerToken, token=settings.token))
     config = uvicorn.Config(
         create_app(api, routes, middleware),
-        http=_protocol(settings.request_seconds, settings.most_connections),
+        http=_protocol(settings.request_seconds, settings.max_connections),
         ws="none",
         lifespan="off",
         access_log=False,
         proxy_headers=False,
         log_level="warning",
         server_header=False,
-        limit_concurrency=settings.most_connections + 1,  # It counts the one that asks.
+        limit_concurrency=settings.max_connections + 1,  # It counts the one that asks.
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.request_seconds,
     )
@@ -228,13 +228,13 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _protocol(seconds, most_connections):
+def _protocol(seconds, max_connections):
     """uvicorn's HTTP protocol, which gives a client so long to send a head, and twice for a body.
 
     What is not HTTP, and a connection too many, is refused as all else is, in JSON.
     """
     too_many = JSONResponse(
-        {"error": f"{most_connections} connections are open already; try again later"},
+        {"error": f"{max_connections} connections are open already; try again later"},
         503,
         {"connection": "close"},
     )

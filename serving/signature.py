@@ -57,14 +57,14 @@ class Spec:
         kind = "parts" if self.kind == "complex" else "numbers"
         return "{}: {} from {:g} to {:g}".format(self.dtype, kind, *map(float, self.limits))
 
-    def check(self, array, most_rows):
+    def check(self, array, max_rows):
         """An array as the signature takes it.
 
         Raises:
             RequestError: If it is of another type or shape, or holds a value out of bounds.
-            TooLarge: If it holds more than `most_rows` rows.
+            TooLarge: If it holds more than `max_rows` rows.
         """
-        self.check_shape(array.shape, most_rows)
+        self.check_shape(array.shape, max_rows)
         if self.dtype == object:
             if array.size and not all(isinstance(value, bytes) for value in array.flat):
                 raise RequestError(f"{self.name}: received {_name_of(array.dtype)}; expected texts")
@@ -109,7 +109,7 @@ class Spec:
             )
         return cast.astype(self.dtype)
 
-    def check_shape(self, shape, most_rows):
+    def check_shape(self, shape, max_rows):
         """As `check`, of a shape alone: before anything of that size is made."""
         if self.shape is not None and (
             len(shape) != len(self.shape)
@@ -123,8 +123,8 @@ class Spec:
             )
         if shape and shape[0] < 1:
             raise RequestError(f"{self.name}: received no rows; expected at least one")
-        if shape and shape[0] > most_rows:
-            raise TooLarge(f"{self.name}: received {shape[0]} rows; expected at most {most_rows}")
+        if shape and shape[0] > max_rows:
+            raise TooLarge(f"{self.name}: received {shape[0]} rows; expected at most {max_rows}")
 
 
 class Signature:
@@ -156,14 +156,14 @@ class Signature:
         }
         self._function = function
 
-    def check(self, arrays, most_rows):
+    def check(self, arrays, max_rows):
         """Arrays by name, as they can be called with; see `Spec.check`."""
         if set(arrays) != set(self.inputs):
             raise RequestError(
                 f"signature {self.name}: received inputs {names_in_words(arrays)}; expected "
                 f"{names_in_words(self.inputs)}"
             )
-        checked = {name: self.inputs[name].check(a, most_rows) for name, a in arrays.items()}
+        checked = {name: self.inputs[name].check(a, max_rows) for name, a in arrays.items()}
         if self.is_by_row and len({len(array) for array in checked.values()}) > 1:
             raise RequestError(
                 f"inputs {names_in_words(checked)}: received different numbers of rows; expected "

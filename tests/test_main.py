@@ -105,7 +105,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
         ("--dropout=1", ["--dropout=1.0", "below 1"]),
         ("--scan=diagonal", ["--scan=diagonal", "rows, columns, rows_and_columns, pixels"]),
         ("--optimizer=adm", ["--optimizer=adm", "adam, adamw"]),
-        ("--read_out=backward", ["--read_out=backward", "bidirectional"]),
+        ("--head=backward", ["--head=backward", "bidirectional"]),
         ("--mode=evaluate", ["--mode=evaluate", "--run=PATH"]),
         ("--mode=export", ["--mode=export", "--run=PATH"]),
         ("lstm", ["'lstm'", "only flags"]),

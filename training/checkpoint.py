@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from configs import UserError
-from training.files import replacing
+from training.files import atomic_write
 
 _KEPT = 2  # The newest, and one before it in case the newest is damaged.
 
@@ -33,7 +33,7 @@ def save(run, model, progress):
     folder.mkdir(exist_ok=True)
     arrays = {name: variable.numpy() for name, variable in variables(model).items()}
     steps = int(model.optimizer.iterations.numpy())
-    with replacing(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
+    with atomic_write(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
         np.savez(file, progress=json.dumps(progress), **arrays)
     for old in _newest_first(folder)[_KEPT:]:
         old.unlink()

@@ -13,7 +13,7 @@ ASIDE = ".incomplete-"
 
 
 @contextlib.contextmanager
-def replacing(path):
+def atomic_write(path):
     """Give a path to write to, and put it in place of `path` when the block ends well.
 
     A reader, or a process killed half-way, sees the old file or the new one, never half of one;
@@ -36,7 +36,7 @@ def replacing(path):
 
 
 @contextlib.contextmanager
-def folder_aside(parent):
+def temporary_folder(parent):
     """Give a new folder in `parent` to be filled, and renamed when it is whole.
 
     It is gone after the block unless it has another name by then. What a process that was killed
@@ -53,12 +53,12 @@ def folder_aside(parent):
 
 
 @contextlib.contextmanager
-def replacing_folder(path):
+def atomic_folder(path):
     """Give a new folder to be filled, which takes the place of `path` if the block succeeds."""
-    with folder_aside(path.parent) as aside:
+    with temporary_folder(path.parent) as aside:
         yield aside
         sync_all(aside)
-        with folder_aside(path.parent) as old:
+        with temporary_folder(path.parent) as old:
             if path.exists():
                 path.rename(old / path.name)
             aside.rename(path)

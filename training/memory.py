@@ -20,10 +20,10 @@ class OutOfMemory(UserError):
 def min_parameters(config):
     """A lower bound of the number of weights of the model that a `Config` describes."""
     directions = 2 if config.model.startswith("bidirectional_") else 1
-    outputs = config.units * (1 if config.read_out == "backward" else directions)
+    outputs = config.units * (1 if config.head == "backward" else directions)
     first = _matrices(config.model) * (config.units + _PIXELS[config.scan]) * config.units
     other = _matrices(config.model) * (config.units + directions * config.units) * config.units
-    if config.layers == 1 and config.read_out == "backward":
+    if config.layers == 1 and config.head == "backward":
         directions = 1
     return directions * first + (config.layers - 1) * other + outputs
 

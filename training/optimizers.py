@@ -16,7 +16,7 @@ def create_optimizer(config, steps):
     if config.optimizer == "muon":
         if config.weight_decay is not None:
             options["adam_weight_decay"] = config.weight_decay
-        # Made for matrices between hidden states; the read-out learns by Adam, as it advises.
+        # Made for matrices between hidden states; the head learns by Adam, as it advises.
         options["exclude_layers"] = ["logits"]
     optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
     if config.weight_decay is not None:

@@ -12,13 +12,21 @@ import shutil
 
 from configs import UserError, format_flags, read_flags
 from configs.option import did_you_mean
-from training.files import ASIDE, folder_aside, locking, remove_left, replacing, sync, sync_all
+from training.files import (
+    ASIDE,
+    atomic_write,
+    locking,
+    remove_left,
+    sync,
+    sync_all,
+    temporary_folder,
+)
 from training.memory import OutOfMemory
 
 
 def save_figure(path, figure):
     """Write a matplotlib figure as a picture."""
-    with replacing(path) as aside:
+    with atomic_write(path) as aside:
         figure.savefig(aside, dpi=150)
 
 
@@ -58,7 +66,7 @@ class Run:
         run = cls(folder)
         run.require_new()
         # Made aside, so that a run has its flags from the first.
-        with folder_aside(run.folder.parent) as aside:
+        with temporary_folder(run.folder.parent) as aside:
             text = f"# {command} {run.flagfile}\n{format_flags(config)}"
             cls(aside).flags_path.write_bytes(os.fsencode(text))
             sync_all(aside)
@@ -74,7 +82,7 @@ class Run:
     def require_new(self):
         """Raise what `create` would: the folder is there, or it cannot be made."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_aside(self.folder.parent):
+        with temporary_folder(self.folder.parent):
             pass
         if os.path.lexists(self.folder):
             raise self._taken()
@@ -228,14 +236,14 @@ class Run:
 
     def save_history(self, history):
         """Write `history.csv` from a list with each epoch's metrics by name."""
-        with replacing(self.history_path) as path, open(path, "w", newline="") as file:
+        with atomic_write(self.history_path) as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", *history[0]], lineterminator="\n")
             writer.writeheader()
             writer.writerows({"epoch": n, **metrics} for n, metrics in enumerate(history))
 
     def save_model(self, model):
         """Write `model.keras`: the model and its weights, nothing of its training."""
-        with replacing(self.model_path) as path:
+        with atomic_write(self.model_path) as path:
             _uncompiled(model).save(path)
 
     def load_weights(self, model):
@@ -274,19 +282,19 @@ class Run:
 
     def save_note(self, path, text):
         """Write `diverged.txt` or `unexported.txt`."""
-        with replacing(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_bytes(os.fsencode(text))
 
     def save_metrics(self, metrics):
         """Write `metrics.json`."""
-        with replacing(self.folder / "metrics.json") as path:
+        with atomic_write(self.folder / "metrics.json") as path:
             path.write_text(json.dumps(metrics, indent=2) + "\n")
 
     def save_evaluation(self, dataset_name, metrics):
         """Write `evaluations/<dataset>.json` and return its path."""
         path = self.folder / "evaluations" / f"{dataset_name.replace('/', '-')}.json"
         path.parent.mkdir(exist_ok=True)
-        with replacing(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_text(json.dumps(metrics, indent=2) + "\n")
         return path
 

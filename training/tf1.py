@@ -71,7 +71,7 @@ def _warn(accuracy, classes):
         print(
             f"warning: {accuracy:.2%} is low for trained weights (chance: {1 / classes:.2%}); a "
             "checkpoint does not tell the range of the pixels (expected: 0 to 1), the activation "
-            "and cell_clip of the cells, --tf1_forget_bias, --scan, --read_out, --dataset, or the "
+            "and cell_clip of the cells, --tf1_forget_bias, --scan, --head, --dataset, or the "
             "order of the classes; expected each to be as it was when the graph was trained",
             flush=True,
         )

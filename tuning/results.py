@@ -10,7 +10,7 @@ import shutil
 
 from configs import UserError, format_flags
 from configs.flag_files import read_text
-from training.files import ASIDE, locking, replacing
+from training.files import ASIDE, atomic_write, locking
 from training.run import save_figure
 from tuning.space import Choice
 from tuning.trial import Trial, csv_line
@@ -98,7 +98,7 @@ class Results:
                         "it, or another --name"
                     )
         name, runs_dir = self.folder.name.removeprefix("tune-"), self.folder.parent
-        with replacing(self.flags_path) as path:
+        with atomic_write(self.flags_path) as path:
             text = (
                 f"# python tune.py --flagfile={shlex.quote(str(self.flags_path))}\n{flags}"
                 f"--name={name}\n--runs_dir={runs_dir}\n"
@@ -141,7 +141,7 @@ class Results:
         names = [parameter.name for parameter in self.space]
         *columns, last = _COLUMNS
         head = csv_line([*columns, "scores", *names, last])
-        with replacing(self.trials_path) as path:
+        with atomic_write(self.trials_path) as path:
             lines = head + "".join(trial.line for trial in trials)
             path.write_text(lines, encoding="utf-8", errors="backslashreplace", newline="")
 
@@ -155,7 +155,7 @@ class Results:
         """
         path = self.best_path
         variables = "".join(f"{name}={value} " for name, value in environment.items())
-        with replacing(path) as aside:
+        with atomic_write(path) as aside:
             text = (
                 f"# Trial {trial.number} of {self.folder}: {trial.score:.2%} of the validation "
                 f"images right.\n#   {variables}python main.py "

@@ -20,7 +20,7 @@ FIXED = {
     },
     "seed": "give --seed, or several seeds with --executions_per_trial, beside --search",
 }
-_MOST_VALUES = 1000
+_MAX_VALUES = 1000
 _FORMS = (
     "expected --search=NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, "
     "with commas between several"
@@ -144,10 +144,10 @@ def _parse_range(text, field, bounds, options):
         return Range(field.name, low, high, log=bool(options))
     step = _number(text, field, options[0])
     count = math.floor((high - low) / step + 1e-9) + 1 if step > 0 else 0
-    if not 2 <= count <= _MOST_VALUES:
+    if not 2 <= count <= _MAX_VALUES:
         raise UserError(
             f"--search={text}: the step {options[0]} makes {max(count, 0)} values; expected a step "
-            f"that makes 2 to {_MOST_VALUES}, or log"
+            f"that makes 2 to {_MAX_VALUES}, or log"
         )
     # Without the rounding 0.1 * 3 would be 0.30000000000000004.
     return Choice(field.name, tuple(type(low)(f"{low + step * n:.12g}") for n in range(count)))

@@ -13,6 +13,7 @@ from configs import (
     override,
     read_flags,
 )
+from configs.flags import flag_problem
 from configs.option import value_type
 
 
@@ -59,7 +60,7 @@ def a_value_unlike_the_default(field):
 @pytest.mark.parametrize("either", [{"warmup": 0.0}, {"schedule": "cosine"}])
 def test_a_saved_config_read_back_is_the_same_in_every_field(either, tmp_path):
     values = {f.name: a_value_unlike_the_default(f) for f in dataclasses.fields(Config)}
-    needed = {"model": "bidirectional_lstm_1997", "read_out": "backward"}
+    needed = {"model": "bidirectional_lstm_1997", "head": "backward"}
     config = Config(**values | needed | either)
     (tmp_path / "flags.txt").write_text("# a comment\n" + format_flags(config))
     assert read_flags(tmp_path / "flags.txt") == config
@@ -154,8 +155,8 @@ def test_a_value_out_of_bounds_is_refused_with_what_was_given_and_expected(name,
         {"early_stopping_patience": 3, "validation_size": 0},
         {"block_size": 2, "model": "lstm"},
         {"block_size": 3, "model": "lstm_1997", "units": 8},
-        {"model": "lstm", "read_out": "backward"},
-        {"model": "lstm", "read_out": "last"},
+        {"model": "lstm", "head": "backward"},
+        {"model": "lstm", "head": "last"},
         {"warmup": 0.1, "schedule": "constant"},
     ],
 )
@@ -172,3 +173,17 @@ def test_a_damaged_flag_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "flags.txt").write_bytes(content)
     with pytest.raises(UserError, match=f"^{tmp_path}/flags.txt: .*expected"):
         read_flags(tmp_path / "flags.txt", required=("model", "dataset"))
+
+
+def test_a_flag_file_of_an_earlier_version_is_read_and_its_flags_are_named_anew(
+    tmp_path, flag_values
+):
+    path = tmp_path / "flags.txt"
+    path.write_text(
+        "--model=bidirectional_gru\n--read_out=backward\n--read_out_init=tutorial\n--dataset=mnist\n"
+    )
+    config = read_flags(path)
+    assert (config.head, config.head_init) == ("backward", "tutorial")
+    with pytest.raises(flags.UnrecognizedFlagError) as error:
+        flag_values(["", "--read_out=last"])
+    assert flag_problem(error.value) == "--read_out has a new name; expected --head"

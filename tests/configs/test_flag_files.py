@@ -22,8 +22,8 @@ def test_the_tutorial_files_differ_only_in_the_model(monkeypatch):
     paths = {path.stem: path for path in FLAG_FILES if path.parent.name == "tutorial"}
     configs = [read_flags(paths[name]) for name in ("basic_rnn", "lstm", "bidirectional_lstm")]
     assert [config.model for config in configs] == ["basic_rnn", "lstm", "bidirectional_lstm"]
-    assert [config.read_out for config in configs] == ["both", "both", "backward"]
-    alike = [dataclasses.replace(c, model="lstm", read_out="both") for c in configs]
+    assert [config.head for config in configs] == ["both", "both", "backward"]
+    alike = [dataclasses.replace(c, model="lstm", head="both") for c in configs]
     assert alike[0] == alike[1] == alike[2]
     for config in configs:
         assert (config.units, config.batch_size, config.steps) == (128, 128, 781)
@@ -32,4 +32,4 @@ def test_the_tutorial_files_differ_only_in_the_model(monkeypatch):
             1e-3,
             "constant",
         )
-        assert (config.read_out_init, config.log_every) == ("tutorial", 20)
+        assert (config.head_init, config.log_every) == ("tutorial", 20)

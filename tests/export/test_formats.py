@@ -23,8 +23,8 @@ MODELS = {
     "lstm": {"layers": 2, "recurrent_dropout": 0.5},
     "gru": {"layers": 2, "scan": "rows_and_columns", "recurrent_dropout": 0.5},
     "peephole_fgr_lstm": {},
-    "bidirectional_lstm": {"layers": 2, "read_out": "last"},
-    "bidirectional_gru3": {"read_out": "backward", "pixel_dropout": 0.1, "elastic": 1},
+    "bidirectional_lstm": {"layers": 2, "head": "last"},
+    "bidirectional_gru3": {"head": "backward", "pixel_dropout": 0.1, "elastic": 1},
 }
 EVERY_MODEL = next(field for field in Config.__dataclass_fields__.values()).metadata["choices"]
 

@@ -37,7 +37,7 @@ CELLS = {
     "gru2": 3 * GATE - 2 * 28 * 128 - 2 * 128,
     "gru3": GATE + 2 * 128,
 }
-# With a read-out of one or two directions into 10 classes.
+# With a head of one or two directions into 10 classes.
 PARAMETERS = {name: cell + 128 * 10 + 10 for name, cell in CELLS.items()}
 PARAMETERS |= {f"bidirectional_{name}": 2 * cell + 256 * 10 + 10 for name, cell in CELLS.items()}
 (MODEL_FIELD,) = (f for f in dataclasses.fields(Config) if f.name == "model")
@@ -139,38 +139,38 @@ def one_direction(layer, weights, images):
     return layer(images / 255)
 
 
-@pytest.mark.parametrize("read_out", ["both", "backward", "last"])
-def test_a_bidirectional_model_reads_the_states_it_names(read_out, images):
-    model = random_model(model="bidirectional_lstm", read_out=read_out)
+@pytest.mark.parametrize("head", ["both", "backward", "last"])
+def test_a_bidirectional_model_reads_the_states_it_names(head, images):
+    model = random_model(model="bidirectional_lstm", head=head)
     *directions, kernel, bias = model.get_weights()
     # At the last row the backward direction has read that row alone.
-    seen = images[:, -1:] if read_out == "last" else images
+    seen = images[:, -1:] if head == "last" else images
     up = one_direction(keras.layers.LSTM(6, go_backwards=True), directions[-3:], seen)
     states = [up]
-    if read_out != "backward":
+    if head != "backward":
         states.insert(0, one_direction(keras.layers.LSTM(6), directions[:3], images))
     expected = np.concatenate(states, axis=1) @ kernel + bias
     np.testing.assert_allclose(model(images), expected, rtol=0, atol=1e-5)
 
 
-def test_the_tutorials_read_out_starts_from_a_standard_normal_and_a_bias_of_a_tenth():
-    kernel, bias = create_model(Config(read_out_init="tutorial", units=1000)).get_weights()[-2:]
+def test_the_tutorials_head_starts_from_a_standard_normal_and_a_bias_of_a_tenth():
+    kernel, bias = create_model(Config(head_init="tutorial", units=1000)).get_weights()[-2:]
     assert abs(kernel.mean()) < 0.05
     assert abs(kernel.std() - 1) < 0.05
     np.testing.assert_array_equal(bias, np.float32(0.1) * np.ones(10))
 
 
 @pytest.mark.parametrize(
-    ("name", "read_out_init"), [*((cell, "glorot") for cell in CELLS), ("lstm", "tutorial")]
+    ("name", "head_init"), [*((cell, "glorot") for cell in CELLS), ("lstm", "tutorial")]
 )
-def test_the_seed_decides_every_random_weight(name, read_out_init):
+def test_the_seed_decides_every_random_weight(name, head_init):
     def random_weights(seed):
         keras.utils.set_random_seed(seed)
-        model = create_model(Config(model=name, units=6, read_out_init=read_out_init))
+        model = create_model(Config(model=name, units=6, head_init=head_init))
         return [w.numpy() for w in model.weights if len(np.unique(w)) > 2]  # No 0s and 1s.
 
     one, same, other = random_weights(1), random_weights(1), random_weights(2)
-    # The plainest, an IRNN, has its kernel and its read-out; only that has no random recurrence.
+    # The plainest, an IRNN, has its kernel and its head; only that has no random recurrence.
     assert len(one) >= (2 if name == "irnn" else 3)
     for a, b, c in zip(one, same, other, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -21,7 +21,7 @@ GRAPHS = {
     "gru": {"model": "gru"},
     "bidirectional_basic_rnn": {"model": "bidirectional_basic_rnn"},
     "bidirectional_basic_lstm": {"model": "bidirectional_lstm"},
-    "last_output_bidirectional_basic_lstm": {"model": "bidirectional_lstm", "read_out": "last"},
+    "last_output_bidirectional_basic_lstm": {"model": "bidirectional_lstm", "head": "last"},
     "bidirectional_gru": {"model": "bidirectional_gru"},
     "stacked_basic_lstm": {"model": "lstm", "layers": 2},
     "stacked_bidirectional_peephole_lstm": {"model": "bidirectional_peephole_lstm", "layers": 2},
@@ -41,7 +41,7 @@ _GRU = {
 _OBJECT = "{}/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECTS = {part: _OBJECT.format(name) for part, name in _KERAS.items()}
 # Of each kind of checkpoint: our model, the cell by its equations, the scope of its weights in each
-# layer (and direction), the names of the weights there, and the names of the read-out.
+# layer (and direction), the names of the weights there, and the names of the head.
 NAMES = {
     "BasicLSTMCell of 0.x": (
         *("lstm", tf1_cells.basic_lstm, ["RNN/BasicLSTMCell/Linear"]),
@@ -182,7 +182,7 @@ def written(name, path, input_width=None):
     Returns:
         The values of our model's `Config`, the variables, and the logits by the equations.
     """
-    model, cell, scopes, names, read_out_names = NAMES[name]
+    model, cell, scopes, names, head_names = NAMES[name]
     random = np.random.default_rng(0)
 
     def draw(*shape):
@@ -202,7 +202,7 @@ def written(name, path, input_width=None):
         xs = xs if bidirectional else hs
     final = np.concatenate(states if bidirectional else states[-1:], axis=1)
     kernel, bias = draw(final.shape[1], CLASSES), draw(CLASSES)
-    variables |= dict(zip(read_out_names, (kernel, bias), strict=True))
+    variables |= dict(zip(head_names, (kernel, bias), strict=True))
     tf1_cells.save(path, variables)
     return {"model": model, "layers": layers}, variables, final @ kernel + bias
 
@@ -362,7 +362,7 @@ def test_names_from_before_tensorflow_1_2_and_an_outer_scope_are_understood(grap
     np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
 
-def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weights(graph, tmp_path):
+def test_the_backward_head_of_a_bidirectional_graph_takes_the_backward_weights(graph, tmp_path):
     path, images, _ = graph("bidirectional_basic_lstm")
     both = a_model(model="bidirectional_lstm")
     load_tf1_checkpoint(both, path)
@@ -370,7 +370,7 @@ def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weigh
     backward_path = rewrite(
         path, tmp_path, lambda name, value: (name, value[6:] if value.shape == (12, 10) else value)
     )
-    model = a_model(model="bidirectional_lstm", read_out="backward")
+    model = a_model(model="bidirectional_lstm", head="backward")
     load_tf1_checkpoint(model, backward_path)
     kernel, bias = both.layers[-1].get_weights()
     finals = keras.Model(both.input, both.layers[-1].input)(images)
@@ -378,7 +378,7 @@ def test_the_backward_read_out_of_a_bidirectional_graph_takes_the_backward_weigh
     np.testing.assert_allclose(model(images), expected, rtol=0, atol=1e-6)
 
 
-def test_where_two_variables_have_the_shape_names_tell_which_is_the_read_outs(tmp_path):
+def test_where_two_variables_have_the_shape_names_tell_which_is_the_head(tmp_path):
     path = tmp_path / "model.ckpt"
     _, _, logits = written("BasicLSTMCell of 1.0", path, input_width=CLASSES)
     with pytest.raises(
@@ -478,7 +478,7 @@ def test_variables_of_any_name_can_be_renamed(names, renames, lstm):
 
 def test_a_whole_part_of_a_name_is_renamed_and_not_one_that_begins_with_it(lstm):
     def change(variables):
-        return {"old": variables["Variable_1"] + 1, **variables}  # Two biases for the read-out.
+        return {"old": variables["Variable_1"] + 1, **variables}  # Two biases for the head.
 
     path, _ = lstm(change)
     with pytest.raises(ValueError, match=r"named logits/bias since there are several"):
@@ -528,7 +528,7 @@ def test_what_every_optimizer_keeps_and_a_gpus_own_form_is_passed_over(lstm):
     np.testing.assert_allclose(answer, logits, rtol=0, atol=2e-6)
 
 
-def test_a_read_out_without_a_bias_has_zeros_and_it_is_said(lstm):
+def test_a_head_without_a_bias_has_zeros_and_it_is_said(lstm):
     def change(variables):
         return {name: value for name, value in variables.items() if name != "Variable_1"}
 
@@ -537,7 +537,7 @@ def test_a_read_out_without_a_bias_has_zeros_and_it_is_said(lstm):
     path, _ = lstm(change)
     answer, notes = load(path)
     np.testing.assert_allclose(answer, logits - variables["Variable_1"], rtol=0, atol=2e-6)
-    assert "no (10,) variable -> zeros for the read-out's bias" in notes
+    assert "no (10,) variable -> zeros for the head's bias" in notes
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ NETWORKS = [
     {"model": "peephole_fgr_lstm", "scan": "rows_and_columns"},
     {"model": "bidirectional_lstm"},
     {"model": "bidirectional_gru", "layers": 2, "scan": "columns", "permute_seed": 3},
-    {"model": "bidirectional_basic_rnn", "layers": 2, "read_out": "last"},
-    {"model": "bidirectional_lstm", "layers": 2, "read_out": "backward"},
+    {"model": "bidirectional_basic_rnn", "layers": 2, "head": "last"},
+    {"model": "bidirectional_lstm", "layers": 2, "head": "backward"},
 ]
 
 
@@ -42,7 +42,7 @@ def test_the_probabilities_are_those_of_a_network_that_reads_no_further(values):
     for steps in (1, 2, 13, 28):
         x = sequences[:, :steps]
         for layer in model.layers[before + 1 :]:
-            at_last_row = layer.name == "logits" and values.get("read_out") == "last"
+            at_last_row = layer.name == "logits" and values.get("head") == "last"
             x = layer(x[:, -1] if at_last_row else x)
         np.testing.assert_allclose(probabilities[:, steps - 1], softmax(x), rtol=0, atol=2e-6)
     np.testing.assert_allclose(probabilities[:, -1], softmax(model(IMAGES)), rtol=0, atol=2e-6)

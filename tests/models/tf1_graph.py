@@ -33,7 +33,7 @@ CELLS = {
 }
 
 
-def read_out(name, rows):
+def head(name, rows):
     """What the graph reads out, `(batch, units)` or, of two directions, twice that."""
     name = name.removeprefix("averages_")
     if name.startswith("input_layer_"):
@@ -41,7 +41,7 @@ def read_out(name, rows):
         weights = tf.Variable(tf.zeros((FEATURES, UNITS)))
         biases = tf.Variable(tf.zeros((UNITS,)))
         flat = tf.matmul(tf.reshape(rows, (-1, FEATURES)), weights) + biases
-        return read_out(name.removeprefix("input_layer_"), tf.reshape(flat, (-1, 28, UNITS)))
+        return head(name.removeprefix("input_layer_"), tf.reshape(flat, (-1, 28, UNITS)))
     if name.startswith("stacked_bidirectional_"):
         cell = CELLS[name.removeprefix("stacked_bidirectional_")]
         for number in range(2):
@@ -82,7 +82,7 @@ def write(name, folder):
     images = random.integers(0, 256, (5, 28, 28), dtype=np.uint8)
     with tf.Graph().as_default(), v1.Session() as session:
         rows = v1.placeholder(tf.float32, (None, 28, FEATURES))
-        state = read_out(name, rows)
+        state = head(name, rows)
         weights = tf.Variable(tf.zeros((state.shape[-1], CLASSES)))  # Unnamed, as tutorials do.
         biases = tf.Variable(tf.zeros((CLASSES,)))
         logits = tf.matmul(state, weights) + biases

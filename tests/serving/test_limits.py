@@ -187,7 +187,7 @@ def test_a_kept_connection_outlasts_the_minute_that_proxies_keep_theirs(server):
 
 
 def test_a_connection_too_many_is_told_so_in_json(exported, start):
-    server = start(exported, "--most_connections=3")
+    server = start(exported, "--max_connections=3")
     kept = [keep(server) for _ in range(3)]
     answer = server.get("/healthz")
     assert answer.status_code == 503

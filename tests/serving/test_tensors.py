@@ -31,7 +31,7 @@ def test_numbers_stay_what_they_are(pixel, may_hold_booleans):
 @pytest.mark.parametrize("value", [None, "7", True, [7], {}, {"7": 7}])
 def test_other_values_are_refused(value):
     with pytest.raises(RequestError, match="expected"):
-        SPEC.check(from_json(SPEC, with_pixel(value)), most_rows=3)
+        SPEC.check(from_json(SPEC, with_pixel(value)), max_rows=3)
 
 
 @pytest.mark.parametrize("row", [7, "7" * 28, {str(n): n for n in range(28)}, [7] * 27, [], None])

@@ -7,18 +7,18 @@ import pytest
 
 from training.files import (
     ASIDE,
-    folder_aside,
+    atomic_folder,
+    atomic_write,
     locking,
     remove_left,
-    replacing,
-    replacing_folder,
     sync,
     sync_all,
+    temporary_folder,
 )
 
 
 def test_a_folder_has_its_name_when_it_is_whole(tmp_path):
-    with folder_aside(tmp_path) as aside:
+    with temporary_folder(tmp_path) as aside:
         (aside / "a.txt").write_text("whole")
         assert aside.name.startswith(ASIDE)
         aside.rename(tmp_path / "a")
@@ -28,7 +28,7 @@ def test_a_folder_has_its_name_when_it_is_whole(tmp_path):
 
 def test_a_folder_that_is_not_finished_is_gone(tmp_path):
     def fill():
-        with folder_aside(tmp_path) as aside:
+        with temporary_folder(tmp_path) as aside:
             (aside / "a.txt").write_text("half")
             raise KeyError
 
@@ -41,7 +41,7 @@ def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
     (tmp_path / f"{ASIDE}killed/deep").mkdir(parents=True)
     (tmp_path / f"{ASIDE}file").touch()
     (tmp_path / "finished").mkdir()
-    with folder_aside(tmp_path) as at_work, folder_aside(tmp_path) as another:
+    with temporary_folder(tmp_path) as at_work, temporary_folder(tmp_path) as another:
         names = {path.name for path in tmp_path.iterdir()}
         assert names == {at_work.name, another.name, "finished", f"{ASIDE}file"}
         with locking(at_work, shared=True) as locked:
@@ -50,7 +50,7 @@ def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
 
 def test_of_files_too_those_stay_that_are_being_written(tmp_path):
     (tmp_path / f"{ASIDE}killed.txt").touch()
-    with replacing(tmp_path / "a.txt") as at_work:
+    with atomic_write(tmp_path / "a.txt") as at_work:
         at_work.write_text("half")
         remove_left(tmp_path.iterdir())
         assert list(tmp_path.iterdir()) == [at_work]
@@ -60,10 +60,10 @@ def test_of_files_too_those_stay_that_are_being_written(tmp_path):
 def test_a_folder_takes_the_place_of_another_when_it_is_whole(tmp_path):
     path = tmp_path / "report"
     for content in ("first", "second"):
-        with replacing_folder(path) as aside:
+        with atomic_folder(path) as aside:
             (aside / content).touch()
         assert [p.name for p in path.iterdir()] == [content]
-    with contextlib.suppress(ZeroDivisionError), replacing_folder(path) as aside:
+    with contextlib.suppress(ZeroDivisionError), atomic_folder(path) as aside:
         (aside / "third").touch()
         raise ZeroDivisionError
     assert list(tmp_path.rglob("*")) == [path, path / "second"]

@@ -24,9 +24,9 @@ def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
 
 
 @pytest.mark.parametrize("scan", ["columns", "rows_and_columns", "pixels"])
-@pytest.mark.parametrize("read_out", ["both", "backward", "last"])
-def test_the_estimate_is_a_lower_bound_for_every_scan_and_read_out(scan, read_out):
-    config = Config(model="bidirectional_lstm", units=9, scan=scan, read_out=read_out)
+@pytest.mark.parametrize("head", ["both", "backward", "last"])
+def test_the_estimate_is_a_lower_bound_for_every_scan_and_head(scan, head):
+    config = Config(model="bidirectional_lstm", units=9, scan=scan, head=head)
     assert min_parameters(config) <= create_model(config).count_params()
 
 

@@ -133,7 +133,7 @@ def test_every_optimizer_changes_every_weight(optimizer):
         assert np.all(old != new)
 
 
-def test_muon_turns_matrices_alone_and_leaves_the_read_out_to_adam():
+def test_muon_turns_matrices_alone_and_leaves_the_head_to_adam():
     model = create_model(replace(model="peephole_lstm"))
     before = [variable.numpy() for variable in model.trainable_variables]
     # Of rank one, for a step that is orthogonal is nothing like it.
