@@ -42,7 +42,7 @@ def main():
         answers = _answers(path)
         results = _results(path, answers, test)
     for images in FLAGS.images:
-        rows = np.resize(test.images, (images, 28, 28)).astype(np.float32)
+        rows = np.resize(test.inputs, (images, 28, 28)).astype(np.float32)
         work = {
             name: contest.requests(functools.partial(answer, rows), FLAGS.turn_seconds)
             for name, answer in answers.items()
@@ -72,13 +72,13 @@ def _answers(path):
 
 def _results(path, answers, test):
     """By name how large each file is, and what it makes of all test images."""
-    read = {name: _read(answer, test.images) for name, answer in answers.items()}
+    read = {name: _read(answer, test.inputs) for name, answer in answers.items()}
     expected, expected_classes = read["SavedModel"]
     return {
         name: {
             "bytes": _size(path, name),
             "images": len(test),
-            "accuracy": float(np.mean(classes == test.labels)),
+            "accuracy": float(np.mean(classes == test.targets)),
             "same classes": int(np.sum(classes == expected_classes)),
             "largest difference": float(np.abs(probabilities - expected).max()),
         }

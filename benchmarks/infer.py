@@ -17,6 +17,7 @@ from absl import flags
 from benchmarks import contest
 from benchmarks.peers import of_keras, torch_has, torch_network
 from configs import Config, config_from_flags, define_flags, run_script
+from datasets.dataset import images_spec
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
@@ -69,9 +70,8 @@ def prepare_ours(config: Config, batch, seconds):
     from models import create_model
 
     with tempfile.TemporaryDirectory() as folder:
-        answer = tf.saved_model.load(export(create_model(config), folder, {})).signatures[
-            "serving_default"
-        ]
+        model = create_model(config, images_spec(classes=10))
+        answer = tf.saved_model.load(export(model, folder, {})).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     return contest.requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
 
@@ -81,7 +81,7 @@ def prepare_keras(config: Config, batch, seconds):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        of_keras(config, 10).export(folder, verbose=False)
+        of_keras(config, images_spec(classes=10)).export(folder, verbose=False)
         answer = tf.saved_model.load(folder).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     (name,) = answer.structured_input_signature[1]
@@ -92,7 +92,7 @@ def prepare_predict(config: Config, batch, seconds):
     """Calls of `model.predict` of Keras's own layer."""
     import numpy as np
 
-    model = of_keras(config, 10)
+    model = of_keras(config, images_spec(classes=10))
     images = np.random.default_rng(0).uniform(0, 255, (batch, 28, 28)).astype("float32")
     return contest.requests(lambda: model.predict(images, batch_size=batch, verbose=0), seconds)
 

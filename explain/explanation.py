@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from configs import Config
+from datasets.dataset import images_spec
 from explain import gates, gradients, mistakes, probes, reading
 from explain.report import Report
 from models import create_model
@@ -37,7 +38,7 @@ class Subject:
     def untrained(self):
         """The network as it was before its training."""
         keras.utils.set_random_seed(self.config.seed)
-        return create_model(self.config, self.model.output_shape[-1])
+        return create_model(self.config, images_spec(self.model.output_shape[-1]))
 
     @property
     def steps(self):
@@ -72,13 +73,13 @@ def explain(subjects, test, folder, image=0, images=2000):
         readings = {}
         for s in subjects:
             _tell(f"follow {s.name} through {len(followed):,} images")
-            readings[s.name] = reading.read(s.model, followed.images)
+            readings[s.name] = reading.read(s.model, followed.inputs)
         evaluations = {s.name: evaluate(s.model, test) for s in subjects}
         hardest = mistakes.hardest(evaluations[subject.name], _HARDEST)
         _read_digits(report, subjects, readings, followed, test, image, hardest)
         _follow_gradients(report, subjects, split[:_FOR_GRADIENTS])
         _take_gates_away(report, subject, readings[subject.name], split)
-        _probe(report, subject, readings[subject.name], followed.labels)
+        _probe(report, subject, readings[subject.name], followed.targets)
         _make_mistakes(report, subjects, evaluations, split, test)
         report.write()
     return folder / "report.html"
@@ -109,10 +110,10 @@ def _read_digits(report, subjects, readings, split, test, image, hardest):
         steps = reading.decided_at(of_this["probabilities"])
         length = of_this["probabilities"].shape[1]
         suffix = f"-{place + 1}" if place else ""
-        figure = reading.draw_classes(of_this, split.labels)
+        figure = reading.draw_classes(of_this, split.targets)
         caption = f"{subject.name}: means over all its units, at each step, for each class."
         report.figure(f"classes{suffix}", figure, caption)
-        figure = reading.draw_decisions(steps, split.labels, length)
+        figure = reading.draw_decisions(steps, split.targets, length)
         report.figure(
             f"decisions{suffix}",
             figure,
@@ -123,7 +124,7 @@ def _read_digits(report, subjects, readings, split, test, image, hardest):
 
 def _draw_readings(report, subjects, test, number, is_animated=False):
     """How networks read one test image."""
-    image, label = test.images[number], test.labels[number]
+    image, label = test.inputs[number], test.targets[number]
     for place, subject in enumerate(subjects):
         _tell(f"draw how {subject.name} reads image {number}")
         one = {name: v[0] for name, v in reading.read(subject.model, image[None]).items()}
@@ -183,7 +184,7 @@ def _take_gates_away(report, subject, of_this, split):
     _tell("blank one row after the other")
     lost = gates.row_saliency(subject.model, split)
     caption = f"{subject.name}: the accuracy lost by each row of the image that is left blank."
-    report.figure("rows", gates.draw_row_saliency(lost, split.images.mean(axis=0)), caption)
+    report.figure("rows", gates.draw_row_saliency(lost, split.inputs.mean(axis=0)), caption)
 
 
 def _probe(report, subject, of_this, labels):

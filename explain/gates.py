@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from datasets import Split
+from datasets import ArraySplit
 from models import follow
 from models.cell import unwatched
 from models.trace import directions
@@ -29,10 +29,10 @@ def _answers(model, watch):
 
 def _share_right(answers, split):
     found = [
-        answers(tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32))
+        answers(tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32))
         for start in range(0, len(split), _BATCH_SIZE)
     ]
-    return float(np.mean(np.concatenate(found) == split.labels))
+    return float(np.mean(np.concatenate(found) == split.targets))
 
 
 def knock_out(model, split, readings):
@@ -118,9 +118,9 @@ def row_saliency(model, split):
     """
     left = []
     for row in range(28):
-        blank = split.images.copy()
+        blank = split.inputs.copy()
         blank[:, row] = 0
-        left.append(evaluate(model, Split(blank, split.labels)).accuracy)
+        left.append(evaluate(model, ArraySplit(blank, split.targets)).accuracy)
     return evaluate(model, split).accuracy - np.array(left)
 
 

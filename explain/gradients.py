@@ -44,12 +44,12 @@ def norms(model, split):
             for name, gradient in tape.gradient(loss, nudges).items()
         }
 
-    seen = follow(model, split.images[:1].astype(np.float32))
+    seen = follow(model, split.inputs[:1].astype(np.float32))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
     batches = [
         gradients(
-            tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32),
-            tf.constant(split.labels[start : start + _BATCH_SIZE]),
+            tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32),
+            tf.constant(split.targets[start : start + _BATCH_SIZE]),
         )
         for start in range(0, len(split), _BATCH_SIZE)
     ]

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from datasets import Split
+from datasets import ArraySplit
 from explain.style import STYLES
 
 _BINS = 15
@@ -126,7 +126,7 @@ def robustness(accuracy, split):
         By name of the change the accuracies, in the order of `CHANGES`.
     """
     return {
-        name: [accuracy(Split(change(split.images, much), split.labels)) for much in amounts]
+        name: [accuracy(ArraySplit(change(split.inputs, much), split.targets)) for much in amounts]
         for name, (change, amounts, _) in CHANGES.items()
     }
 
@@ -159,16 +159,16 @@ def draw_missed(split, answers):
         The figure, and in words what it shows.
     """
     of_each = np.stack(list(answers.values()))
-    missed = np.flatnonzero((of_each != split.labels).all(axis=0))
+    missed = np.flatnonzero((of_each != split.targets).all(axis=0))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     figure.suptitle(f"class → answer of {', of '.join(answers)}", fontsize=10)
     grid = figure.subplots(2, 8).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, index in zip(grid, missed, strict=False):
-        axes.imshow(split.images[index], cmap="gray_r", vmin=0, vmax=255)
+        axes.imshow(split.inputs[index], cmap="gray_r", vmin=0, vmax=255)
         taken = ", ".join(map(str, of_each[:, index]))
-        axes.set_title(f"{split.labels[index]} → {taken}\nimage {index}", fontsize=8)
+        axes.set_title(f"{split.targets[index]} → {taken}\nimage {index}", fontsize=8)
     shown = f"the first {len(grid)} of the" if len(missed) > len(grid) else "the"
     networks = " and of ".join(answers)
     return (

@@ -32,7 +32,7 @@ def import_tf1(
     """
     start = time.perf_counter()
     data = data or load(config)
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     try:
         notes = load_tf1_checkpoint(model, checkpoint, forget_bias, names, averages)
     except ValueError as error:
@@ -51,7 +51,7 @@ def import_tf1(
         print(f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}")
         print(*(f"weights: {note}" for note in notes), sep="\n", flush=True)
         record(run, model, data, requested, start, imported=origin)
-        _warn(run.metrics()["test"]["accuracy"], data.classes)
+        _warn(run.metrics()["test"]["accuracy"], data.spec.size)
     return run
 
 

@@ -13,7 +13,7 @@ from training.memory import require_memory
 _WARM_UP, _TIMES = 10, 101
 
 
-def measure(config, classes, max_parameters=None, max_latency_ms=None):
+def measure(config, spec, max_parameters=None, max_latency_ms=None):
     """Build the model a `Config` describes, with the weights it starts from, and measure it.
 
     The latency is the median of 101 calls of the function that is exported as `serving_default`,
@@ -22,7 +22,7 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
 
     Args:
         config: A `Config`.
-        classes: Number of classes.
+        spec: The `Spec` of the dataset.
         max_parameters: How many numbers the model may consist of.
         max_latency_ms: The milliseconds it may take for an image.
 
@@ -32,7 +32,7 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
     """
     require_memory(config)
     keras.utils.clear_session()
-    model = create_model(config, classes)
+    model = create_model(config, spec)
     parameters, latency = model.count_params(), None
     if max_parameters is not None and parameters > max_parameters:
         excess = f"{parameters:,} parameters are more than --max_parameters={max_parameters}"

@@ -25,11 +25,11 @@ class Loop:
         search: The `Search`.
         results: Its `Results`.
         trials: The `Trial`s recorded so far, to which new ones are added.
-        classes: Number of classes.
+        spec: The `Spec` of the dataset.
         workers: What trains, such as `execution.InProcess`.
     """
 
-    def __init__(self, search, results, trials, classes, workers):
+    def __init__(self, search, results, trials, spec, workers):
         config = search.config
         if search.tuner == "asha":
             self._oracle = Asha(search.space, config.seed, config.epochs)
@@ -38,7 +38,7 @@ class Loop:
             self._oracle = Oracle(search.tuner, *options)
         self._search, self._results, self._trials = search, results, trials
         self._most_rejected = math.inf if search.tuner == "grid" else MOST_REJECTED
-        self._classes, self._workers = classes, workers
+        self._spec, self._workers = spec, workers
         self._first = {}  # By what was drawn, the number of its first draw.
         self._begun = collections.deque()  # Trials that are to go on.
         self._table, self._rejected, self._kinds = Table(), 0, []
@@ -144,7 +144,7 @@ class Loop:
             config = search.config_of(trial)
             if limits == (None, None):
                 return trial  # To build its model takes longer than all else here.
-            parameters, latency, excess = measure(config, self._classes, *limits)
+            parameters, latency, excess = measure(config, self._spec, *limits)
         except FAILURES as error:
             return dataclasses.replace(trial.failed(error), **at_once)
         trial = dataclasses.replace(trial, parameters=parameters, latency_ms=latency)

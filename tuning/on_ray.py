@@ -67,7 +67,7 @@ class OnRay:
             "CUDA_VISIBLE_DEVICES": "",  # Else each trial would take a GPU's whole memory.
         }
         splits = (data.train, data.validation, data.test)
-        memory = 2 * sum(split.images.nbytes + split.labels.nbytes for split in splits)
+        memory = 2 * sum(array.nbytes for split in splits for array in split.arrays())
         with cluster(self.address, environment, memory=memory) as self._ray:
             nodes = [node for node in self._ray.nodes() if node["Alive"]]
             cpus = [node["Resources"].get("CPU", 0) for node in nodes]

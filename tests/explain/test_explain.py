@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from configs import Config
+from datasets.dataset import images_spec
 from explain import gates, gradients, mistakes, probes, reading
 from explain.explanation import Subject, explain
 from models import create_model
@@ -46,12 +47,12 @@ def test_the_norms_of_a_basic_rnns_gradients_are_those_of_its_chain_rule():
     W, U, b = weights_of(model).values()
     V, c = model.layers[-1].get_weights()
     h, states = np.zeros((5, 6)), []
-    for x in split.images.swapaxes(0, 1) / 255:
+    for x in split.inputs.swapaxes(0, 1) / 255:
         h = np.tanh(x @ W + h @ U + b)
         states.append(h)
     shares = np.exp(h @ V + c)
     shares /= shares.sum(axis=-1, keepdims=True)
-    gradient, of_states, of_inputs = (shares - np.eye(7)[split.labels]) @ V.T, [], []
+    gradient, of_states, of_inputs = (shares - np.eye(7)[split.targets]) @ V.T, [], []
     for h in states[::-1]:
         of_states.insert(0, np.linalg.norm(gradient, axis=-1).mean())
         of_inputs.insert(0, np.linalg.norm((gradient * (1 - h**2)) @ W.T, axis=-1).mean())
@@ -105,7 +106,7 @@ WITHOUT = {"input gate": ("nig", 0), "forget gate": ("nfg", 1), "output gate": (
 def whole():
     model, split = random_model(model="peephole_lstm"), random_split(211, 7, seed=0)
     before = model.get_weights()
-    left = dict(gates.knock_out(model, split, reading.read(model, split.images)))
+    left = dict(gates.knock_out(model, split, reading.read(model, split.inputs)))
     for weight, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
     return model, split, left
@@ -115,7 +116,7 @@ def whole():
 def test_a_gate_held_open_leaves_what_a_network_without_it_reaches(gate, whole):
     model, split, left = whole
     variant, missing = WITHOUT[gate]
-    without = create_model(Config(model=f"peephole_{variant}_lstm", units=6), 7)
+    without = create_model(Config(model=f"peephole_{variant}_lstm", units=6), images_spec(7))
     weights, kept = weights_of(model), [n for n in range(4) if n != missing]
     for weight in without.layers[-2].trainable_weights:
         value = weights[weight.name]
@@ -123,7 +124,7 @@ def test_a_gate_held_open_leaves_what_a_network_without_it_reaches(gate, whole):
             value = np.concatenate([np.split(value, 4, axis=-1)[n] for n in kept], axis=-1)
         weight.assign(value)
     without.layers[-1].set_weights(model.layers[-1].get_weights())
-    expected = np.mean(without(split.images).numpy().argmax(axis=-1) == split.labels)
+    expected = np.mean(without(split.inputs).numpy().argmax(axis=-1) == split.targets)
     assert left[f"{gate} = 1"] == expected
 
 
@@ -131,7 +132,7 @@ def test_without_all_peepholes_a_network_is_a_plain_lstm(whole):
     model, split, left = whole
     ways = ("0", "1", "its mean")
     assert {f"peephole {gate} = {way}" for gate in "ifo" for way in ways} < set(left)
-    plain = create_model(Config(model="lstm", units=6), 7)
+    plain = create_model(Config(model="lstm", units=6), images_spec(7))
     weights = weights_of(model)
     plain.layers[-2].set_weights([weights[n] for n in ("kernel", "recurrent_kernel", "bias")])
     plain.layers[-1].set_weights(model.layers[-1].get_weights())
@@ -139,13 +140,13 @@ def test_without_all_peepholes_a_network_is_a_plain_lstm(whole):
     for weight in without.trainable_weights:
         if weight.name.startswith("peephole"):
             weight.assign(np.zeros(6))
-    expected = np.mean(plain(split.images).numpy().argmax(axis=-1) == split.labels)
+    expected = np.mean(plain(split.inputs).numpy().argmax(axis=-1) == split.targets)
     assert gates.accuracy(without, split) == expected
 
 
 def test_a_gate_held_at_its_mean_is_so_for_each_unit(whole):
     model, split, left = whole
-    means = reading.read(model, split.images)["output_gate"].mean(axis=(0, 1))
+    means = reading.read(model, split.inputs)["output_gate"].mean(axis=(0, 1))
     assert len(set(means)) == 6
 
     def hold(name, value):
@@ -157,10 +158,10 @@ def test_a_gate_held_at_its_mean_is_so_for_each_unit(whole):
 def test_a_rows_saliency_is_the_accuracy_lost_without_it():
     model, split = random_model(model="gru"), random_split(211, 7, seed=0)
     lost = gates.row_saliency(model, split)
-    blank = split.images.copy()
+    blank = split.inputs.copy()
     blank[:, 20] = 0
     right = [
-        model(images).numpy().argmax(axis=-1) == split.labels for images in (split.images, blank)
+        model(images).numpy().argmax(axis=-1) == split.targets for images in (split.inputs, blank)
     ]
     assert lost.shape == (28,)
     assert lost[20] == pytest.approx(right[0].mean() - right[1].mean())
@@ -216,14 +217,14 @@ DEEP = {"model": "bidirectional_peephole_lstm", "layers": 2}
 
 def test_each_layer_and_direction_is_drawn_in_a_line_of_its_own():
     model, split = random_model(**DEEP), random_split(30, 7, seed=0)
-    readings = reading.read(model, split.images)
+    readings = reading.read(model, split.inputs)
     places = [f"layer {n}, {way}" for n in (1, 2) for way in ("forward", "backward")]
     for figure, what in [
         (
-            reading.draw_reading(split.images[0], {n: v[0] for n, v in readings.items()}, "it"),
+            reading.draw_reading(split.inputs[0], {n: v[0] for n, v in readings.items()}, "it"),
             "step",
         ),
-        (reading.draw_classes(readings, split.labels), "class"),
+        (reading.draw_classes(readings, split.targets), "class"),
     ]:
         assert figure.get_figwidth() < 18
         panels = [axes for axes in figure.axes if axes.get_title().endswith("forget gate")]
@@ -302,8 +303,8 @@ def test_calibration_is_that_of_the_definition():
 
 def test_missed_images_say_whose_answer_is_whose_and_how_many_there_are():
     split = random_split(40, 4, seed=0)
-    one, other = (split.labels + 1) % 4, (split.labels + 2) % 4
-    other[:20] = split.labels[:20]  # The other is right.
+    one, other = (split.targets + 1) % 4, (split.targets + 2) % 4
+    other[:20] = split.targets[:20]  # The other is right.
     figure, caption = mistakes.draw_missed(split, {"one": one, "other": other})
     assert figure.get_suptitle() == "class → answer of one, of other"
     assert figure.axes[0].get_title() == "0 → 1, 2\nimage 20"
@@ -328,7 +329,7 @@ def test_images_are_changed_as_it_is_said():
     seen = {}
 
     def remember(changed):
-        seen.setdefault("all", []).append(changed.images)
+        seen.setdefault("all", []).append(changed.inputs)
         return 0.5
 
     found = mistakes.robustness(remember, split)
@@ -336,14 +337,14 @@ def test_images_are_changed_as_it_is_said():
     changed = dict(zip(amounts, seen["all"], strict=True))
     for name, (_, many, _) in mistakes.CHANGES.items():
         assert found[name] == [0.5] * len(many)
-        np.testing.assert_array_equal(changed[name, 0], split.images)
+        np.testing.assert_array_equal(changed[name, 0], split.inputs)
     upside_down = changed["turned", 180]
-    np.testing.assert_array_equal(upside_down, split.images[:, ::-1, ::-1])
+    np.testing.assert_array_equal(upside_down, split.inputs[:, ::-1, ::-1])
     shifted = changed["shifted to the right", 3]
-    np.testing.assert_array_equal(shifted[:, :, 3:], split.images[:, :, :-3])
+    np.testing.assert_array_equal(shifted[:, :, 3:], split.inputs[:, :, :-3])
     assert not shifted[:, :, :3].any()
     blank = ~changed["with rows left out", 8].any(axis=-1)
     assert blank.sum(axis=1).tolist() == [8] * 4
-    noise = changed["with noise", 40].astype(float) - split.images
-    inside = (split.images > 120) & (split.images < 136)
+    noise = changed["with noise", 40].astype(float) - split.inputs
+    inside = (split.inputs > 120) & (split.inputs < 136)
     assert noise[inside].std() == pytest.approx(40, rel=0.15)

@@ -67,9 +67,9 @@ def test_trainings_with_and_without_clipping_are_drawn(tmp_path):
 )
 def test_gradients_are_compared_from_where_most_images_have_ink(scan, expected):
     split = random_split(4, 4, seed=0)
-    split.images[:] = 0
-    split.images[0, 2, 3] = split.images[1, 7, 9] = 1
-    split.images[2:, 7, 10] = 255  # The third and the fourth image.
+    split.inputs[:] = 0
+    split.inputs[0, 2, 3] = split.inputs[1, 7, 9] = 1
+    split.inputs[2:, 7, 10] = 255  # The third and the fourth image.
     assert flow.first_ink(random_model(scan=scan), split) == expected
 
 

@@ -27,7 +27,7 @@ def read():
 def images():
     """Digits in MNIST's form: a 0, 3, 6 and 9. A slow test reads more."""
     test = digits.read().test
-    return np.stack([test.images[test.labels == label][0] for label in (0, 3, 6, 9)])
+    return np.stack([test.inputs[test.targets == label][0] for label in (0, 3, 6, 9)])
 
 
 def likeness(rows, images):
@@ -55,7 +55,7 @@ def test_whatever_form_a_digit_comes_in_the_network_is_shown_it_as_mnist_would(n
 
 @pytest.mark.parametrize("draw", [lambda image: image, lambda image: 255 - image])
 def test_an_image_of_mnists_form_stays_as_it_is_to_the_bit(draw, read):
-    images = digits.read().train.images[:300]
+    images = digits.read().train.inputs[:300]
     colours = [Image.fromarray(draw(image)).convert("RGB") for image in images[:20]]
     encoded = [encode(draw(image)) for image in images] + [encode(image) for image in colours]
     np.testing.assert_array_equal(read(encoded), np.concatenate([images, images[:20]]))
@@ -160,10 +160,10 @@ def test_what_people_hand_over_is_read_as_well_as_mnist(mnist_dir, read, tmp_pat
     test = data.test[:100]
     right = {}
     for name, draw in pictures.SETS.items():
-        rows = read([draw(image, np.random.default_rng(n)) for n, image in enumerate(test.images)])
-        right[name] = int((model.predict(rows, verbose=0).argmax(1) == test.labels).sum())
+        rows = read([draw(image, np.random.default_rng(n)) for n, image in enumerate(test.inputs)])
+        right[name] = int((model.predict(rows, verbose=0).argmax(1) == test.targets).sum())
         if name == "as they are":
-            np.testing.assert_array_equal(rows, test.images)
+            np.testing.assert_array_equal(rows, test.inputs)
     with capsys.disabled():
         print(f"\nof 100 images, {right}")
     assert min(right.values()) >= 95

@@ -225,7 +225,7 @@ from models import create_model
 from training.distribute import Distribution
 distribution = Distribution("mirrored")
 config = Config(model="basic_rnn", units=5, dropout=0.5)
-model = distribution.place(lambda: create_model(config, 7))
+model = distribution.place(lambda: create_model(config, images_spec(7)))
 drop = model.get_layer("dropout_1")
 
 def draw():

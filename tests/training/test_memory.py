@@ -4,7 +4,7 @@ import pytest
 
 from configs import Config, UserError
 from models import create_model
-from tests.conftest import assert_one_line_error
+from tests.conftest import MNIST, assert_one_line_error
 from training import memory
 from training.memory import OutOfMemory, min_parameters, require_memory, telling_memory
 from training.run import Run
@@ -19,7 +19,7 @@ MODELS = next(f for f in dataclasses.fields(Config) if f.name == "model").metada
 @pytest.mark.parametrize("model", [*MODELS[::9], "gru", "cifg_lstm", "bidirectional_lstm"])
 def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
     config = Config(model=model, units=40, layers=2)
-    count = create_model(config).count_params()
+    count = create_model(config, MNIST).count_params()
     assert count / 4 < min_parameters(config) <= count
 
 
@@ -27,7 +27,7 @@ def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
 @pytest.mark.parametrize("head", ["both", "backward", "last"])
 def test_the_estimate_is_a_lower_bound_for_every_scan_and_head(scan, head):
     config = Config(model="bidirectional_lstm", units=9, scan=scan, head=head)
-    assert min_parameters(config) <= create_model(config).count_params()
+    assert min_parameters(config) <= create_model(config, MNIST).count_params()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_draw_of_a_search_that_memory_cannot_hold_is_a_trial_that_failed(data,
     assert "--units=100000000" in trial.reason
     assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
     with pytest.raises(OutOfMemory):
-        measure(config, classes=10, max_parameters=100)
+        measure(config, MNIST, max_parameters=100)
 
 
 def test_a_model_that_does_not_fit_when_it_is_read_is_not_called_damaged(tmp_path, monkeypatch):
