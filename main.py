@@ -176,11 +176,11 @@ def _train(config, folder, data):
         with telling_memory(config):
             return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, *how, data)
     if FLAGS.ray:
-        from training.launch import train_on_ray
+        from training.distributed.launch import train_on_ray
 
         return train_on_ray(*task, FLAGS.ray, FLAGS.workers, FLAGS.peer_seconds)
     from training import train
-    from training.distribute import Distribution
+    from training.distributed.distribution import Distribution
 
     return train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
 

@@ -17,7 +17,7 @@ from models import create_model
 from training import callbacks, checkpoint, figures
 from training.anomaly import Anomaly, explain
 from training.averages import ValidateAverages
-from training.distribute import Distribution
+from training.distributed.distribution import Distribution
 from training.loss import SmoothedCrossentropy
 from training.memory import OutOfMemory, require_memory, telling_memory
 from training.optimizers import create_optimizer
@@ -58,7 +58,7 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
     # Several devices share a batch.
     require_memory(config, len(data.train) if distribution.kind == "none" else 1)
     run = Run(folder)
-    with contextlib.ExitStack() as until_the_end, distribution.losing_peers():
+    with contextlib.ExitStack() as until_the_end, distribution.translate_errors():
 
         def open_folder():
             until_the_end.enter_context(run.locked())
@@ -110,7 +110,7 @@ def _build(config, data, steps, distribution):
     say = functools.partial(print, flush=True) if distribution.is_chief else lambda line: None
     say(f"dataset: {data.summary()}")
     keras.utils.set_random_seed(config.seed)
-    model = distribution.place(lambda: create_model(config, data.spec))
+    model = distribution.replicate(lambda: create_model(config, data.spec))
     with distribution.scope():
         compile_model(model, config, *steps)
     say(f"model: {model.name}, {model.count_params():,} parameters")

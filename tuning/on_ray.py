@@ -13,9 +13,9 @@ import socket
 import time
 
 from configs import Interrupted, UserError
-from training.cluster import cluster
+from training.distributed.cluster import cluster
+from training.distributed.rendezvous import versions
 from training.files import locking
-from training.rendezvous import versions
 from training.signals import stop_signal
 from tuning.trial import THREADS, Trial
 
@@ -31,7 +31,7 @@ class OnRay:
     whose worker or node is lost goes on from its checkpoint with another.
 
     Args:
-        address: As of `training.cluster.cluster`.
+        address: As of `training.distributed.cluster.cluster`.
         cpus_per_trial: Processors, or the part of one, for each trial.
 
     Attributes:

@@ -7,7 +7,7 @@ from configs import Config, UserError
 from models import create_model
 from training import callbacks, runs
 from training.anomaly import Anomaly, explain
-from training.distribute import Distribution
+from training.distributed.distribution import Distribution
 from training.run import Run
 from training.train import compile_model, train
 
