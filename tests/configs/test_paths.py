@@ -3,7 +3,15 @@ import os
 import pytest
 from absl import flags
 
-from configs import Config, UserError, define_flags, define_name, define_path, define_paths
+from configs import (
+    Config,
+    UserError,
+    define_flags,
+    define_name,
+    define_path,
+    define_paths,
+    names_of,
+)
 from configs.flag_files import expand_flag_files
 
 
@@ -47,15 +55,18 @@ def test_a_tilde_is_the_home_folder_in_and_of_a_flag_file(parse, tmp_path, monke
         assert values["runs_dir"].value == f"{tmp_path}/y"
 
 
-def test_no_other_place_expands_paths_and_every_path_of_the_config_is_one():
-    of_paths = [f.name for f in Config.__dataclass_fields__.values() if f.metadata["path"]]
-    assert of_paths == [name for name in Config.__dataclass_fields__ if name.endswith("_dir")]
+def test_the_locations_of_the_config_are_its_paths():
+    paths = tuple(name for name in Config.__dataclass_fields__ if name.endswith("_dir"))
+    assert names_of(location=True) == paths == ("data_dir", "mnist_dir")
 
 
 @pytest.mark.parametrize(
     ("argument", "problem"),
     [
-        ("--runs_dir=~no-such-user/x", "no user no-such-user; expected a path: write ./~no"),
+        (
+            "--runs_dir=~no-such-user/x",
+            "the user no-such-user does not exist; expected a path: write ./~no",
+        ),
         ("--runs_dir=", "the path is empty; expected"),
         ("--runs=a,,b", "the path is empty; expected"),
         ("--data_dir=a\0b", "control character"),
