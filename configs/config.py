@@ -31,7 +31,7 @@ class Config:
 
     model: str = option(
         "lstm",
-        "The recurrent network that reads the sequence.",
+        "The recurrent network.",
         choices=(*_CELLS, *(f"bidirectional_{cell}" for cell in _CELLS)),
     )
     units: int = option(128, "Size of the hidden state (of each direction).", minimum=1)

@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The program stopped because of a signal, after it saved its state.
+    """A signal asked the program to stop, and the program stopped in an orderly way.
 
     Attributes:
         signal: The number of the signal, such as `signal.SIGTERM`.

@@ -84,7 +84,7 @@ class _NameParser(flags.ArgumentParser):
         elif argument[0] in ".~":
             problem = f"a name must not begin with {argument[0]}"
         elif argument != argument.strip() or not _is_printable(argument):
-            problem = "a name must not hold line breaks, other control characters, or outer spaces"
+            problem = "a name must not hold control characters, or begin or end with a space"
         elif size > _MAX_NAME_BYTES:
             problem = f"the name of the folder would have {size} bytes, more than {_MAX_NAME_BYTES}"
         else:

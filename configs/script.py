@@ -87,7 +87,7 @@ def run_script(main, takes_arguments=False):
         try:
             app.run(guarded_main, flags_parser=parse_flags)
         finally:
-            sys.stdout.flush()  # Python would report an error of this after our handlers.
+            sys.stdout.flush()  # At exit it would be too late for the handlers below.
     except BrokenPipeError:
         # The reader closed the pipe, as `| head` does.
         _silence_output()

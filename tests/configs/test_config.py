@@ -101,7 +101,7 @@ def test_a_flag_that_may_not_be_overridden_is_refused(flag_values):
         override(Config(units=64), ("dataset",), flag_values)
 
 
-def test_a_flag_that_says_what_the_run_has_anyway_is_no_override(flag_values):
+def test_a_flag_with_the_value_of_the_run_is_accepted(flag_values):
     kmnist = Config(units=128, dataset="kmnist")
     assert override(kmnist, (), flag_values) == kmnist
     flag_values(["", "--dataset=auto"])  # The run has the name of the dataset that auto chose.
@@ -175,9 +175,7 @@ def test_a_damaged_flag_file_is_refused_by_name(tmp_path, content):
         read_flags(tmp_path / "flags.txt", required=("model", "dataset"))
 
 
-def test_a_flag_file_of_an_earlier_version_is_read_and_its_flags_are_named_anew(
-    tmp_path, flag_values
-):
+def test_old_names_are_read_from_a_flag_file_and_refused_on_the_command_line(tmp_path, flag_values):
     path = tmp_path / "flags.txt"
     path.write_text(
         "--model=bidirectional_gru\n--read_out=backward\n--read_out_init=tutorial\n--dataset=mnist\n"

@@ -105,14 +105,14 @@ def test_an_empty_folder_of_data_is_none(parse):
         *("x" * 251, "é" * 126, os.fsdecode(b"\xff")),
     ],
 )
-def test_a_name_that_is_not_that_of_a_folder_is_refused(name, parse):
-    told = "expected the name of a folder, not a path"
-    with pytest.raises(flags.IllegalFlagValueError, match=told):
+def test_a_name_that_cannot_be_the_name_of_a_folder_is_refused(name, parse):
+    message = "expected the name of a folder, not a path"
+    with pytest.raises(flags.IllegalFlagValueError, match=message):
         parse(f"--name={name}")
 
 
 @pytest.mark.parametrize("name", ["first", "x" * 250, "my run", "é" * 125, "a,b", "-x", "a.b~"])
-def test_any_other_name_is_taken(name, parse):
+def test_any_other_name_is_accepted(name, parse):
     assert parse(f"--name={name}")["name"].value == name
 
 
@@ -147,7 +147,7 @@ def test_a_flag_file_may_have_any_line_ends_and_a_mark_of_utf8(content, tmp_path
         (b"#" * 1_000_001, "more than 1,000,000 bytes; expected"),
     ],
 )
-def test_a_flag_file_that_is_not_one_is_refused_by_its_name(content, expected, tmp_path):
+def test_a_file_that_is_not_a_flag_file_is_refused_by_its_name(content, expected, tmp_path):
     with pytest.raises(UserError, match=f"^{tmp_path}/f: .*{expected}"):
         expand_flag_files(write(tmp_path / "f", content))
 
