@@ -17,7 +17,7 @@ from absl import flags
 
 import datasets
 from benchmarks import contest
-from configs import define_flags, override, run_script
+from configs import define_flags, names_of, override, run_script
 from export.formats import FILES, check_formats
 from training.run import Run
 
@@ -33,7 +33,7 @@ def main():
     """Export, measure, print the table, write the JSON."""
     check_formats(list(FILES))
     run = Run.open(FLAGS.run)
-    config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
+    config = override(run.config(), ("dataset", *names_of(location=True)))
     test = datasets.load(dataclasses.replace(config, validation_size=None)).test
     from export.saved_model import export
 

@@ -8,15 +8,16 @@ import pathlib
 import shlex
 import shutil
 
-from configs import UserError, format_flags
+from configs import Config, UserError, format_flags, names_of
 from configs.flag_files import read_text
+from configs.flags import with_new_name
 from training.files import ASIDE, atomic_write, locking
 from training.run import save_figure
 from tuning.space import Choice
 from tuning.trial import Trial, csv_line
 
-# What another command may say of the same search: how far it goes, and where its data lie.
-_CHANGEABLE = ("max_trials", "data_dir", "mnist_dir", "name", "runs_dir")
+# Flags that may change when a search is resumed.
+_CHANGEABLE = ("max_trials", "name", "runs_dir", *names_of(location=True))
 # What `trials.csv` says of a trial, but for its scores and values.
 _COLUMNS = {
     **{"number": int, "status": str, "score": float, "parameters": int, "latency_ms": float},
@@ -194,6 +195,7 @@ class Results:
 
 
 def _by_name(flags):
-    """The values in the text of a flag file by name."""
-    lines = [line[2:] for line in flags.splitlines() if line.startswith("--")]
-    return dict(line.split("=", 1) for line in lines)
+    """The values in the text of a flag file by name, and the defaults of fields that it omits."""
+    lines = [with_new_name(line)[2:] for line in flags.splitlines() if line.startswith("--")]
+    defaults = {field.name: str(field.default) for field in dataclasses.fields(Config)}
+    return defaults | dict(line.split("=", 1) for line in lines)

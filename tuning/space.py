@@ -8,18 +8,6 @@ from configs import Config, UserError
 from configs.option import problem, value_type
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-# Scores on other images, or of other seeds, are no measure of one draw against another; and these
-# others change nothing that is scored.
-FIXED = {
-    **{
-        name: f"give --{name} beside --search"
-        for name in (
-            *("dataset", "data_dir", "mnist_dir", "validation_size", "epochs", "steps"),
-            *("deterministic", "detect_anomaly", "checkpoint_every", "log_every", "tensorboard"),
-        )
-    },
-    "seed": "give --seed, or several seeds with --executions_per_trial, beside --search",
-}
 _MAX_VALUES = 1000
 _FORMS = (
     "expected --search=NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, "
@@ -107,10 +95,11 @@ def _parse(text):
         near = difflib.get_close_matches(name, _FIELDS, 1)
         such = f"did you mean {near[0]}?" if near else "see python main.py --help"
         raise UserError(f"--search={text}: there is no {name}; expected the name of a flag; {such}")
-    if name in FIXED:
+    if not _FIELDS[name].metadata["searchable"]:
+        several = ", or several seeds with --executions_per_trial," if name == "seed" else ""
         raise UserError(
             f"--search={text}: {name} is the same for all trials; expected a flag of the model or "
-            f"its training: {FIXED[name]}"
+            f"its training: give --{name}{several} beside --search"
         )
     bounds, *options = what.split(":")
     if ".." in bounds:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs import Interrupted, UserError
+from configs import Interrupted, UserError, names_of
 from training.distributed import rendezvous
 from training.distributed.replicas import DistributedModel
 
@@ -133,4 +133,4 @@ class Distribution:
 def _flags(config):
     """The flags a training depends on: each machine may have the data in a place of its own."""
     values = dataclasses.asdict(config)
-    return {f"--{name}": values[name] for name in values.keys() - {"data_dir", "mnist_dir"}}
+    return {f"--{name}": values[name] for name in values.keys() - names_of(location=True)}
