@@ -61,9 +61,7 @@ def draw_probes(scores, weights, classes):
     limit = np.abs(weights).max()
     label = "weight (nats per standard deviation)"
     draw_by_class(units, weights[:, order], classes, label, vmin=-limit, vmax=limit)
-    units.set(
-        title="weights after the last step", xlabel="unit, sorted", ylabel="class"
-    )
+    units.set(title="weights after the last step", xlabel="unit, sorted", ylabel="class")
     return figure
 
 

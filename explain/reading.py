@@ -134,9 +134,7 @@ class _Reading:
         )
         # Values outside the range get the colour of its end, so that the others stay distinct.
         extend = {"extend": "both"} if np.abs(values).max() > high else {}
-        self.figure.colorbar(
-            heat, orientation="horizontal", ticks=[low, high], aspect=12, **extension
-        )
+        self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12, **extend)
         self.shown.append((heat, values))
 
     def show_until(self, step):
