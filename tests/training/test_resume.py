@@ -15,7 +15,7 @@ from configs import Config, Interrupted, UserError
 from models import create_model
 from tests.conftest import PROJECT
 from training import callbacks, checkpoint
-from training.files import ASIDE, replacing_folder
+from training.files import ASIDE, atomic_folder
 from training.run import Run
 from training.train import compile_model, train
 
@@ -137,7 +137,7 @@ def test_a_run_whose_explanation_was_killed_goes_on(interrupted, data):
     left.mkdir()
     (left / "gates.png").touch()
     (interrupted.folder / f"{ASIDE}1-model.keras").touch()
-    with replacing_folder(interrupted.folder / "explanation") as at_work:
+    with atomic_folder(interrupted.folder / "explanation") as at_work:
         train(EVERYTHING, interrupted.folder, data, resume=True)
         assert list(interrupted.folder.rglob(f"{ASIDE}*")) == [at_work]
     assert interrupted.metrics()
