@@ -1,10 +1,10 @@
-"""How fast an exported model answers, beside what a user would serve instead.
+"""Latency of an exported model, compared with common alternatives.
 
     python -m benchmarks.infer --dataset=mnist
 
-The contenders, each in a process of its own and with random weights: the SavedModel that this
-project exports; one of Keras's own layer, written by `model.export`; `model.predict` of that Keras
-model; and PyTorch's layer. They take turns; a ratio is that of two neighbouring turns.
+The contenders run in separate processes, with random weights: the SavedModel that this project
+exports; a SavedModel of Keras's own layer, written by `model.export`; `model.predict` of that Keras
+model; and PyTorch's layer. They take turns; ratios are those of neighbouring turns.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_list("models", ["lstm"], "Models to measure.")
 flags.DEFINE_multi_integer("images", [1, 64, 1000], "Images per request.", 1)
-flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
+flags.DEFINE_float("turn_seconds", 0.5, "Minimal seconds of a turn.", 0)
 define_flags()
 
 
@@ -33,7 +33,7 @@ def main():
     # Servers have TensorFlow's usual allocator.
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
     contest.print_circumstances()
-    print("| model | images | ms a request | / predict | / Keras's SavedModel | / PyTorch |")
+    print("| model | images | ms per request | / predict | / Keras's SavedModel | / PyTorch |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.models:
