@@ -72,7 +72,7 @@ def _answers(path):
 
 def _results(path, answers, test):
     """Size, accuracy and differences on all test images, by the name of the file."""
-    read = {name: _read(answer, test.images) for name, answer in answers.items()}
+    read = {name: _read(answer, test.inputs) for name, answer in answers.items()}
     expected, expected_classes = read["SavedModel"]
     return {
         name: {

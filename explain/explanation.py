@@ -73,13 +73,13 @@ def explain(subjects, test, folder, image=0, images=2000):
         readings = {}
         for s in subjects:
             _log(f"trace {s.name} on {len(traced):,} images")
-            readings[s.name] = reading.read(s.model, traced.images)
+            readings[s.name] = reading.read(s.model, traced.inputs)
         evaluations = {s.name: evaluate(s.model, test) for s in subjects}
         hardest = mistakes.hardest(evaluations[subject.name], _HARDEST)
         _write_readings(report, subjects, readings, traced, test, image, hardest)
         _write_gradients(report, subjects, split[:_FOR_GRADIENTS])
         _write_gates(report, subject, readings[subject.name], split)
-        _write_probes(report, subject, readings[subject.name], traced.labels)
+        _write_probes(report, subject, readings[subject.name], traced.targets)
         _write_mistakes(report, subjects, evaluations, split, test)
         report.write()
     return folder / "report.html"
@@ -110,7 +110,7 @@ def _write_readings(report, subjects, readings, split, test, image, hardest):
         steps = reading.decided_at(values["probabilities"])
         length = values["probabilities"].shape[1]
         suffix = f"-{position + 1}" if position else ""
-        figure = reading.draw_classes(values, split.labels)
+        figure = reading.draw_classes(values, split.targets)
         caption = f"{subject.name}: means over all units at each step, for each class."
         report.figure(f"classes{suffix}", figure, caption)
         figure = reading.draw_decisions(steps, split.targets, length)
@@ -124,7 +124,7 @@ def _write_readings(report, subjects, readings, split, test, image, hardest):
 
 def _draw_readings(report, subjects, test, index, is_animated=False):
     """Draw how networks read one test image."""
-    image, label = test.images[index], test.labels[index]
+    image, label = test.inputs[index], test.targets[index]
     for position, subject in enumerate(subjects):
         _log(f"draw how {subject.name} reads image {index}")
         values = {name: v[0] for name, v in reading.read(subject.model, image[None]).items()}
@@ -184,7 +184,7 @@ def _write_gates(report, subject, values, split):
     _log("compute the accuracy without each row")
     lost = gates.row_saliency(subject.model, split)
     caption = f"{subject.name}: the accuracy lost when one row of the image is blank."
-    report.figure("rows", gates.draw_row_saliency(lost, split.images.mean(axis=0)), caption)
+    report.figure("rows", gates.draw_row_saliency(lost, split.inputs.mean(axis=0)), caption)
 
 
 def _write_probes(report, subject, readings, labels):

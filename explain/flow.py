@@ -51,7 +51,7 @@ def first_ink(model, split):
 
     Before it there is almost nothing to remember.
     """
-    sequences = np.asarray(model.get_layer("scan")(split.images))
+    sequences = np.asarray(model.get_layer("scan")(split.inputs))
     has_had_ink = np.maximum.accumulate(sequences.any(axis=-1), axis=1)
     return int((has_had_ink.mean(axis=0) > 0.5).argmax()) + 1
 

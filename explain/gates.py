@@ -29,10 +29,10 @@ def _answers(model, watch):
 
 def _accuracy_of(answers, split):
     predictions = [
-        answers(tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32))
+        answers(tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32))
         for start in range(0, len(split), _BATCH_SIZE)
     ]
-    return float(np.mean(np.concatenate(predictions) == split.labels))
+    return float(np.mean(np.concatenate(predictions) == split.targets))
 
 
 def knock_out(model, split, readings):
@@ -120,7 +120,7 @@ def row_saliency(model, split):
     for row in range(28):
         blank = split.inputs.copy()
         blank[:, row] = 0
-        accuracies.append(evaluate(model, Split(blank, split.labels)).accuracy)
+        accuracies.append(evaluate(model, ArraySplit(blank, split.targets)).accuracy)
     return evaluate(model, split).accuracy - np.array(accuracies)
 
 

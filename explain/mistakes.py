@@ -132,7 +132,9 @@ def robustness(accuracy, split):
         Lists of accuracies, one for each amount in `CHANGES`, by the name of the change.
     """
     return {
-        name: [accuracy(Split(change(split.images, amount), split.labels)) for amount in amounts]
+        name: [
+            accuracy(ArraySplit(change(split.inputs, amount), split.targets)) for amount in amounts
+        ]
         for name, (change, amounts, _) in CHANGES.items()
     }
 
@@ -169,16 +171,16 @@ def draw_missed(split, answers):
         The figure and its caption.
     """
     predictions = np.stack(list(answers.values()))
-    missed = np.flatnonzero((predictions != split.labels).all(axis=0))
+    missed = np.flatnonzero((predictions != split.targets).all(axis=0))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     figure.suptitle(f"class → answers of {', '.join(answers)}", fontsize=10)
     grid = figure.subplots(2, 8).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, index in zip(grid, missed, strict=False):
-        axes.imshow(split.images[index], cmap="gray_r", vmin=0, vmax=255)
+        axes.imshow(split.inputs[index], cmap="gray_r", vmin=0, vmax=255)
         predicted = ", ".join(map(str, predictions[:, index]))
-        axes.set_title(f"{split.labels[index]} → {predicted}\nimage {index}", fontsize=8)
+        axes.set_title(f"{split.targets[index]} → {predicted}\nimage {index}", fontsize=8)
     shown = f"the first {len(grid)} of the" if len(missed) > len(grid) else "the"
     networks = " and ".join(answers)
     return (

@@ -217,7 +217,7 @@ DEEP = {"model": "bidirectional_peephole_lstm", "layers": 2}
 
 def test_each_layer_and_direction_has_its_own_line_of_panels():
     model, split = random_model(**DEEP), random_split(30, 7, seed=0)
-    readings = reading.read(model, split.images)
+    readings = reading.read(model, split.inputs)
     layers = [f"layer {n}, {way}" for n in (1, 2) for way in ("forward", "backward")]
     for figure, axis in [
         (
@@ -303,8 +303,8 @@ def test_calibration_follows_its_definition():
 
 def test_the_figure_of_missed_images_names_the_networks_and_the_count():
     split = random_split(40, 4, seed=0)
-    one, other = (split.labels + 1) % 4, (split.labels + 2) % 4
-    other[:20] = split.labels[:20]  # Right answers.
+    one, other = (split.targets + 1) % 4, (split.targets + 2) % 4
+    other[:20] = split.targets[:20]  # Right answers.
     figure, caption = mistakes.draw_missed(split, {"one": one, "other": other})
     assert figure.get_suptitle() == "class → answers of one, other"
     assert figure.axes[0].get_title() == "0 → 1, 2\nimage 20"
@@ -337,9 +337,9 @@ def test_images_are_changed_by_the_given_amounts():
     changed = dict(zip(changes, seen["all"], strict=True))
     for name, (_, amounts, _) in mistakes.CHANGES.items():
         assert accuracies[name] == [0.5] * len(amounts)
-        np.testing.assert_array_equal(changed[name, 0], split.images)
+        np.testing.assert_array_equal(changed[name, 0], split.inputs)
     upside_down = changed["rotated", 180]
-    np.testing.assert_array_equal(upside_down, split.images[:, ::-1, ::-1])
+    np.testing.assert_array_equal(upside_down, split.inputs[:, ::-1, ::-1])
     shifted = changed["shifted to the right", 3]
     np.testing.assert_array_equal(shifted[:, :, 3:], split.inputs[:, :, :-3])
     assert not shifted[:, :, :3].any()

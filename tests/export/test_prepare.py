@@ -55,7 +55,7 @@ def test_digits_of_every_source_are_converted_to_the_format_of_mnist(name, read,
 
 @pytest.mark.parametrize("draw", [lambda image: image, lambda image: 255 - image])
 def test_an_image_in_the_format_of_mnist_does_not_change(draw, read):
-    images = digits.read().train.images[:300]
+    images = digits.read().train.inputs[:300]
     colours = [Image.fromarray(draw(image)).convert("RGB") for image in images[:20]]
     encoded = [encode(draw(image)) for image in images] + [encode(image) for image in colours]
     np.testing.assert_array_equal(read(encoded), np.concatenate([images, images[:20]]))
