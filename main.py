@@ -26,6 +26,7 @@ from configs import (
     run_script,
 )
 from export.formats import check_formats
+from tasks import task_of
 from training import runs
 from training.memory import require_memory, telling_memory
 from training.run import Run
@@ -221,9 +222,10 @@ def _export(run):
 
     folder = f"{FLAGS.saved_models_dir}/{run.config().model}"
     try:
-        what = folder, run.card(), FLAGS.export_formats
-        done = FLAGS.resume and find(*what)
-        done = done or export(run.load_model(), *what)
+        model = run.load_model()
+        task = task_of(run.spec(model), run.config())
+        what = task, folder, run.card(), FLAGS.export_formats
+        done = (FLAGS.resume and find(*what)) or export(model, *what)
         run.unexported_path.unlink(missing_ok=True)
         return done
     except OSError as error:

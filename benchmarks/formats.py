@@ -36,9 +36,12 @@ def main():
     config = override(run.config(), ("dataset", *names_of(location=True)))
     test = datasets.load(dataclasses.replace(config, validation_size=None)).test
     from export.saved_model import export
+    from tasks import task_of
 
     with tempfile.TemporaryDirectory() as folder:
-        path = export(run.load_model(), folder, run.card(), list(FILES))
+        model = run.load_model()
+        task = task_of(run.spec(model), config)
+        path = export(model, task, folder, run.card(), list(FILES))
         answers = _answers(path)
         results = _results(path, answers, test)
     for images in FLAGS.images:
@@ -55,7 +58,7 @@ def main():
 
 
 def _answers(path):
-    """Functions from `rows` to probabilities and classes, by the name of the exported file."""
+    """Functions from `rows` to predictions by name, by the name of the exported file."""
     import tensorflow as tf
 
     from export.formats import load
@@ -63,8 +66,7 @@ def _answers(path):
     classify = tf.saved_model.load(path).signatures["serving_default"]
 
     def answer(rows):
-        answered = classify(rows=tf.constant(rows))
-        return [answered["probabilities"].numpy(), answered["classes"].numpy()]
+        return {name: values.numpy() for name, values in classify(rows=tf.constant(rows)).items()}
 
     files = [file for name in FILES if name != "saved_model" for file in FILES[name]]
     return {"SavedModel": answer} | {file: load(path / file, threads=1) for file in files}
@@ -89,8 +91,9 @@ def _results(path, answers, test):
 def _read(answer, images):
     """Probabilities and classes of images, in batches of a thousand."""
     parts = [images[start : start + 1000] for start in range(0, len(images), 1000)]
-    answered = zip(*(answer(part.astype(np.float32)) for part in parts), strict=True)
-    return [np.concatenate(each) for each in answered]
+    answered = [answer(part.astype(np.float32)) for part in parts]
+    names = "probabilities", "classes"
+    return [np.concatenate([each[name] for each in answered]) for name in names]
 
 
 def _size(path, name):

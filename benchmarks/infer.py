@@ -68,10 +68,12 @@ def prepare_ours(config: Config, batch, seconds):
 
     from export.saved_model import export
     from models import create_model
+    from tasks import task_of
 
     with tempfile.TemporaryDirectory() as folder:
-        model = create_model(config, images_spec(classes=10))
-        answer = tf.saved_model.load(export(model, folder, {})).signatures["serving_default"]
+        spec = images_spec(classes=10)
+        path = export(create_model(config, spec), task_of(spec, config), folder, {})
+        answer = tf.saved_model.load(path).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     return contest.requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
 

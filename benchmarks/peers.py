@@ -112,11 +112,13 @@ def train_ours(config, steps):
     """Work of so many training steps, as `main.py` does them, but at a constant learning rate."""
     from datasets import load
     from models import create_model
+    from tasks import task_of
     from training.train import compile_model
 
     data = load(config)
     model = create_model(config, data.spec)
-    compile_model(model, dataclasses.replace(config, schedule="constant"), steps, steps)
+    constant = dataclasses.replace(config, schedule="constant")
+    compile_model(model, task_of(data.spec, constant), steps, steps)
     return _fit(model, data, config, steps)
 
 

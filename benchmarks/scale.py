@@ -166,7 +166,9 @@ def _train(pipe, point, cell, turns, addresses, index):
     import keras
     import tensorflow as tf
 
+    from datasets import Spec
     from models import CELLS, FastRNN
+    from tasks import task_of
     from training.distributed.distribution import Distribution
     from training.train import compile_model
 
@@ -182,7 +184,8 @@ def _train(pipe, point, cell, turns, addresses, index):
     # As many as take about half a second.
     steps = 20 if cost_of_products(point) < 4e9 else 2 if cost_of_products(point) < 4e10 else 1
     with distribution.scope():
-        compile_model(model, config, steps, steps)
+        spec = Spec("vectors", "class", (None, FEATURES), CLASSES)
+        compile_model(model, task_of(spec, config), steps, steps)
     random = np.random.default_rng(0)
     sequences = random.random((point.batch, point.steps, FEATURES), np.float32)
     labels = random.integers(CLASSES, size=point.batch)

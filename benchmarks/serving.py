@@ -141,6 +141,7 @@ def _prepare(config, folder):
     from datasets import load
     from export.saved_model import export
     from models import create_model
+    from tasks import task_of
 
     data = load(config)
     batches = {
@@ -150,7 +151,8 @@ def _prepare(config, folder):
     answers = []
     for seed, place in enumerate(["served", "other"]):
         keras.utils.set_random_seed(seed)
-        path = export(create_model(config, data.spec), folder / place / config.model, {})
+        task = task_of(data.spec, config)
+        path = export(create_model(config, data.spec), task, folder / place / config.model, {})
         answer = tf.saved_model.load(path).signatures["serving_default"]
         answers.append(
             {

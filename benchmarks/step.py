@@ -55,11 +55,12 @@ def _stage(config: Config, steps, stage):
 
     from datasets import load
     from models import create_model
+    from tasks import task_of
     from training.train import compile_model
 
     data = load(config)
     model = create_model(config, data.spec)
-    compile_model(model, config, steps, steps if stage == "fit" else 1)
+    compile_model(model, task_of(data.spec, config), steps, steps if stage == "fit" else 1)
     batches = data.train.batches(config.batch_size, config.seed)
 
     def forward(images, labels):

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 
+from configs.scopes import kind_of
 from datasets.splits import Split
 
 _EXAMPLES = {"images": "images", "vectors": "sequences"}
+_ANSWERS = {"class": "classes"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +29,30 @@ class Spec:
     step: str = "step"
 
     @property
+    def words(self):
+        """What it is in words, such as `"images, 10 classes"`."""
+        features = f" of {self.shape[-1]} features" if self.reads == "vectors" else ""
+        answers = f"{self.size} {_ANSWERS[self.answers]}"
+        return f"{self.examples}{features}, {answers}"
+
+    @property
     def examples(self):
         """What several examples are called, such as `"images"`."""
         return _EXAMPLES[self.reads]
+
+
+def spec_of(name, input_shape, size):
+    """The `Spec` of the dataset of a name, of which a model shows the rest.
+
+    Args:
+        name: The dataset's name.
+        input_shape: The shape of a model's input, `(None, ...)`.
+        size: The size of the model's output.
+    """
+    kind = kind_of(name)
+    if kind.reads == "images":
+        return images_spec(size)
+    return Spec(kind.reads, kind.answers, tuple(input_shape[1:]), size)
 
 
 def images_spec(classes):

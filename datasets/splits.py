@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+_STEPS = 28_000  # Of all examples of a batch, so that it fits into memory.
+
 
 class Split(Protocol):
     """A part of a dataset. `len(split)` is the number of examples of an epoch."""
@@ -57,6 +59,10 @@ class ArraySplit:
         if seed is None:
             return batches.ordered(arrays, batch_size)
         return batches.shuffled(arrays, batch_size, seed, epoch, step)
+
+    def in_order(self):
+        """Every example once, in order, in batches of up to 28,000 steps: `Split.batches`."""
+        return self.batches(max(1, _STEPS // self.inputs.shape[1]))
 
     def arrays(self):
         return [np.ascontiguousarray(self.inputs), np.ascontiguousarray(self.targets)]

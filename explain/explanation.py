@@ -7,12 +7,12 @@ import keras
 import numpy as np
 
 from configs import Config
-from datasets.dataset import images_spec
+from datasets.dataset import spec_of
 from explain import gates, gradients, mistakes, probes, reading
 from explain.report import Report
 from models import create_model
-from training.evaluate import evaluate
-from training.figures import draw_confusion
+from tasks import task_of
+from tasks.class_figures import draw_confusion
 from training.files import atomic_folder
 
 # Numbers of images.
@@ -35,10 +35,20 @@ class Subject:
     model: keras.Model
     config: Config
 
+    @property
+    def spec(self):
+        """The `Spec` of the data that it was trained on."""
+        return spec_of(self.config.dataset, self.model.input_shape, self.model.output_shape[-1])
+
+    @property
+    def task(self):
+        """Its `Task`."""
+        return task_of(self.spec, self.config)
+
     def untrained(self):
         """The network with its initial weights."""
         keras.utils.set_random_seed(self.config.seed)
-        return create_model(self.config, images_spec(self.model.output_shape[-1]))
+        return create_model(self.config, self.spec)
 
     @property
     def steps(self):
@@ -74,7 +84,7 @@ def explain(subjects, test, folder, image=0, images=2000):
         for s in subjects:
             _log(f"trace {s.name} on {len(traced):,} images")
             readings[s.name] = reading.read(s.model, traced.inputs)
-        evaluations = {s.name: evaluate(s.model, test) for s in subjects}
+        evaluations = {s.name: s.task.evaluate(s.model, test) for s in subjects}
         hardest = mistakes.hardest(evaluations[subject.name], _HARDEST)
         _write_readings(report, subjects, readings, traced, test, image, hardest)
         _write_gradients(report, subjects, split[:_FOR_GRADIENTS])
@@ -182,7 +192,7 @@ def _write_gates(report, subject, values, split):
         caption = f"{subject.name}: accuracy with one gate or peephole held constant."
         report.figure("gates", gates.draw_knock_outs(whole, accuracies), caption)
     _log("compute the accuracy without each row")
-    lost = gates.row_saliency(subject.model, split)
+    lost = gates.row_saliency(subject.task, subject.model, split)
     caption = f"{subject.name}: the accuracy lost when one row of the image is blank."
     report.figure("rows", gates.draw_row_saliency(lost, split.inputs.mean(axis=0)), caption)
 
@@ -240,7 +250,7 @@ def _write_mistakes(report, subjects, evaluations, split, test):
     for subject in subjects:
         _log(f"test {subject.name} on changed images")
         robust[subject.name] = mistakes.robustness(
-            lambda changed, model=subject.model: evaluate(model, changed).accuracy, split
+            lambda changed, s=subject: s.task.evaluate(s.model, changed).score, split
         )
     caption = f"{_names(subjects)}: accuracy on {len(split):,} increasingly changed test images."
     report.figure("robustness", mistakes.draw_robustness(robust), caption)

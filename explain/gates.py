@@ -8,7 +8,6 @@ from datasets import ArraySplit
 from models import follow
 from models.cell import unwatched
 from models.trace import directions
-from training.evaluate import evaluate
 
 _BATCH_SIZE = 500
 _GATES = ("gate", "candidate")
@@ -22,7 +21,7 @@ def accuracy(model, split, watch=unwatched):
 def _answers(model, watch):
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
     def answers(rows):
-        return tf.argmax(follow(model, rows, watch)["logits"], axis=-1)
+        return tf.argmax(follow(model, rows, watch)["outputs"], axis=-1)
 
     return answers
 
@@ -110,7 +109,7 @@ def draw_knock_outs(whole, accuracies):
     return figure
 
 
-def row_saliency(model, split):
+def row_saliency(task, model, split):
     """Measure how much each row of the image matters.
 
     Returns:
@@ -120,8 +119,8 @@ def row_saliency(model, split):
     for row in range(28):
         blank = split.inputs.copy()
         blank[:, row] = 0
-        accuracies.append(evaluate(model, ArraySplit(blank, split.targets)).accuracy)
-    return evaluate(model, split).accuracy - np.array(accuracies)
+        accuracies.append(task.evaluate(model, ArraySplit(blank, split.targets)).score)
+    return task.evaluate(model, split).score - np.array(accuracies)
 
 
 def draw_row_saliency(lost, mean_image):

@@ -36,7 +36,7 @@ def norms(model, split):
         }
         with tf.GradientTape() as tape:
             tape.watch(nudges)
-            logits = follow(model, rows, nudges=nudges)["logits"]
+            logits = follow(model, rows, nudges=nudges)["outputs"]
             loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
             loss = tf.reduce_sum(loss)
         return {

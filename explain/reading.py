@@ -29,7 +29,10 @@ def read(model, images):
 
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
     def traced(rows):
-        return {name: tf.cast(values, tf.float32) for name, values in trace(model, rows).items()}
+        values = trace(model, rows)
+        outputs = values.pop("outputs")
+        values = {"probabilities": tf.nn.softmax(outputs), **values}
+        return {name: tf.cast(value, tf.float32) for name, value in values.items()}
 
     size = max(1, _STEPS_AT_ONCE // model.get_layer("scan").output.shape[1])
     batches = [

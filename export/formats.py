@@ -42,7 +42,7 @@ def check_formats(formats):
             )
 
 
-def write(model, path, formats):
+def write(model, task, path, formats):
     """Write a model in further formats, each checked by its own runtime.
 
     All of them take `rows float32 (batch, 28, 28)`, pixel values 0 to 255, a batch of any size, and
@@ -57,6 +57,7 @@ def write(model, path, formats):
 
     Args:
         model: A model made by `create_model`; it is left as it was.
+        task: Its `Task`.
         path: The folder to write to.
         formats: Names of `FILES`; `saved_model` is not this function's business.
 
@@ -69,7 +70,7 @@ def write(model, path, formats):
     for name in formats:
         for file in FILES[name] if name != "saved_model" else []:
             try:
-                _write(model, str(pathlib.Path(path) / file))
+                _write(model, task, str(pathlib.Path(path) / file))
             except (OSError, tf.errors.OpError):
                 raise
             except Exception as error:  # What a converter or a runtime cannot do has no one type.
@@ -81,7 +82,7 @@ def write(model, path, formats):
 
 
 def load(path, threads=0):
-    """A file of this module as a function of `rows` to `probabilities` and `classes`.
+    """A file of this module as a function of an input to predictions by name.
 
     Args:
         path: A `.onnx` or `.tflite` file.
@@ -93,28 +94,30 @@ def load(path, threads=0):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        return lambda rows: session.run(["probabilities", "classes"], {"rows": rows})
+        names = [output.name for output in session.get_outputs()]
+        (given,) = session.get_inputs()
+        return lambda inputs: dict(
+            zip(names, session.run(names, {given.name: inputs}), strict=True)
+        )
 
     from ai_edge_litert.interpreter import Interpreter
 
-    classify = Interpreter(str(path), num_threads=threads or None).get_signature_runner()
-
-    def answer(rows):
-        answered = classify(rows=rows)
-        return [answered["probabilities"], answered["classes"]]
-
-    return answer
+    predict = Interpreter(str(path), num_threads=threads or None).get_signature_runner()
+    (name,) = predict.get_input_details()
+    return lambda inputs: predict(**{name: inputs})
 
 
-def _write(model, path):
+def _write(model, task, path):
     import keras
     import tensorflow as tf
 
-    from export.view import answers, layers_set
+    from export.serving_function import override_attributes
 
-    rows = keras.Input((28, 28), dtype="float32", name="rows")
-    view = keras.Model(rows, keras.layers.Lambda(answers)(model(rows, training=False)))
-    spec = keras.InputSpec("float32", (None, 28, 28), name="rows")
+    name, shape = model.input.name, model.input_shape
+    inputs = keras.Input(shape[1:], dtype="float32", name=name)
+    predictions = keras.layers.Lambda(task.predictions)(model(inputs, training=False))
+    served = keras.Model(inputs, predictions)
+    spec = keras.InputSpec("float32", shape, name=name)
     form, options = "onnx", {}
     if path.endswith(".tflite"):
         form = "litert"
@@ -122,25 +125,29 @@ def _write(model, path):
         options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
         if path.endswith(".int8.tflite"):
             options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    with layers_set(model, dtype_policy="float32"), tf.device("CPU"):
+    with override_attributes(model, dtype_policy="float32"), tf.device("CPU"):
         with warnings.catch_warnings():
             # Keras asks NumPy 2 for a name of NumPy 1.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-            view.export(path, form, verbose=False, input_signature=[spec], **options)
-        _check(view, path)
+            served.export(path, form, verbose=False, input_signature=[spec], **options)
+        _check(served, path)
 
 
-def _check(view, path):
-    """Raise a `ValueError` unless a file answers as the model does.
+def _check(served, path):
+    """Raise a `ValueError` unless a file gives the predictions of the model.
 
-    Not for form's sake: one converter writes operations it does not know into a file as they are,
-    the other has been seen to compute something else.
+    Both are needed: one converter writes operations that it does not know into a file as they are,
+    and the other has been seen to compute something else.
     """
-    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.float32)
-    expected = np.asarray(view(images)["probabilities"])
-    probabilities, _ = load(path)(images)
+    # As many steps as an image has rows stand for any length.
+    shape = [size or 28 for size in served.input_shape[1:]]
+    inputs = np.random.default_rng(0).integers(0, 256, (3, *shape)).astype(np.float32)
+    expected, predictions = served(inputs), load(path)(inputs)
     # How far int8 may be off depends on the model; a benchmark tells.
     tolerance = 1 if path.endswith(".int8.tflite") else 1e-4
-    off = np.abs(probabilities - expected).max()
-    if not off <= tolerance:
-        raise ValueError(f"its probabilities are off by {off:.1e}, more than {tolerance}")
+    for name, values in expected.items():
+        values = np.asarray(values)
+        if np.issubdtype(values.dtype, np.floating):
+            off = np.abs(predictions[name] - values).max()
+            if not off <= tolerance:
+                raise ValueError(f"its {name} are off by {off:.1e}, more than {tolerance}")

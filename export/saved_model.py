@@ -12,17 +12,17 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from configs import UserError
 from export import formats as other_formats
 from export.prepare import read_digits, read_images
-from export.view import answers, layers_set
+from export.serving_function import input_spec, override_attributes, serving_function
 from models import trace
 from training.files import sync, sync_all, temporary_folder
 
 # The datasets whose images are digits in MNIST's form.
 _DIGITS = ("mnist", "digits")
-# The range of an input's values, for servers to check.
-_INPUTS = {"rows": {"minimum": 0, "maximum": 255}}
+# The range of the values of an input, for servers to check.
+_RANGES = {"images": {"rows": {"minimum": 0, "maximum": 255}}}
 
 
-def export(model, folder, card, formats=("saved_model",)):
+def export(model, task, folder, card, formats=("saved_model",)):
     """Export a model as the next version in `folder`, all of it or nothing.
 
     The version is written aside and renamed when it is whole: a reader of `folder` never sees half
@@ -30,14 +30,18 @@ def export(model, folder, card, formats=("saved_model",)):
 
     Signatures:
 
-    - `serving_default`: `rows float32 (batch, 28, 28)`, pixel values 0 (paper) to 255 (ink), in;
-      `probabilities float32 (batch, classes)` and `classes int64 (batch,)` out.
+    - `serving_default`: the model's input in, such as `rows float32 (batch, 28, 28)`, pixel values
+      0 (paper) to 255 (ink); the task's predictions out, such as `probabilities float32 (batch,
+      classes)` and `classes int64 (batch,)`.
     - `serving_bytes`: `image_bytes string (batch,)` in, encoded PNG or JPEG images of at most 16
       megapixels, dark on light or light on dark, drawn or photographed. The same out, and `rows
       float32 (batch, 28, 28)`: the images in MNIST's form, as the network was shown them; all 0
       where nothing is drawn. See `export.prepare`. For a model that learned from other images than
       MNIST's or the embedded digits they are turned grey and resized to 28x28.
-    - `trace`: `rows` in; out what `models.trace` says of every step of the reading, as float32.
+    - `trace`: the same input; out, as float32, what `models.trace` says of every step, with its
+      outputs as predictions.
+
+    Only a model that reads images has `serving_bytes`.
 
     `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
 
@@ -46,6 +50,7 @@ def export(model, folder, card, formats=("saved_model",)):
 
     Args:
         model: A model made by `create_model`; it is left as it was.
+        task: Its `Task`.
         folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
         card: What is known of the model, as JSON-ready values; written as `model_card.json`, and
             beside it, as `inputs`, the range of what the model takes.
@@ -62,23 +67,24 @@ def export(model, folder, card, formats=("saved_model",)):
     folder.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as aside:
         try:
-            _write(model, aside, read_digits if _reads_digits(card) else read_images)
-            _write_warm_up(aside, folder.name)
+            read = read_digits if _reads_digits(card) else read_images
+            _write(model, task, aside, read)
+            _write_warm_up(aside, folder.name, model, task)
         except tf.errors.OpError as error:
             # TensorFlow writes these files itself and has its own word for a full disk.
             problem = f"the SavedModel could not be written ({error.message.splitlines()[0]})"
             raise OSError(errno.EIO, problem, str(folder)) from error
-        other_formats.write(model, aside, formats)
-        (aside / "model_card.json").write_text(_card_text(card))
+        other_formats.write(model, task, aside, formats)
+        (aside / "model_card.json").write_text(_card_text(task, card))
         sync_all(aside)
         version = _rename_to_next_version(aside, folder)
         sync(folder)
     return version
 
 
-def find(folder, card, formats=("saved_model",)):
+def find(task, folder, card, formats=("saved_model",)):
     """The path of a version in a folder with this card and formats, `None` if there is none."""
-    text = _card_text(card)
+    text = _card_text(task, card)
     files = [file for name in formats for file in other_formats.FILES[name]]
     for path in pathlib.Path(folder).glob("*/model_card.json"):
         has_files = all((path.parent / file).is_file() for file in files)
@@ -92,36 +98,33 @@ def _reads_digits(card):
     return card.get("config", {}).get("dataset", "mnist") in _DIGITS
 
 
-def _card_text(card):
-    return json.dumps({**card, "inputs": _INPUTS}, indent=2) + "\n"
+def _card_text(task, card):
+    return json.dumps({**card, "inputs": _RANGES.get(task.spec.reads, {})}, indent=2) + "\n"
 
 
-def _write(model, path, read):
-    rows_spec = tf.TensorSpec((None, 28, 28), tf.float32, name="rows")
-    bytes_spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
+def _write(model, task, path, read):
+    spec = input_spec(model)
+    predict = serving_function(model, task)  # Traced once, for both signatures.
 
-    # Traced once, for both signatures.
-    @tf.function(input_signature=[rows_spec], autograph=False)
-    def classify(rows):
-        # A loaded signature does not enforce its own shape.
-        rows = tf.ensure_shape(rows, (None, 28, 28))
-        return answers(model(rows, training=False))
-
-    def classify_bytes(image_bytes):
+    def predict_bytes(image_bytes):
         rows = read(image_bytes)
-        return {**classify(rows), "rows": rows}
+        return {**predict(rows), "rows": rows}
 
-    def follow(rows):
-        traced = trace(model, tf.ensure_shape(rows, (None, 28, 28)))
+    def trace_steps(inputs):
+        traced = trace(model, tf.ensure_shape(inputs, spec.shape))
+        outputs = traced.pop("outputs")
+        traced = {task.output: task.predictions(outputs)[task.output], **traced}
         return {name: tf.cast(values, tf.float32) for name, values in traced.items()}
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    with layers_set(model, for_serving=True):
-        archive.add_endpoint("serving_default", classify, input_signature=[rows_spec])
-        archive.add_endpoint("serving_bytes", classify_bytes, input_signature=[bytes_spec])
-        archive.add_endpoint("trace", follow, input_signature=[rows_spec])
-        _refuse_nvidias(classify.get_concrete_function().graph.as_graph_def())
+    with override_attributes(model, for_serving=True):
+        archive.add_endpoint("serving_default", predict, input_signature=[spec])
+        if task.spec.reads == "images":
+            encoded = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+            archive.add_endpoint("serving_bytes", predict_bytes, input_signature=encoded)
+        archive.add_endpoint("trace", trace_steps, input_signature=[spec])
+        _refuse_nvidias(predict.get_concrete_function().graph.as_graph_def())
         archive.write_out(path, verbose=False)
 
 
@@ -136,21 +139,23 @@ def _refuse_nvidias(graph):
         )
 
 
-def _write_warm_up(path, model):
+def _write_warm_up(path, name, model, task):
     """Write requests for a server to begin with, as TensorFlow Serving reads them."""
     (path / "assets.extra").mkdir()
-    png = tf.io.encode_png(tf.zeros((28, 28, 1), tf.uint8))
+    # As many steps as an image has rows stand for any length.
+    shape = [size or 28 for size in model.input_shape[1:]]
+    one, many = (tf.zeros((size, *shape)) for size in (1, 64))
+    requests = [("serving_default", model.input.name, value) for value in (one, many)]
+    if task.spec.reads == "images":
+        png = tf.io.encode_png(tf.zeros((28, 28, 1), tf.uint8))
+        requests.append(("serving_bytes", "image_bytes", png[None]))
+    requests.append(("trace", model.input.name, one))
     with tf.io.TFRecordWriter(str(path / "assets.extra/tf_serving_warmup_requests")) as file:
-        for signature, name, value in [
-            ("serving_default", "rows", tf.zeros((1, 28, 28))),
-            ("serving_default", "rows", tf.zeros((64, 28, 28))),
-            ("serving_bytes", "image_bytes", png[None]),
-            ("trace", "rows", tf.zeros((1, 28, 28))),
-        ]:
+        for signature, input_name, value in requests:
             log = PredictionLog()
             request = log.predict_log.request
-            request.model_spec.name, request.model_spec.signature_name = model, signature
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            request.inputs[input_name].CopyFrom(tf.make_tensor_proto(value))
             file.write(log.SerializeToString())
 
 

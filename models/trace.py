@@ -15,15 +15,15 @@ def trace(model, images):
         images: Pixel values 0 to 255, `(batch, 28, 28)`.
 
     Returns:
-        A dict of tensors. `probabilities (batch, steps, classes)` is what the network would answer
-        if the image ended after each step; a backward direction then begins at that step. The
-        others are those of `follow`, but for its `logits`.
+        A dict of tensors. `outputs (batch, steps, size)` are the outputs of the network if the
+        example ended after each step; a backward direction then begins at that step. The others
+        are those of `follow`, except its `outputs`.
     """
     sequences, recurrent, head = _taken_apart(model, images)
     seen, x = _read_all(recurrent, sequences)
     if any(direction.go_backwards for layer in recurrent for direction in directions(layer)):
         x = [_read_each_beginning(recurrent, sequences)]
-    return {"probabilities": ops.softmax(head(x[0])), **seen}
+    return {"outputs": head(x[0]), **seen}
 
 
 def follow(model, images, watch=unwatched, nudges=None):
@@ -39,7 +39,7 @@ def follow(model, images, watch=unwatched, nudges=None):
             gradients with respect to nudges of zeros are those with respect to the states.
 
     Returns:
-        A dict of tensors. `logits (batch, classes)` is the network's answer. The others, each
+        A dict of tensors. `outputs (batch, size)` are those of the network. The others, each
         `(batch, steps, units)`, are what it holds as it reads the image, in the order of the
         image's rows in both directions: `hidden`; in an LSTM `cell`; and the gates and the
         candidate of the cell by name, such as `forget_gate`. With several layers or directions the
@@ -52,7 +52,7 @@ def follow(model, images, watch=unwatched, nudges=None):
     last = recurrent[-1]
     ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in directions(last)]
     final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
-    return {"logits": head(ops.concatenate(final, axis=-1)), **seen}
+    return {"outputs": head(ops.concatenate(final, axis=-1)), **seen}
 
 
 def _taken_apart(model, images):

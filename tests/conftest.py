@@ -23,8 +23,10 @@ import main
 from configs import Config, run_script
 from datasets import ArraySplit, Dataset
 from datasets.dataset import images_spec
+from tasks import task_of
 
 MNIST = images_spec(classes=10)
+CLASSIFICATION = task_of(MNIST, Config())
 PROJECT = pathlib.Path(__file__).parent.parent
 
 # In the background a shell has its programs ignore Ctrl-C, and so would those that tests start.

@@ -1,4 +1,4 @@
-"""What is written down of a model: its answers to all test images, and where they come from."""
+"""The record of a run: how good its model is, and where the model and the data come from."""
 
 import importlib.metadata
 import pathlib
@@ -6,26 +6,23 @@ import platform
 import subprocess
 import time
 
-from training import figures
-from training.evaluate import evaluate
-
 _VERSIONS_OF = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
 
 
-def record(run, model, data, requested, start, **origin):
-    """Evaluate a model on all test images; write the run's pictures and `metrics.json`.
+def record(session, model, requested, start, **origin):
+    """Evaluate a model on all test examples; write the run's pictures and `metrics.json`.
 
     Args:
-        run: The `Run` the model belongs to.
+        session: The `Session` that the model was trained or imported in.
         model: The model.
-        data: The `Dataset`.
-        requested: The `--dataset` asked for, of which `data` is what was found.
+        requested: The `--dataset` that the run began with: `auto`, or the name of the dataset.
         start: `time.perf_counter()` at the start of the work.
         **origin: How the model got its weights, one JSON-ready value by name.
     """
-    evaluation = evaluate(model, data.test)
-    run.save_figure("confusion", figures.draw_confusion(evaluation))
-    run.save_figure("mistakes", figures.draw_mistakes(evaluation, data.test.inputs))
+    run, data, task = session.run, session.data, session.task
+    evaluation = task.evaluate(model, data.test)
+    for name, figure in task.figures(evaluation, data.test).items():
+        run.save_figure(name, figure)
     pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
     print(f"pictures: {run.folder}/{pictures}", flush=True)
     run.save_metrics(
@@ -33,6 +30,7 @@ def record(run, model, data, requested, start, **origin):
             "model": model.name,
             "parameters": model.count_params(),
             "summary": evaluation.summary(),
+            "score": task.show(evaluation.score),
             "test": evaluation.metrics(),
             **origin,
             "dataset": {

@@ -12,6 +12,7 @@ import shutil
 
 from configs import UserError, format_flags, read_flags
 from configs.option import did_you_mean
+from datasets.dataset import spec_of
 from training.files import (
     ASIDE,
     atomic_write,
@@ -259,6 +260,10 @@ class Run:
 
         with self._reading_model():
             return keras.models.load_model(self.model_path)
+
+    def spec(self, model):
+        """The `Spec` of the data that the run's model was trained on."""
+        return spec_of(self.config().dataset, model.input_shape, model.output_shape[-1])
 
     @contextlib.contextmanager
     def _reading_model(self):

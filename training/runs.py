@@ -5,6 +5,8 @@ import pathlib
 import time
 
 from configs import UserError
+from configs.scopes import kind_of
+from tasks import TASKS
 from training.run import Run, save_figure
 
 
@@ -25,7 +27,7 @@ def table(folder):
             "train a run first with python main.py"
         )
     runs.sort(key=lambda run: run.flags_path.stat().st_mtime)
-    rows = [("run", "model", "data", "accuracy", "time", "status"), *map(_row, runs)]
+    rows = [("run", "model", "data", "score", "time", "status"), *map(_row, runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -48,7 +50,7 @@ def names(folders):
 
 
 def _row(run):
-    """Name, model, data, accuracy, time and status of one run."""
+    """Name, model, data, score, time and status of one run."""
     try:
         config, metrics = run.config(), run.metrics()
     except UserError as error:
@@ -56,12 +58,13 @@ def _row(run):
     model = f"{config.model}-{config.units}" + (f"x{config.layers}" if config.layers > 1 else "")
     about = (run.folder.name, model, config.dataset)
     if metrics:
-        accuracy = f"{metrics['test']['accuracy']:.2%}"
+        # A run of an earlier version has no "score".
+        score = metrics.get("score") or f"{metrics['test']['accuracy']:.2%}"
         status = "finished"
         if run.unexported_path.is_file() and not run.is_running():
             flags = os.fsdecode(run.unexported_path.read_bytes())
             status += f", not exported: {run.command('--mode=export')}{flags}"
-        return (*about, accuracy, _duration(metrics["wall_seconds"]), status)
+        return (*about, score, _duration(metrics["wall_seconds"]), status)
     if run.is_running():
         since = time.time() - run.flags_path.stat().st_mtime
         return (*about, "", _duration(since), "running")
@@ -92,8 +95,17 @@ def compare(folders, runs_dir):
     """
     from training.figures import draw_comparison
 
-    histories = {str(run.folder): run.history() for run in open_runs(folders, runs_dir)}
+    opened = open_runs(folders, runs_dir)
+    answers = {kind_of(run.config().dataset).answers: run for run in opened}
+    if len(answers) > 1:
+        one, other = list(answers.values())[:2]
+        raise UserError(
+            f"--runs: {one.folder} and {other.folder} have different scores, of --dataset="
+            f"{one.config().dataset} and --dataset={other.config().dataset}; expected runs whose "
+            "datasets ask for the same"
+        )
+    histories = {str(run.folder): run.history() for run in opened}
     path = pathlib.Path(runs_dir) / "compare.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(path, draw_comparison(histories))
+    save_figure(path, draw_comparison(histories, TASKS[next(iter(answers))](None, None)))
     return path

@@ -8,8 +8,11 @@ import time
 from configs import Config, UserError
 from datasets import load
 from models import create_model, load_tf1_checkpoint
+from tasks import task_of
+from training.distributed.distribution import Distribution
 from training.record import record
 from training.run import Run
+from training.session import Session
 
 
 def import_tf1(
@@ -50,7 +53,8 @@ def import_tf1(
         print(f"dataset: {data.summary()}", flush=True)
         print(f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}")
         print(*(f"weights: {note}" for note in notes), sep="\n", flush=True)
-        record(run, model, data, requested, start, imported=origin)
+        session = Session(run, config, data, task_of(data.spec, config), Distribution(), requested)
+        record(session, model, requested, start, imported=origin)
         _warn(run.metrics()["test"]["accuracy"], data.spec.size)
     return run
 

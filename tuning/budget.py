@@ -6,9 +6,10 @@ import time
 import keras
 import tensorflow as tf
 
-from export.view import answers, layers_set
+from export.serving_function import override_attributes, serving_function
 from models import create_model
-from training.memory import require_memory
+from tasks import task_of
+from training.memory import require_memory, timesteps
 
 _WARM_UP, _TIMES = 10, 101
 
@@ -38,23 +39,21 @@ def measure(config, spec, max_parameters=None, max_latency_ms=None):
         excess = f"{parameters:,} parameters are more than --max_parameters={max_parameters}"
         return parameters, latency, excess
     if max_latency_ms is not None:
-        latency = _latency_ms(model)
+        latency = _latency_ms(model, task_of(spec, config))
         if latency > max_latency_ms:
             excess = f"{latency:.3g} ms are more than --max_latency_ms={max_latency_ms:g}"
             return parameters, latency, excess
     return parameters, latency, None
 
 
-def _latency_ms(model):
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)], autograph=False)
-    def classify(rows):
-        return answers(model(rows, training=False))
-
-    with layers_set(model, for_serving=True):
-        classify.get_concrete_function()
-    image, times = tf.zeros((1, 28, 28)), []
+def _latency_ms(model, task):
+    predict = serving_function(model, task)
+    with override_attributes(model, for_serving=True):
+        predict.get_concrete_function()
+    example = tf.zeros([1, *(size or timesteps(task.config) for size in model.input_shape[1:])])
+    times = []
     for _ in range(_WARM_UP + _TIMES):
         start = time.perf_counter()
-        classify(image)["classes"].numpy()
+        predict(example)[task.output].numpy()
         times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times[_WARM_UP:])

@@ -52,7 +52,7 @@ def run_trial(trial, config, folder, data, executions=1):
             metrics.append(run.metrics())
     except FAILURES as error:
         return trial.failed(error)
-    scores = tuple(each["test"]["accuracy"] for each in metrics)
+    scores = tuple(each["test"]["score"] for each in metrics)
     return dataclasses.replace(
         trial,
         status="completed",

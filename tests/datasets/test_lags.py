@@ -6,7 +6,7 @@ import pytest
 from datasets.lags import TASKS
 from tests.conftest import random_split
 
-IMAGES = random_split(9, 3, seed=0).images.copy()
+IMAGES = random_split(9, 3, seed=0).inputs.copy()
 IMAGES[:, :4] = 0  # Digits do not begin in the first row.
 
 

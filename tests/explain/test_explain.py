@@ -10,8 +10,8 @@ from datasets.dataset import images_spec
 from explain import gates, gradients, mistakes, probes, reading
 from explain.explanation import Subject, explain
 from models import create_model
-from tests.conftest import random_model, random_split
-from training.evaluate import Evaluation, evaluate
+from tasks.classification import ClassEvaluation
+from tests.conftest import CLASSIFICATION, random_model, random_split
 
 
 def weights_of(model):
@@ -32,7 +32,7 @@ def test_an_answer_is_final_after_its_last_change():
 
 @pytest.mark.parametrize("values", [{"model": "lstm"}, {"model": "bidirectional_gru"}])
 def test_a_batch_gives_the_same_values_as_single_images(values, monkeypatch):
-    model, images = random_model(**values), random_split(5, 7, seed=0).images
+    model, images = random_model(**values), random_split(5, 7, seed=0).inputs
     alone = [reading.read(model, images[n : n + 1]) for n in range(5)]
     monkeypatch.setattr(reading, "_STEPS_AT_ONCE", 2 * 28)
     together = reading.read(model, images)
@@ -157,7 +157,7 @@ def test_a_gate_is_held_at_the_mean_of_each_unit(whole):
 
 def test_row_saliency_is_the_accuracy_lost_with_a_blank_row():
     model, split = random_model(model="gru"), random_split(211, 7, seed=0)
-    lost = gates.row_saliency(model, split)
+    lost = gates.row_saliency(CLASSIFICATION, model, split)
     blank = split.inputs.copy()
     blank[:, 20] = 0
     right = [
@@ -275,7 +275,7 @@ def test_a_report_replaces_the_previous_one(values, classes, tmp_path):
     assert "<h2></h2>" not in page
     assert "old.png" not in pictures
     # The hardest images are found among all, not only among the first 100.
-    drawn = {0, *mistakes.hardest(evaluate(subject.model, test), 3).tolist()}
+    drawn = {0, *mistakes.hardest(subject.task.evaluate(subject.model, test), 3).tolist()}
     assert {f"reading-{index}.png" for index in drawn} <= set(pictures)
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -284,7 +284,7 @@ def test_the_hardest_images_are_those_whose_class_is_least_probable():
     random, labels = np.random.default_rng(0), np.arange(500) % 7
     probabilities = random.dirichlet(np.ones(7), 500)
     probabilities[[430, 77], labels[[430, 77]]] = [0, 1e-9]
-    indices = mistakes.hardest(Evaluation(labels, probabilities, loss=0), 3)
+    indices = mistakes.hardest(ClassEvaluation(labels, probabilities, loss=0), 3)
     assert indices[:2].tolist() == [430, 77]
     right = probabilities[np.arange(500), labels]
     assert right[indices[2]] == np.sort(right)[2]

@@ -18,7 +18,7 @@ from datasets import digits
 from export import saved_model
 from export.saved_model import export, find
 from models import fast_rnn, trace
-from tests.conftest import PROJECT, random_model
+from tests.conftest import CLASSIFICATION, PROJECT, random_model
 
 # Every class of cell and whatever gives one a state or a weight of its own, and both directions.
 MODELS = [
@@ -76,7 +76,7 @@ def stranger(tmp_path_factory):
     for name in MODELS:
         # Blocks wherever there can be some.
         models[name] = random_model(model=name, block_size=3 if name == "lstm_1997" else 1)
-        export(models[name], folder / "saved_models" / name, card={})
+        export(models[name], CLASSIFICATION, folder / "saved_models" / name, card={})
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run(
         [sys.executable, "-c", _STRANGER, *MODELS], cwd=folder, check=True, env=environment
@@ -123,7 +123,9 @@ def basic_rnn(tmp_path_factory):
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("basic_rnn")
-    return tf.saved_model.load(export(random_model(model="basic_rnn"), folder, card={}))
+    return tf.saved_model.load(
+        export(random_model(model="basic_rnn"), CLASSIFICATION, folder, card={})
+    )
 
 
 @pytest.fixture
@@ -131,7 +133,9 @@ def exported(tmp_path):
     import tensorflow as tf
 
     model = random_model(scan="columns", permute_seed=3)
-    return model, tf.saved_model.load(export(model, tmp_path / "lstm", card={"answer": 42}))
+    return model, tf.saved_model.load(
+        export(model, CLASSIFICATION, tmp_path / "lstm", card={"answer": 42})
+    )
 
 
 def test_the_signatures_have_the_names_shapes_and_types_that_clients_know(exported):
@@ -165,7 +169,7 @@ def test_images_of_other_datasets_than_digits_are_resized_alone(tmp_path):
 
     model, random = random_model(model="basic_rnn"), np.random.default_rng(0)
     card = {"config": {"dataset": "fashion_mnist"}}
-    loaded = tf.saved_model.load(export(model, tmp_path, card))
+    loaded = tf.saved_model.load(export(model, CLASSIFICATION, tmp_path, card))
     image = random.integers(0, 256, (28, 28), dtype=np.uint8)
     encoded = [encode(image), encode(image.repeat(3, 0).repeat(3, 1))]
     rows = loaded.signatures["serving_bytes"](image_bytes=tf.constant(encoded))["rows"]
@@ -226,15 +230,15 @@ def test_images_of_another_shape_are_refused(shape, exported):
 
 def test_versions_count_up_and_others_files_are_left_alone(tmp_path):
     model = random_model(model="basic_rnn")
-    assert export(model, tmp_path, card={}) == tmp_path / "1"
+    assert export(model, CLASSIFICATION, tmp_path, card={}) == tmp_path / "1"
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
-    assert export(model, tmp_path, card={}) == tmp_path / "8"
+    assert export(model, CLASSIFICATION, tmp_path, card={}) == tmp_path / "8"
     assert {path.name for path in tmp_path.iterdir()} == {"1", "7", "8", "notes"}
 
 
 def test_the_card_lies_beside_the_model(tmp_path):
-    path = export(random_model(model="basic_rnn"), tmp_path, card={"accuracy": 0.5})
+    path = export(random_model(model="basic_rnn"), CLASSIFICATION, tmp_path, card={"accuracy": 0.5})
     card = json.loads((path / "model_card.json").read_text())
     assert card == {"accuracy": 0.5, "inputs": {"rows": {"minimum": 0, "maximum": 255}}}
 
@@ -253,11 +257,15 @@ def test_nothing_of_nvidias_is_exported_where_there_is_a_gpu(tmp_path, monkeypat
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
     monkeypatch.setattr(fast_rnn, "_has_gpu", lambda: True)
     model = random_model(model="bidirectional_lstm", layers=2)
-    assert not any("Cudnn" in name for name in operations(export(model, tmp_path, card={})))
+    assert not any(
+        "Cudnn" in name for name in operations(export(model, CLASSIFICATION, tmp_path, card={}))
+    )
     # Were it forgotten to do without them, nothing would be written.
-    monkeypatch.setattr(saved_model, "layers_set", lambda *_, **settings: contextlib.nullcontext())
+    monkeypatch.setattr(
+        saved_model, "override_attributes", lambda *_, **settings: contextlib.nullcontext()
+    )
     with pytest.raises(UserError, match="CudnnRNNV3, which no CPU can run; expected kernels"):
-        export(model, tmp_path, card={})
+        export(model, CLASSIFICATION, tmp_path, card={})
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
@@ -267,10 +275,10 @@ def test_a_model_can_be_trained_on_and_exported_again(tmp_path):
 
     model, images = random_model(), np.random.default_rng(0).uniform(0, 255, (3, 28, 28))
     images = images.astype(np.float32)
-    first = tf.saved_model.load(export(model, tmp_path, card={}))
+    first = tf.saved_model.load(export(model, CLASSIFICATION, tmp_path, card={}))
     model.compile("adam", "mse")
     model.fit(images, np.ones((3, 7)), epochs=2, verbose=0)
-    second = tf.saved_model.load(export(model, tmp_path, card={}))
+    second = tf.saved_model.load(export(model, CLASSIFICATION, tmp_path, card={}))
     answers = [each.signatures["serving_default"](rows=images) for each in (first, second)]
     expected = softmax(model(images))
     np.testing.assert_allclose(answers[1]["probabilities"], expected, rtol=0, atol=1e-6)
@@ -279,7 +287,9 @@ def test_a_model_can_be_trained_on_and_exported_again(tmp_path):
 
 def test_a_failed_export_leaves_no_trace(tmp_path):
     with pytest.raises(TypeError):
-        export(random_model(model="basic_rnn"), tmp_path, card={"not json": object()})
+        export(
+            random_model(model="basic_rnn"), CLASSIFICATION, tmp_path, card={"not json": object()}
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -289,7 +299,7 @@ def test_an_export_killed_with_9_leaves_the_last_good_version(tmp_path):
 
     model = random_model(model="basic_rnn")
     model.save(tmp_path / "model.keras")
-    export(model, tmp_path / "versions", card={})
+    export(model, CLASSIFICATION, tmp_path / "versions", card={})
     # Dies at the worst moment: all is written, but not yet in place.
     script = """
 import os, keras, models
@@ -311,7 +321,9 @@ saved_model.export(keras.models.load_model("model.keras"), "versions", card={})
     at_work.mkdir()
     lock = os.open(at_work, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    assert export(model, tmp_path / "versions", card={}) == tmp_path / "versions" / "2"
+    assert (
+        export(model, CLASSIFICATION, tmp_path / "versions", card={}) == tmp_path / "versions" / "2"
+    )
     os.close(lock)
     assert not left.exists()
     assert at_work.exists()
@@ -325,7 +337,7 @@ def test_a_version_is_found_by_its_whole_card(tmp_path):
         (tmp_path / version / "model_card.json").write_text(text)
     assert find(tmp_path, card) is None
     model = random_model(model="basic_rnn")
-    path = export(model, tmp_path, card)
+    path = export(model, CLASSIFICATION, tmp_path, card)
     assert find(tmp_path, card) == path == tmp_path / "3"
     assert find(tmp_path, card | {"metrics": None}) is None
     assert find(tmp_path, card, ["saved_model", "onnx"]) is None

@@ -9,11 +9,11 @@ import pytest
 
 from configs import Config, UserError
 from datasets import digits
-from export import formats, view
+from export import formats, serving_function
 from export.formats import check_formats
 from export.saved_model import export
 from models import FastLSTM, FastRNN, LSTMCell, create_model, fast_rnn
-from tests.conftest import MNIST, assert_one_line_error, random_model
+from tests.conftest import CLASSIFICATION, MNIST, assert_one_line_error, random_model
 
 ALL = ["saved_model", "onnx", "litert"]
 # One of every class of cell, both directions, and whatever else a graph may hold.
@@ -43,7 +43,8 @@ def assert_answers_as(model, path, atol=1e-5):
         images = np.random.default_rng(size).uniform(0, 255, (size, 28, 28)).astype(np.float32)
         logits = np.asarray(model(images), np.float64)
         expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-        probabilities, classes = answer(images)
+        answered = answer(images)
+        probabilities, classes = answered["probabilities"], answered["classes"]
         assert (probabilities.dtype, classes.dtype) == (np.float32, np.int64)
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=atol)
         np.testing.assert_array_equal(classes, probabilities.argmax(axis=-1))
@@ -53,7 +54,7 @@ def assert_answers_as(model, path, atol=1e-5):
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_gives_the_live_models_answers(name, tmp_path):
     model = random_model(model=name, **MODELS[name])
-    formats.write(model, tmp_path, ["onnx"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["onnx"])
     assert_answers_as(model, tmp_path / "model.onnx")
 
 
@@ -62,7 +63,7 @@ def test_onnx_gives_the_live_models_answers(name, tmp_path):
 @pytest.mark.parametrize("name", EVERY_MODEL)
 def test_every_model_can_be_had_as_onnx(name, tmp_path):
     model = random_model(model=name, **MODELS.get(name, {}))
-    formats.write(model, tmp_path, ["onnx"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["onnx"])
     assert_answers_as(model, tmp_path / "model.onnx")
 
 
@@ -71,7 +72,7 @@ def test_every_model_can_be_had_as_onnx(name, tmp_path):
 @pytest.mark.parametrize("name", ["lstm", "bidirectional_gru"])
 def test_784_timesteps_can_be_had_too(name, tmp_path):
     model = random_model(model=name, units=4, layers=2, scan="pixels")
-    formats.write(model, tmp_path, ["onnx", "litert"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["onnx", "litert"])
     assert_answers_as(model, tmp_path / "model.onnx")
     assert_answers_as(model, tmp_path / "model.tflite")
 
@@ -80,7 +81,7 @@ def test_784_timesteps_can_be_had_too(name, tmp_path):
 def test_kerass_lstm_becomes_onnxs(tmp_path):
     import onnx
 
-    formats.write(random_model(model="bidirectional_lstm"), tmp_path, ["onnx"])
+    formats.write(random_model(model="bidirectional_lstm"), CLASSIFICATION, tmp_path, ["onnx"])
     operations = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
     assert "LSTM" in operations
     assert not operations & {"Loop", "MatMulInteger"}
@@ -90,7 +91,7 @@ def test_kerass_lstm_becomes_onnxs(tmp_path):
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_litert_gives_the_live_models_answers(name, tmp_path):
     model = random_model(model=name, **MODELS[name])
-    formats.write(model, tmp_path, ["litert"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["litert"])
     assert_answers_as(model, tmp_path / "model.tflite")
 
 
@@ -99,7 +100,7 @@ def test_litert_gives_the_live_models_answers(name, tmp_path):
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"lstm", "gru"}))
 def test_every_kind_of_model_can_be_had_as_litert(name, tmp_path):
     model = random_model(model=name, **MODELS[name])
-    formats.write(model, tmp_path, ["litert"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["litert"])
     assert_answers_as(model, tmp_path / "model.tflite")
 
 
@@ -131,22 +132,21 @@ def test_kerass_own_export_takes_the_way_that_each_format_has(tmp_path):
 def test_int8_is_smaller_and_nearly_the_same(tmp_path):
     keras.utils.set_random_seed(0)
     model = create_model(Config(), MNIST)
-    formats.write(model, tmp_path, ["litert"])
+    formats.write(model, CLASSIFICATION, tmp_path, ["litert"])
     exact, rounded = (tmp_path / file for file in formats.FILES["litert"])
     assert rounded.stat().st_size < 0.5 * exact.stat().st_size
     images = digits.read().test.inputs.astype(np.float32)
-    (expected, classes), (probabilities, rounded_classes) = (
-        formats.load(path)(images) for path in (exact, rounded)
-    )
-    assert 1e-5 < np.abs(probabilities - expected).max() < 0.01
-    assert np.mean(classes == rounded_classes) > 0.97
+    expected, answered = (formats.load(path)(images) for path in (exact, rounded))
+    off = np.abs(answered["probabilities"] - expected["probabilities"]).max()
+    assert 1e-5 < off < 0.01
+    assert np.mean(answered["classes"] == expected["classes"]) > 0.97
 
 
 @needs("onnx", "litert")
 def test_a_model_of_half_precision_computes_in_float32(tmp_path):
     half = random_model(compute_dtype="bfloat16", model="bidirectional_basic_rnn")
     policies = [layer.dtype_policy.name for layer in half._flatten_layers()]
-    formats.write(half, tmp_path, ["onnx", "litert"])
+    formats.write(half, CLASSIFICATION, tmp_path, ["onnx", "litert"])
     assert [layer.dtype_policy.name for layer in half._flatten_layers()] == policies
     model = random_model(model="bidirectional_basic_rnn")
     for file in ("model.onnx", "model.tflite"):
@@ -161,14 +161,16 @@ def test_a_graph_with_nvidias_kernels_is_written_in_no_format(name, tmp_path, mo
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
     monkeypatch.setattr(fast_rnn, "_has_gpu", lambda: True)
     model = random_model()
-    formats.write(model, tmp_path, [name])
+    formats.write(model, CLASSIFICATION, tmp_path, [name])
     (layer,) = (layer for layer in model.layers if isinstance(layer, FastLSTM))
     layer.use_cudnn = True
-    formats.write(model, tmp_path, [name])
+    formats.write(model, CLASSIFICATION, tmp_path, [name])
     assert layer.use_cudnn is True
-    monkeypatch.setattr(view, "layers_set", lambda *_, **settings: contextlib.nullcontext())
+    monkeypatch.setattr(
+        serving_function, "override_attributes", lambda *_, **settings: contextlib.nullcontext()
+    )
     with pytest.raises(UserError, match="cannot be written as model"):
-        formats.write(model, tmp_path / "other", [name])
+        formats.write(model, CLASSIFICATION, tmp_path / "other", [name])
 
 
 @needs("onnx")
@@ -182,7 +184,9 @@ def test_a_graph_with_nvidias_kernels_is_written_in_no_format(name, tmp_path, mo
 def test_a_file_that_answers_otherwise_leaves_nothing_behind(broken, error, tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "load", broken)
     with pytest.raises(UserError, match=rf"basic_rnn .* model.onnx \(.*{error}.*leave onnx out"):
-        export(random_model(model="basic_rnn"), tmp_path, {}, ["saved_model", "onnx"])
+        export(
+            random_model(model="basic_rnn"), CLASSIFICATION, tmp_path, {}, ["saved_model", "onnx"]
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from export.saved_model import export
-from tests.conftest import PROJECT, random_model
+from tests.conftest import CLASSIFICATION, PROJECT, random_model
 
 MODELS = ["lstm", "basic_rnn"]
 
@@ -92,7 +92,7 @@ def exported(models, tmp_path_factory):
     """A folder with version 1 of every model."""
     folder = tmp_path_factory.mktemp("exported")
     for name, model in models.items():
-        export(model, folder / name, card={"run": name})
+        export(model, CLASSIFICATION, folder / name, card={"run": name})
     return folder
 
 

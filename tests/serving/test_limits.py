@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from export.saved_model import export
-from tests.conftest import random_model
+from tests.conftest import CLASSIFICATION, random_model
 from tests.serving.conftest import images
 from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
 
@@ -39,7 +39,7 @@ def test_more_than_may_wait_is_refused_at_once_and_the_rest_answered(exported, s
 
 def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
     # 2,048 images take it seconds.
-    export(random_model(units=512), tmp_path / "lstm", card={"run": "lstm"})
+    export(random_model(units=512), CLASSIFICATION, tmp_path / "lstm", card={"run": "lstm"})
     server = start(tmp_path, "--request_seconds=0.2")
     answer = server.predict(inputs=images(2048).tolist())
     assert answer.status_code == 504
@@ -48,7 +48,7 @@ def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
 
 
 def test_a_request_of_many_images_lets_others_have_their_turn(tmp_path, start):
-    export(random_model(units=512), tmp_path / "lstm", card={"run": "lstm"})
+    export(random_model(units=512), CLASSIFICATION, tmp_path / "lstm", card={"run": "lstm"})
     server = start(tmp_path, "--batch_rows=16")
     done = []
     many = threading.Thread(

@@ -17,7 +17,7 @@ from datasets import load
 from export.saved_model import export
 from models import trace
 from serving import samples
-from tests.conftest import PROJECT, random_model
+from tests.conftest import CLASSIFICATION, PROJECT, random_model
 from tests.serving.conftest import Server
 
 CHROMIUM = shutil.which("chromium")
@@ -87,7 +87,7 @@ def folder(models, tmp_path_factory):
         scan = "columns" if name == "stacked" else "rows"
         config = {"units": 6, "layers": 1, "scan": scan, "permute_seed": None}
         metrics = {"accuracy": 0.98765, "images": 10_000}
-        export(model, folder / name, {"config": config, "metrics": metrics})
+        export(model, CLASSIFICATION, folder / name, {"config": config, "metrics": metrics})
     shutil.copytree(folder / "lstm" / "1", folder / "lstm" / "2")
     plain = Plain()
     signatures = {"serving_default": plain.answer, "serving_bytes": plain.answer_bytes}
@@ -766,14 +766,14 @@ def test_a_version_is_picked(page):
 
 
 def test_a_version_that_went_gives_way_to_the_one_that_came(models, tmp_path, open_page):
-    export(models["lstm"], tmp_path / "lstm", {})
+    export(models["lstm"], CLASSIFICATION, tmp_path / "lstm", {})
     running = Server(tmp_path)
     try:
         running.wait_until(running.is_ready)
         page = open_page(running.url)
         expect(page.at(".digit")).to_be_visible()
         expect(page.at(".digit", 1)).to_be_hidden()  # There is no other model.
-        export(models["lstm"], tmp_path / "lstm", {})
+        export(models["lstm"], CLASSIFICATION, tmp_path / "lstm", {})
         running.wait_until(lambda: running.states() == {"2": "AVAILABLE"})
         page.draw(SEVEN)
         expect(page.at(".version")).to_have_value("2", timeout=2_000)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from export.saved_model import export
-from tests.conftest import random_model
+from tests.conftest import CLASSIFICATION, random_model
 from tests.serving.conftest import Server, images
 from tests.serving.test_limits import connect
 
@@ -61,7 +61,7 @@ def test_a_new_version_takes_over_without_a_failed_request(saved_models, start):
     server = start(saved_models)
     before = answer_of(server.predict(**BODY))
     with Load(server) as load:
-        export(another_lstm(), saved_models / "lstm", card={})
+        export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={})
         server.wait_until(lambda: server.states() == {"2": "AVAILABLE"})
         after = answer_of(server.predict(**BODY))
         server.wait_until(lambda: load.answers[-1][1] == after)
@@ -99,14 +99,14 @@ def test_a_broken_version_is_reported_and_the_old_one_stays(damage, saved_models
         # Mended, it takes over.
         shutil.rmtree(broken)
         assert server.states()["1"] == "AVAILABLE"
-        assert export(another_lstm(), saved_models / "lstm", card={}) == broken
+        assert export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={}) == broken
         server.wait_until(lambda: server.states() == {"2": "AVAILABLE"})
     assert {status for status, _ in load.answers} == {200}
     assert server.is_ready()
 
 
 def test_a_version_that_is_removed_is_served_no_more(saved_models, start):
-    export(another_lstm(), saved_models / "lstm", card={})
+    export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={})
     server = start(saved_models)
     with Load(server) as load:
         shutil.rmtree(saved_models / "lstm" / "2")
@@ -121,7 +121,7 @@ def test_a_version_that_is_removed_is_served_no_more(saved_models, start):
 
 def test_a_new_model_is_served(saved_models, start):
     server = start(saved_models)
-    export(random_model(model="gru"), saved_models / "gru", card={})
+    export(random_model(model="gru"), CLASSIFICATION, saved_models / "gru", card={})
     server.wait_until(lambda: server.states("gru") == {"1": "AVAILABLE"})
     assert server.predict("gru", **BODY).status_code == 200
 
@@ -152,7 +152,7 @@ def test_tensorflow_servings_config_says_what_is_served(
     policy, served, saved_models, start, tmp_path
 ):
     for _ in range(2):
-        export(another_lstm(), saved_models / "lstm", card={})
+        export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={})
     (tmp_path / "models.config").write_text(CONFIG.format(folder=saved_models, policy=policy))
     server = start(saved_models, f"--model_config_file={tmp_path}/models.config")
     assert set(server.states("digits")) == served

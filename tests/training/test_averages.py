@@ -3,7 +3,8 @@
 import numpy as np
 
 from configs import Config
-from tests.conftest import random_model
+from tasks import task_of
+from tests.conftest import MNIST, random_model
 from training import callbacks
 from training.averages import averaged
 from training.train import compile_model, train
@@ -15,13 +16,13 @@ def test_averages_are_evaluated_and_saved_in_place_of_the_weights(data, tmp_path
     # a(t) = 0.8 a(t-1) + 0.2 w(t), over the weights after each of four steps.
     weights = []
 
-    genuine = callbacks.Keep.on_train_batch_end
+    genuine = callbacks.WriteCheckpoints.on_train_batch_end
 
-    def watch(keep, batch, logs):
-        weights.append([v.numpy() for v in keep.model.trainable_variables])
-        genuine(keep, batch, logs)
+    def watch(callback, batch, logs):
+        weights.append([v.numpy() for v in callback.model.trainable_variables])
+        genuine(callback, batch, logs)
 
-    monkeypatch.setattr(callbacks.Keep, "on_train_batch_end", watch)
+    monkeypatch.setattr(callbacks.WriteCheckpoints, "on_train_batch_end", watch)
     run = train(CONFIG, tmp_path / "run", data)
     averages = weights[0]
     for step in weights[1:]:
@@ -34,7 +35,7 @@ def test_averages_are_evaluated_and_saved_in_place_of_the_weights(data, tmp_path
 
 def test_the_exact_weights_are_restored():
     model = random_model(model="gru")
-    compile_model(model, CONFIG, 4, 4)
+    compile_model(model, task_of(MNIST, CONFIG), 4, 4)
     before = [v.numpy() for v in model.trainable_variables]
     gradients = [np.random.default_rng(0).normal(size=w.shape).astype("f4") for w in before]
     model.optimizer.apply(gradients, model.trainable_variables)

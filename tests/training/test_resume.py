@@ -13,6 +13,7 @@ import pytest
 
 from configs import Config, Interrupted, UserError
 from models import create_model
+from tasks import task_of
 from tests.conftest import PROJECT
 from training import callbacks, checkpoint
 from training.files import ASIDE, atomic_folder
@@ -67,7 +68,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     uninterrupted, data, tmp_path, monkeypatch
 ):
     for method, call in [
-        ((callbacks.Keep, "on_train_batch_end"), 2),
+        ((callbacks.WriteCheckpoints, "on_train_batch_end"), 2),
         ((Run, "save_history"), 1),
         ((checkpoint, "save"), 5),
         ((Run, "save_metrics"), 1),
@@ -81,18 +82,18 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
 
 @pytest.mark.slow
 def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path, monkeypatch):
-    genuine = callbacks.Keep.on_train_batch_end
+    genuine = callbacks.WriteCheckpoints.on_train_batch_end
 
-    def send(keep, batch, logs):
-        if keep.steps_taken == step:
+    def send(callback, batch, logs):
+        if callback.progress.steps_taken == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        genuine(keep, batch, logs)
+        genuine(callback, batch, logs)
 
     config = Config(**vars(EVERYTHING) | {"checkpoint_every": 1})
     before = signal.getsignal(signal.SIGTERM)
     for step in (1, 4, 7):  # In the middle of an epoch and at its end.
         with monkeypatch.context() as patch:
-            patch.setattr(callbacks.Keep, "on_train_batch_end", send)
+            patch.setattr(callbacks.WriteCheckpoints, "on_train_batch_end", send)
             with pytest.raises(Interrupted, match=f"after {step} of 12 steps; to go on: ") as stop:
                 train(config, tmp_path / "run", data, resume=True)
         assert stop.value.signal == signal.SIGTERM
@@ -106,20 +107,20 @@ def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path,
 def test_a_signal_after_the_last_step_says_how_to_go_on_and_what_is_left_is_done_then(
     uninterrupted, interrupted, data, monkeypatch
 ):
-    genuine = callbacks.Keep.on_epoch_end
+    genuine = callbacks.WriteCheckpoints.on_epoch_end
 
-    def send_at_the_last_step(keep, epoch, logs):
-        if keep.finished:
+    def send_at_the_last_step(callback, epoch, logs):
+        if callback.progress.is_finished:
             os.kill(os.getpid(), signal.SIGTERM)
-        genuine(keep, epoch, logs)
+        genuine(callback, epoch, logs)
 
     def send(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("the signal did not end it at once")
 
     for name, replacement in [
-        ("training.callbacks.Keep.on_epoch_end", send_at_the_last_step),
-        ("training.record.evaluate", send),
+        ("training.callbacks.WriteCheckpoints.on_epoch_end", send_at_the_last_step),
+        ("tasks.classification.predict", send),
         ("training.run.Run.save_metrics", send),
     ]:
         with monkeypatch.context() as patch:
@@ -199,7 +200,7 @@ def interrupted(interrupted_folder, tmp_path):
 def untrained(data):
     """The model of `EVERYTHING`, ready for a checkpoint."""
     model = create_model(EVERYTHING, data.spec)
-    compile_model(model, EVERYTHING, 12, 4)
+    compile_model(model, task_of(data.spec, EVERYTHING), 12, 4)
     return model
 
 

@@ -27,7 +27,7 @@ def test_the_table_says_of_each_run_what_it_is_and_how_to_go_on(folder):
     with Run(folder / "b").locked():
         lines = runs.table(folder).splitlines()
     head, *rows = [line.split(maxsplit=5) for line in lines]
-    assert head == ["run", "model", "data", "accuracy", "time", "status"]
+    assert head == ["run", "model", "data", "score", "time", "status"]
     a, b, c, d = sorted(rows)
     assert a == ["a", "lstm-5x2", "digits", "98.77%", "1:02:03", "finished"]
     assert b == ["b", "lstm-5x2", "digits", "0:00", "running"]

@@ -12,9 +12,10 @@ import pytest
 from configs import Config, UserError
 from datasets.dataset import images_spec
 from models import create_model
-from tests.conftest import MNIST
-from training.evaluate import evaluate, evaluate_run
-from training.loss import SmoothedCrossentropy
+from tasks import task_of
+from tasks.smoothed_crossentropy import SmoothedCrossentropy
+from tests.conftest import CLASSIFICATION, MNIST
+from training.evaluate import evaluate_run
 from training.optimizers import create_optimizer
 from training.run import Run
 from training.train import compile_model, train
@@ -120,7 +121,7 @@ def test_steps_replace_epochs_even_in_the_middle_of_one(data, tmp_path):
 )
 def test_steps_are_taken_together_as_long_as_they_come_out_even(values, steps, at_once):
     model = create_model(TINY, MNIST)
-    compile_model(model, replace(**values), steps, 430)
+    compile_model(model, task_of(MNIST, replace(**values)), steps, 430)
     assert model.steps_per_execution == at_once
 
 
@@ -206,7 +207,9 @@ def test_early_stopping_keeps_the_weights_with_the_best_validation_loss(data, tm
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     assert len(losses) < 40
     assert len(losses) == np.argmin(losses) + 1 + 2
-    assert evaluate(run.load_model(), data.validation).loss == pytest.approx(min(losses), rel=1e-4)
+    assert CLASSIFICATION.evaluate(run.load_model(), data.validation).loss == pytest.approx(
+        min(losses), rel=1e-4
+    )
 
 
 def test_training_on_all_images_needs_no_validation_and_logs_to_tensorboard(data, tmp_path):
@@ -255,7 +258,8 @@ def test_a_run_is_evaluated_on_another_dataset_whatever_its_split(finished, data
 def test_another_number_of_classes_is_refused(classes, finished, data):
     other = dataclasses.replace(data, spec=images_spec(classes))
     with pytest.raises(
-        UserError, match=f"--dataset=random: it has {classes} classes.* 7; expected"
+        UserError,
+        match=f"--dataset=random: it has images, {classes} classes, .* images, 7 classes; expected",
     ):
         evaluate_run(finished, TINY, other)
 
@@ -281,7 +285,10 @@ def test_a_disk_that_fills_up_leaves_the_last_whole_model(data, tmp_path, monkey
 
 def test_evaluation_does_not_depend_on_the_order_of_the_images(finished, data):
     model = finished.load_model()
-    forward, backward = evaluate(model, data.test), evaluate(model, data.test[::-1])
+    forward, backward = (
+        CLASSIFICATION.evaluate(model, data.test),
+        CLASSIFICATION.evaluate(model, data.test[::-1]),
+    )
     assert forward.accuracy == backward.accuracy
     assert forward.loss == pytest.approx(backward.loss, 1e-6)
 

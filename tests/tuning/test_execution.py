@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from configs import Config, UserError
-from training.evaluate import evaluate
+from datasets.dataset import images_spec
+from tests.conftest import CLASSIFICATION
 from training.run import Run
 from tuning import execution
 from tuning.budget import measure
@@ -29,7 +30,7 @@ def test_a_trial_is_a_run_scored_on_the_validation_images_without_a_look_at_the_
     # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
     count = 4 * (28 + 4 + 1) + 7 * (4 + 1)
     assert (trial.status, trial.number, trial.parameters) == ("completed", 3, count)
-    assert trial.score == evaluate(run.load_model(), data.validation).accuracy
+    assert trial.score == CLASSIFICATION.evaluate(run.load_model(), data.validation).accuracy
     assert trial.score == pytest.approx(run.history()[-1]["val_accuracy"])
     assert trial.scores == (trial.score,)
     assert "validation images in place of test" in run.metrics()["dataset"]["source"]
@@ -47,7 +48,7 @@ def test_the_score_of_several_executions_is_the_mean_of_their_seeds(data, tmp_pa
             assert folder.name == f"seed-{config.seed}"
 
         def metrics(self):
-            test = {"accuracy": self.accuracy}
+            test = {"score": self.accuracy}
             return {"parameters": 182, "test": test, "training": {"seconds": 1.5}}
 
     monkeypatch.setattr(execution, "train", FakeRun)
@@ -91,18 +92,18 @@ def test_a_full_disk_is_no_fault_of_a_draw(data, tmp_path, monkeypatch):
 def test_parameters_are_counted_exactly_before_training():
     # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
     count = 4 * (28 + 4 + 1) + 7 * (4 + 1)
-    assert measure(CONFIG, 7, max_parameters=count) == (count, None, None)
-    parameters, latency, excess = measure(CONFIG, 7, max_parameters=count - 1)
+    assert measure(CONFIG, images_spec(7), max_parameters=count) == (count, None, None)
+    parameters, latency, excess = measure(CONFIG, images_spec(7), max_parameters=count - 1)
     assert (parameters, latency) == (count, None)
     assert excess == f"{count} parameters are more than --max_parameters={count - 1}"
 
 
 def test_the_latency_of_an_image_decides_too(monkeypatch):
-    _, latency, excess = measure(CONFIG, 7, max_latency_ms=1e-6)
+    _, latency, excess = measure(CONFIG, images_spec(7), max_latency_ms=1e-6)
     assert latency > 0.001
     assert excess == f"{latency:.3g} ms are more than --max_latency_ms=1e-06"
     ticks = iter(np.arange(1e6) * 0.0005)
     monkeypatch.setattr("tuning.budget.time.perf_counter", lambda: next(ticks))
-    _, latency, excess = measure(CONFIG, 7, max_latency_ms=0.51)
+    _, latency, excess = measure(CONFIG, images_spec(7), max_latency_ms=0.51)
     assert latency == pytest.approx(0.5)
     assert excess is None

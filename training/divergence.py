@@ -1,4 +1,4 @@
-"""Why a loss was lost: the steps since the last checkpoint once more, one by one."""
+"""Why a loss diverged: repeat the steps since the last checkpoint one by one."""
 
 import math
 
@@ -7,38 +7,43 @@ import numpy as np
 import tensorflow as tf
 
 from configs import UserError
-
-# A mean cross-entropy, in nats. Blind guessing among ten classes has 2.3.
-EXPLODED = 1000.0
+from training import checkpoint
 
 
-class Anomaly(Exception):
-    """The loss, or a weight, has become infinite, not a number, or absurdly large."""
+class Diverged(Exception):
+    """The loss, or a weight, is not finite, or the loss is much too large."""
 
 
-def explain(anomaly, model, config, batches, run):
-    """Repeat training until the loss is lost, and say where.
+def require_finite(model):
+    """Raise `Diverged` if a variable of a model or of its optimizer is not finite."""
+    for variable in checkpoint.variables(model).values():
+        if not np.isfinite(variable.numpy()).all():
+            raise Diverged(f"{variable.path} is not finite")
+
+
+def explain(diverged, model, session, batches):
+    """Repeat training up to the step in which the loss diverged, and describe that step.
 
     Args:
-        anomaly: The `Anomaly`.
-        model: The model as of the last good checkpoint.
-        config: The run's `Config`.
-        batches: The training batches from there on, up to where the loss was lost.
-        run: The `Run`, which can go on in search of the layer.
+        diverged: The `Diverged`.
+        model: The model as of the last good checkpoint, compiled.
+        session: The `Session`.
+        batches: The training batches since that checkpoint, the one that diverged included.
 
     Returns:
         A `UserError` that begins with the step and a colon, and names its loss, its gradient norm
         and that of the step before; with `--detect_anomaly` the layer as well.
     """
+    config = session.config
     variables = model.trainable_variables
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     outputs = keras.Model(model.input, [layer.output for layer in layers])
 
     @tf.function(reduce_retracing=True)
-    def take_step(images, labels):
+    def take_step(inputs, targets):
         with tf.GradientTape() as tape:
-            activations = outputs(images, training=True)
-            loss = model.compute_loss(y=labels, y_pred=activations[-1])
+            activations = outputs(inputs, training=True)
+            loss = model.compute_loss(y=targets, y_pred=activations[-1])
         gradients = tape.gradient(loss, variables)
         model.optimizer.apply(gradients, variables)
         largest = [tf.reduce_max(tf.abs(tf.cast(output, tf.float32))) for output in activations]
@@ -46,20 +51,20 @@ def explain(anomaly, model, config, batches, run):
 
     first = int(model.optimizer.iterations)
     norms = []
-    for images, labels in batches:
-        loss, norm, largest, gradient_norms = take_step(images, labels)
+    for inputs, targets in batches:
+        loss, norm, largest, gradient_norms = take_step(inputs, targets)
         norms.append(float(norm))
-        if not (loss < EXPLODED and math.isfinite(norm)):
+        if not (loss < session.task.max_loss and math.isfinite(norm)):
             break
     where = f"the loss of this step is {float(loss):.3g}, the gradient's norm "
     where += f"{norms[-1]:.3g}" + (f" after {norms[-2]:.3g}" if len(norms) > 1 else "")
     if config.detect_anomaly:
         where += f"; {_culprit(layers, largest, variables, gradient_norms)}"
     else:
-        where += f" ({run.command('--resume --detect_anomaly')} names the layer)"
+        where += f" ({session.run.command('--resume --detect_anomaly')} names the layer)"
     clip = config.clip_norm / 10 if config.clip_norm else 1
     return UserError(
-        f"diverged at step {first + len(norms)}: {anomaly}; {where}; the checkpoint of step "
+        f"diverged at step {first + len(norms)}: {diverged}; {where}; the checkpoint of step "
         f"{first} is kept; expected a finite loss: train again under another --name with "
         f"--clip_norm={clip:g} or a --learning_rate below {config.learning_rate:g}"
     )

@@ -1,14 +1,18 @@
 """A loss that explodes is stopped and explained."""
 
+import keras
 import numpy as np
 import pytest
 
 from configs import Config, UserError
 from models import create_model
+from tasks import task_of
 from training import callbacks, runs
-from training.anomaly import Anomaly, explain
 from training.distributed.distribution import Distribution
+from training.divergence import Diverged, explain
+from training.progress import Progress
 from training.run import Run
+from training.session import Session
 from training.train import compile_model, train
 
 # Steps of this size throw the weights so far that the loss explodes at once.
@@ -40,48 +44,55 @@ def test_a_run_that_diverged_is_listed_as_such_until_it_goes_on(data, tmp_path, 
     assert runs.table(tmp_path).endswith("  diverged at step 3")
     assert Run(tmp_path / "run").diverged_path.read_text() == str(error.value)
 
-    def interrupt(keep, batch, logs):
+    def interrupt(callback, batch, logs):
         raise InterruptedError
 
-    monkeypatch.setattr(callbacks.Keep, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(callbacks.CheckDivergence, "on_train_batch_end", interrupt)
     with pytest.raises(InterruptedError):
         train(TOO_FAST, tmp_path / "run", data, resume=True)
     assert "interrupted: " in runs.table(tmp_path)
 
 
 @pytest.fixture
-def keep(data, tmp_path):
-    """A `Keep` in the last but one step of an epoch of 4."""
+def session(data, tmp_path):
+    run, task = Run.create(tmp_path / "run", TOO_FAST), task_of(data.spec, TOO_FAST)
+    return Session(run, TOO_FAST, data, task, Distribution(), "random")
+
+
+@pytest.fixture
+def called(session, data):
+    """The callbacks of a training in the last but one step of an epoch of 4."""
     model = create_model(TOO_FAST, data.spec)
-    compile_model(model, TOO_FAST, 36, 4)
-    run = Run.create(tmp_path / "run", TOO_FAST)
-    keep = callbacks.Keep(run, TOO_FAST, data, "random", 36, lambda: None, Distribution())
-    keep.set_model(model)
-    keep.set_params({"steps": 4})
-    keep.restore()
-    keep.on_train_begin()
-    keep.on_epoch_begin(0)
+    compile_model(model, session.task, 36, 4)
+    progress = Progress(session, model)
+    progress.restore()
+    called = keras.callbacks.CallbackList(
+        callbacks.create_callbacks(progress, lambda: None), model=model, steps=4
+    )
+    called.on_train_begin()
+    called.on_epoch_begin(0)
     for step in range(3):
         model.optimizer.iterations.assign(step + 1)
-        keep.on_train_batch_end(step, {"loss": 2.0})
+        called.on_train_batch_end(step, {"loss": 2.0})
     model.optimizer.iterations.assign(4)
-    return keep
+    return called
 
 
-def test_a_loss_that_explodes_late_in_an_epoch_is_seen_in_spite_of_its_mean(keep):
-    with pytest.raises(Anomaly, match=r"the loss is 1\.\d*e\+03"):
-        keep.on_train_batch_end(3, {"loss": 250.0})  # Of 37 images, of which the last 7 are new.
+def test_a_loss_that_explodes_late_in_an_epoch_is_seen_in_spite_of_its_mean(called):
+    with pytest.raises(Diverged, match=r"the loss is 1\.\d*e\+03"):
+        called.on_train_batch_end(3, {"loss": 250.0})  # Of 37 images the last 7 are new.
 
 
 @pytest.mark.parametrize("lost", ["weight", "velocity", "validation"])
-def test_nothing_is_written_of_an_epoch_that_ends_lost(lost, keep):
-    variables = {"weight": keep.model.variables, "velocity": keep.model.optimizer.variables}
+def test_nothing_is_written_of_an_epoch_that_diverged(lost, called, session):
+    model = called.callbacks[-1].model
+    variables = {"weight": model.variables, "velocity": model.optimizer.variables}
     if lost in variables:
         variables[lost][-1].assign(variables[lost][-1] * np.nan)
-    with pytest.raises(Anomaly):
-        keep.on_epoch_end(0, {"loss": 2.0, "val_loss": np.nan if lost == "validation" else 2.0})
-    assert not keep.run.model_path.exists()
-    assert not keep.run.history_path.exists()
+    with pytest.raises(Diverged):
+        called.on_epoch_end(0, {"loss": 2.0, "val_loss": np.nan if lost == "validation" else 2.0})
+    assert not session.run.model_path.exists()
+    assert not session.run.history_path.exists()
 
 
 @pytest.mark.parametrize(
@@ -94,13 +105,14 @@ def test_nothing_is_written_of_an_epoch_that_ends_lost(lost, keep):
 )
 def test_detect_anomaly_names_the_layer_it_began_in(weight, value, told, data):
     config = Config(**vars(TOO_FAST) | {"detect_anomaly": True})
-    model = create_model(config, data.spec)
-    compile_model(model, config, 36, 4)
+    model, task = create_model(config, data.spec), task_of(data.spec, config)
+    compile_model(model, task, 36, 4)
     variable = model.trainable_variables[weight]
     variable.assign(
         value * np.linspace(1, 2, num=int(np.prod(variable.shape))).reshape(variable.shape)
     )
     batches = data.train.batches(10, config.seed).take(36)
-    error = explain(Anomaly("the loss is nan"), model, config, batches, Run("runs/fast"))
+    session = Session(Run("runs/fast"), config, data, task, Distribution(), "random")
+    error = explain(Diverged("the loss is nan"), model, session, batches)
     with pytest.raises(UserError, match=told):
         raise error

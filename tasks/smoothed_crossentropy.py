@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""The loss of a classifier."""
 
 import keras
 from keras import ops

@@ -1,0 +1,14 @@
+"""What is asked of a model: `task_of` gives the `Task` for what a dataset's `Spec` answers."""
+
+from tasks.classification import Classification
+from tasks.task import Evaluation, Task
+
+__all__ = ["TASKS", "Evaluation", "Task", "task_of"]
+
+# By what a `Spec` answers.
+TASKS = {"class": Classification}
+
+
+def task_of(spec, config):
+    """The `Task` of data with a `Spec`, as a `Config` says it is trained."""
+    return TASKS[spec.answers](spec, config)

@@ -1,0 +1,86 @@
+"""What every task has. TensorFlow is not imported here: a list of runs should not wait for it."""
+
+import dataclasses
+from typing import Protocol
+
+
+class Evaluation(Protocol):
+    """A model's answers to all examples of a split, and how good they are.
+
+    Attributes:
+        loss: The mean loss of the examples, without label smoothing.
+        score: How good the answers are; higher is better.
+    """
+
+    loss: float
+    score: float
+
+    def summary(self):
+        """The score in words."""
+
+    def metrics(self):
+        """All of it as JSON-ready values, `loss` and `score` among them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is asked of a model: its loss, its metrics, its evaluation and what it is served with.
+
+    Args:
+        spec: The `Spec` of the data.
+        config: The `Config` of the training.
+
+    Attributes:
+        loss_name: What the loss is, with its unit.
+        score_name: What the score is called. A higher one is better.
+        score_format: A format string that shows a score.
+        max_loss: A mean loss that is not below it has diverged.
+        output: Which of the `predictions` the values of every step are shown by.
+        target_shape: The shape of one example's target.
+    """
+
+    spec: object
+    config: object
+
+    loss_name = None
+    score_name = None
+    score_format = "{:.2%}"
+    max_loss = 1000.0  # Guessing among ten classes has a cross-entropy of 2.3 nats.
+    output = None
+    target_shape = ()
+
+    @property
+    def metric(self):
+        """The name of the score among the metrics of Keras, and so in `history.csv`."""
+        return self.score_name.replace(" ", "_")
+
+    def loss(self):
+        """The `keras.losses.Loss` of targets and a model's outputs."""
+        raise NotImplementedError
+
+    def metrics(self):
+        """The list of `keras.metrics.Metric` of targets and outputs; the first is the score."""
+        raise NotImplementedError
+
+    def predictions(self, outputs):
+        """What an exported model answers, by name, of a model's outputs `(batch, size)`."""
+        raise NotImplementedError
+
+    def evaluate(self, model, split):
+        """The `Evaluation` of a model on every example of an `ArraySplit`."""
+        raise NotImplementedError
+
+    def figures(self, evaluation, split):
+        """Pictures of an `Evaluation` on a split: matplotlib figures by name."""
+        raise NotImplementedError
+
+    def show(self, score):
+        """A score as text."""
+        return self.score_format.format(score)
+
+
+def predict(model, split):
+    """A model's outputs for all examples of a split, `float32 (N, size)`, in order."""
+    import numpy as np
+
+    return np.concatenate([model.predict_on_batch(inputs) for inputs, _ in split.in_order()])
