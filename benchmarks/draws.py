@@ -87,13 +87,13 @@ def measure(tuner, most):
 class _Instant:
     """Stands in for the training of trials, as `tuning.execution.InProcess`; notes their starts."""
 
-    at_once, threads = 1, {}
+    max_running, threads = 1, {}
 
     def __init__(self):
         self.times, self._random, self._trial = [], np.random.default_rng(0), None
 
     @property
-    def under_way(self):
+    def running(self):
         return int(self._trial is not None)
 
     def start(self, trial, config, folder):

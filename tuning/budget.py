@@ -1,4 +1,4 @@
-"""What a model costs, measured before it is trained."""
+"""Parameters and latency of a model, measured before it is trained."""
 
 import statistics
 import time
@@ -10,25 +10,24 @@ from export.view import answers, layers_set
 from models import create_model
 from training.memory import require_memory
 
-_WARM_UP, _TIMES = 10, 101
+_WARM_UP_CALLS, _CALLS = 10, 101
 
 
 def measure(config, classes, max_parameters=None, max_latency_ms=None):
-    """Build the model a `Config` describes, with the weights it starts from, and measure it.
+    """Build a model with its initial weights, and measure it.
 
-    The latency is the median of 101 calls of the function that is exported as `serving_default`,
-    each with one image, after ten more; on this machine as it is now. It is measured if there is a
-    limit to it.
+    The latency is the median of 101 calls, after 10 more, of the function that is exported as
+    `serving_default`. Each call has one image. The latency is measured only if it has a limit.
 
     Args:
         config: A `Config`.
         classes: Number of classes.
-        max_parameters: How many numbers the model may consist of.
-        max_latency_ms: The milliseconds it may take for an image.
+        max_parameters: Maximum number of parameters.
+        max_latency_ms: Maximum milliseconds for one image.
 
     Returns:
-        The numbers the model consists of; its latency in milliseconds, or `None`; and by how much
-        it is over a limit in words, or `None`.
+        The number of parameters; the latency in milliseconds, or `None`; and a text that says which
+        limit was exceeded, or `None`.
     """
     require_memory(config)
     keras.utils.clear_session()
@@ -38,23 +37,31 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
         excess = f"{parameters:,} parameters are more than --max_parameters={max_parameters}"
         return parameters, latency, excess
     if max_latency_ms is not None:
-        latency = _latency_ms(model)
+        latency = _latency_ms(*_serving_function(model))
         if latency > max_latency_ms:
             excess = f"{latency:.3g} ms are more than --max_latency_ms={max_latency_ms:g}"
             return parameters, latency, excess
     return parameters, latency, None
 
 
-def _latency_ms(model):
+def _serving_function(model):
+    """The function that is exported as `serving_default`, and an input of one example."""
+
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)], autograph=False)
     def classify(rows):
         return answers(model(rows, training=False))
 
     with layers_set(model, for_serving=True):
         classify.get_concrete_function()
-    image, times = tf.zeros((1, 28, 28)), []
-    for _ in range(_WARM_UP + _TIMES):
+    return classify, tf.zeros((1, 28, 28))
+
+
+def _latency_ms(function, example):
+    """The median milliseconds of a call, until its outputs are NumPy arrays."""
+    times = []
+    for _ in range(_WARM_UP_CALLS + _CALLS):
         start = time.perf_counter()
-        classify(image)["classes"].numpy()
+        for output in function(example).values():
+            output.numpy()
         times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times[_WARM_UP:])
+    return statistics.median(times[_WARM_UP_CALLS:])
