@@ -201,7 +201,7 @@ def _locked(folder, signal):
                 return
     if not signal():
         raise UserError(
-            f"{folder}: another process is training in it; expected to train alone: wait until it "
-            "ends"
+            f"{folder}: another process is training in it; expected a folder that no other process "
+            "uses: wait until it ends"
         )
     raise Interrupted(signal(), "interrupted")
