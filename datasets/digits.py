@@ -1,7 +1,7 @@
 """The embedded dataset: scikit-learn's 1,797 handwritten digits, normalised as MNIST's.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998,
-https://archive.ics.uci.edu/dataset/80. It is part of scikit-learn, so there is no download.
+https://archive.ics.uci.edu/dataset/80. It is part of scikit-learn and is not downloaded.
 """
 
 import numpy as np

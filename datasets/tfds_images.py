@@ -84,7 +84,7 @@ def read(name, data_dir=None, mnist_dir=None):
     if form is not tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"--dataset={name}: {builder.data_path} is stored as {form.value}; expected tfrecord: "
-            "let TFDS prepare it anew in another folder with --data_dir=DIR"
+            "let TFDS prepare it again in another folder with --data_dir=DIR"
         )
     train, test = (_read_split(builder, split) for split in ("train", "test"))
     return Dataset(name, source, classes, train=train, validation=train[:0], test=test)
@@ -106,7 +106,7 @@ def _find(name, data_dir):
         paths = ", ".join(str(path) for path in folder.rglob("dataset_info.json"))
         raise UserError(
             f"--dataset={name}: {paths or folder} is damaged ({type(error).__name__}); expected "
-            f"the files that TFDS wrote: remove {folder} to prepare it anew"
+            f"the files that TFDS wrote: remove {folder} to prepare it again"
         ) from error
 
 
@@ -132,7 +132,7 @@ def _check_folder(builder, name):
         raise UserError(
             f"--dataset={name}: the prepared data in {path} are incomplete: dataset_info.json is "
             "missing; expected a folder that TFDS has finished: remove "
-            f"{path} to prepare it anew, or {again}"
+            f"{path} to prepare it again, or {again}"
         )
 
 
@@ -264,7 +264,7 @@ def _read_split(builder, name):
     import tensorflow as tf
 
     info = builder.info.splits[name]
-    again = f"remove {builder.data_path} to prepare it anew"
+    again = f"remove {builder.data_path} to prepare it again"
     if not info.num_examples:
         raise UserError(
             f"the prepared data in {builder.data_path} are incomplete: dataset_info.json counts 0 "

@@ -120,7 +120,7 @@ class Loop:
         return sum(t.status in ("completed", "failed", "running") for t in self._trials)
 
     def _print_why_it_ends(self):
-        """Print why there are no more draws, unless `--max_trials` or the tuner's end is why."""
+        """Print why the search ends, unless it has all trials that were asked for."""
         max_trials = self._search.max_trials
         if self._skipped == self._max_skipped:
             print(

@@ -104,7 +104,7 @@ def _parse(text):
         raise UserError(f"--search: received {text!r}; {_FORMS}")
     if name not in _FIELDS:
         hint = did_you_mean(name, _FIELDS) or "; see python main.py --help"
-        raise UserError(f"--search={text}: there is no {name}; expected the name of a flag{hint}")
+        raise UserError(f"--search={text}: {name} is unknown; expected the name of a flag{hint}")
     if name in FIXED:
         raise UserError(
             f"--search={text}: {name} is the same for all trials; expected a flag of the model or "

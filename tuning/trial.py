@@ -20,8 +20,7 @@ class Trial:
         status: `running`; `completed`; `failed`; `rejected`, if the model is over the budget; or
             `repeated`, if an earlier trial has the same values.
         values: The drawn values by name.
-        score: The mean of `scores`. A repeated trial has the score of the earlier one. `None` if
-            there is no score.
+        score: The mean of `scores`; for a repeated trial, the score of the earlier one; or `None`.
         scores: The score of each execution.
         parameters: Number of parameters of the model; `None` if it was neither measured for a
             budget nor trained to the end.

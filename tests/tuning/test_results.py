@@ -2,10 +2,11 @@ import dataclasses
 
 import pytest
 
+from configs import Config
 from tests.tuning.conftest import rows_of
 from tuning.results import Results
 from tuning.space import parse_space
-from tuning.table import Table, best_of_each
+from tuning.table import Table, best_of_each, print_summary
 from tuning.trial import Trial, best_of
 
 SPACE = parse_space(
@@ -117,6 +118,26 @@ def test_a_terminal_shows_the_running_trials_and_the_best(monkeypatch):
     table.end(TRIALS[2])
     assert terminal.text.count("\n") == 2
     assert "  3  running" in terminal.text.split("\n")[-1]
+
+
+def test_the_summary_names_the_best_of_each_model_the_figures_the_command_and_the_score(
+    results, capsys
+):
+    saved = []
+    for trial in TRIALS:
+        results.save(saved, trial)
+    results.save_best(TRIALS[0], Config(units=16), {"THREADS": "1"})
+    for name in ("scores.png", "importance.png"):
+        (results.folder / name).touch()
+    print_summary(results, TRIALS[0])
+    title, best, *lines = capsys.readouterr().out.splitlines()
+    assert title == "the best of each model:"
+    assert best.split()[:3] == ["0", "completed", "30.00%"]
+    assert lines == [
+        f"pictures: {results.folder}/importance.png, scores.png",
+        f"to repeat the best: THREADS=1 python main.py --flagfile={results.folder}/best.flags",
+        f"done: validation accuracy 30.00% in trial 0, see {results.folder}",
+    ]
 
 
 def test_the_best_of_each_model_is_listed_with_the_best_first():

@@ -91,7 +91,7 @@ def test_a_search_killed_with_parallel_trials_keeps_the_finished_ones_and_contin
         kept = finished
     assert kills
     assert {row["status"] for row in rows} == {"completed"}
-    assert search(tuner) == rows
+    assert search(tuner) == rows  # One process replays the draws of several processes.
 
 
 def test_the_best_trial_is_a_flag_file(trainer, search, tmp_path):

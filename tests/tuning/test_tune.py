@@ -31,7 +31,7 @@ runpy.run_path({path!r}, run_name="__main__")
     ("flags", "expected"),
     [
         ([], ["--search", "NAME:LOW..HIGH"]),
-        (["--search=unts:8..64", "--max_trials=3"], ["there is no unts", "did you mean units?"]),
+        (["--search=unts:8..64", "--max_trials=3"], ["unts is unknown", "did you mean units?"]),
         (
             ["--search=units:8..64", "--tuner=baysian"],
             ["--tuner=baysian", "did you mean bayesian?"],
