@@ -24,6 +24,8 @@ from training.run import Run
 FLAGS = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it", "--tuner=grid")
 # The number of threads of a trial on Ray, on which the rounding depends.
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+# Ray runs its workers at niceness 15 by default, and on a busy machine they would get little time.
+NOT_NICE = {"RAY_worker_niceness": "0"}
 # A machine that runs other programs starts Ray and TensorFlow slowly. A limit is reached only if
 # a test fails, so a long one costs no time.
 SECONDS = 600
@@ -35,7 +37,7 @@ def start_tune(folder, *flags, stdout=subprocess.PIPE):
     folder.mkdir(exist_ok=True)
     pipes = {"stdout": stdout, "stderr": subprocess.PIPE, "text": True}
     command = [sys.executable, PROJECT / "tune.py", *FLAGS, *flags]
-    environment = os.environ | ONE_THREAD
+    environment = os.environ | ONE_THREAD | NOT_NICE
     return subprocess.Popen(command, cwd=folder, env=environment, process_group=0, **pipes)
 
 
@@ -147,6 +149,8 @@ def nodes():
     with folder, pytest.MonkeyPatch.context() as patch:
         # The folder of all files of Ray. An option would not move the file with the head's address.
         patch.setenv("RAY_TMPDIR", folder.name)
+        for name, value in NOT_NICE.items():
+            patch.setenv(name, value)
         cluster = start_nodes()
         yield cluster
         cluster.shutdown()
