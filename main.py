@@ -20,6 +20,7 @@ from configs import (
     define_name,
     define_path,
     define_paths,
+    names_of,
     override,
     require_tensorflow,
     run_script,
@@ -31,8 +32,8 @@ from training.run import Run
 from training.signals import interruptible
 
 FLAGS = flags.FLAGS
-PLACES = ("data_dir", "mnist_dir")  # Which a run may find its data in another time.
-REPLACEABLE = (*PLACES, "detect_anomaly")  # When a run goes on.
+LOCATIONS = names_of(location=True)
+REPLACEABLE = (*LOCATIONS, "detect_anomaly")  # Flags that may change when a run is resumed.
 EXPORTING = ("saved_models_dir", "export_formats")
 NOT_KEPT = (*EXPORTING, "distribute", "ray", "workers", "peer_seconds")  # In its flags.txt.
 TF1 = ("tf1_forget_bias", "tf1_names", "tf1_averages")  # How to import a checkpoint.
@@ -176,11 +177,11 @@ def _train(config, folder, data):
         with telling_memory(config):
             return tf1.import_tf1(*task[:2], FLAGS.tf1_checkpoint, *how, data)
     if FLAGS.ray:
-        from training.launch import train_on_ray
+        from training.distributed.launch import train_on_ray
 
         return train_on_ray(*task, FLAGS.ray, FLAGS.workers, FLAGS.peer_seconds)
     from training import train
-    from training.distribute import Distribution
+    from training.distributed.distribution import Distribution
 
     return train.train(*task, Distribution(FLAGS.distribute, config, FLAGS.peer_seconds))
 
@@ -195,7 +196,7 @@ def _given(names, kept=None):
 def evaluate():
     """Evaluate a run again, on its own dataset or on another of the same shape."""
     run = _open()
-    config = override(run.config(), ("dataset", *PLACES))
+    config = override(run.config(), ("dataset", *LOCATIONS))
     if FLAGS.views > 1:
         config.require_distortion(FLAGS.views)  # Before TensorFlow takes its seconds.
     from training.evaluate import evaluate_run

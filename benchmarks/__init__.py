@@ -1,4 +1,4 @@
-"""Measurements: every number in the README is printed by one of these programs."""
+"""Measurements: these programs print every number in the README."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ MAIN = pathlib.Path(__file__).parent.parent / "main.py"
 
 
 def machine():
-    """The processors, where the system tells their name."""
+    """Number and name of the processors; the architecture if the name is unknown."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(": ")[1] for line in lines if line.startswith("model name"))

@@ -1,10 +1,10 @@
-"""What each means of a recipe is worth: the recipe as it is, and without each.
+"""Measure what each part of a recipe is worth: the whole recipe, and without each part.
 
     python -m benchmarks.ablation --flag_file=configs/tiny.flags --seeds=3 --jobs=2 --additions
 
-A means is removed by giving its flags the values in `WITHOUT`, and with `--additions` one that the
-recipe does not have is added by those in `WITH`. Each run is the program itself, as in
-`benchmarks.accuracy`; runs that are finished already are not repeated.
+A part is removed by setting its flags to the values in `WITHOUT`. With `--additions`, parts that
+the recipe does not have are added with the values in `WITH`. Each run is the program itself, as in
+`benchmarks.accuracy`. Finished runs are not repeated.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from training.run import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flag_file", None, "The recipe.", required=True)
-flags.DEFINE_boolean("additions", False, "Whether to add each means that it does not have, too.")
+flags.DEFINE_boolean("additions", False, "Whether to also add each part that it does not have.")
 define_flags()
 
 _PLAIN = Config()
-# By the name of a means the flags of a recipe without it. One that changes nothing is left out.
+# Flags of the recipe without a part, by name. Parts that the recipe does not have are skipped.
 WITHOUT = {
     "affine jitter": {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0},
     "elastic deformation": {"elastic": 0.0},
@@ -44,7 +44,7 @@ WITHOUT = {
     "label smoothing": {"label_smoothing": 0.0},
     "averaged weights": {"ema": None},
 }
-# As much of a means as is usual, for a recipe that does without it.
+# Usual values of a part, for a recipe without it.
 WITH = {
     "pixel dropout": {"pixel_dropout": 0.05},
     "row dropout": {"row_dropout": 0.05},
@@ -56,25 +56,25 @@ WITH = {
     "averaged weights": {"ema": 0.998},
 }
 
-DECAYING = ("adamw", "muon")  # Optimizers that take some of the weights off of their own accord.
+DECAYING = ("adamw", "muon")  # Optimizers with a default weight decay.
 
 
 def main():
-    """Run what is missing, then print the table."""
+    """Make the missing runs, then print the table."""
     recipe = pathlib.Path(FLAGS.flag_file)
     config = read_flags(recipe)
     folder = pathlib.Path(FLAGS.results_dir)
     folder.mkdir(parents=True, exist_ok=True)
     names = {str(recipe): "the whole recipe"}
-    changes = {f"without {means}": values for means, values in _removals(config).items()}
+    changes = {f"without {part}": values for part, values in _removals(config).items()}
     if FLAGS.additions:
-        changes |= {f"with {means}": values for means, values in _additions(config).items()}
+        changes |= {f"with {part}": values for part, values in _additions(config).items()}
     for name, values in changes.items():
         path = folder / f"{recipe.stem}-{name.replace(' ', '-')}.flags"
         path.write_text(format_flags(dataclasses.replace(config, **values)))
         names[str(path)] = name
     runs = finished_runs(list(names), FLAGS.seeds)
-    print(f"{machine()}, {FLAGS.jobs} runs side by side\n")
+    print(f"{machine()}, {FLAGS.jobs} runs in parallel\n")
     print("| recipe | validation | test accuracy, mean ± sd | each seed | difference |")
     print("| --- | ---: | ---: | --- | ---: |")
     whole = None
@@ -89,25 +89,26 @@ def main():
 
 
 def _removals(config):
-    """Of `WITHOUT` what changes a config; and, of a bidirectional one, its second direction."""
-    removals = WITHOUT | {"the way back": {"model": config.model.removeprefix("bidirectional_")}}
+    """The parts of a config that can be removed: `WITHOUT`, and the backward direction."""
+    forward = {"model": config.model.removeprefix("bidirectional_")}
+    removals = WITHOUT | {"backward direction": forward}
     has = dataclasses.asdict(config)
     if config.weight_decay is None and config.optimizer in DECAYING:
         has["weight_decay"] = "the optimizer's own"
     return {
-        means: values
-        for means, values in removals.items()
+        part: values
+        for part, values in removals.items()
         if any(has[name] not in (value, None) for name, value in values.items())
     }
 
 
 def _additions(config):
-    """Of `WITH` what a config has nothing of; a constant rate is not warmed up."""
+    """The parts in `WITH` that a config does not have; a constant rate has no warm-up."""
     has = {*_removals(config), "warm-up" if config.schedule == "constant" else None}
     return {
-        means: values
-        for means, values in WITH.items()
-        if means not in has and config.optimizer != values.get("optimizer")
+        part: values
+        for part, values in WITH.items()
+        if part not in has and config.optimizer != values.get("optimizer")
     }
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.accuracy --flag_files=configs/lstm.flags,configs/basic_rnn.flags --jobs=2
 
-Each run is the program itself, `python main.py --flagfile=... --seed=...`; any of its flags given
-here is passed on to every run. Runs that are finished already are not repeated.
+Each run is the program itself, `python main.py --flagfile=... --seed=...`. Flags of `main.py` given
+here are passed on to every run. Finished runs are not repeated.
 """
 
 import statistics
@@ -20,9 +20,9 @@ define_flags()
 
 
 def main():
-    """Run what is missing, then print the table."""
+    """Make the missing runs, then print the table."""
     runs = finished_runs(FLAGS.flag_files, FLAGS.seeds)
-    print(f"{machine()}, {FLAGS.jobs} runs side by side\n")
+    print(f"{machine()}, {FLAGS.jobs} runs in parallel\n")
     print("| flag file | parameters | test images | accuracy, mean ± sd | each seed | minutes |")
     print("| --- | ---: | ---: | ---: | --- | ---: |")
     for flag_file, folders in runs.items():

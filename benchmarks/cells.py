@@ -1,10 +1,10 @@
-"""The experiments of `docs/cells.md`: every cell at the same budget, and how far from its oracles.
+"""The experiments of `docs/cells.md`: every cell with the same budget, and its numerical error.
 
     python -m benchmarks.cells --jobs=2
 
-Trains every flag file of `configs/cells/` and, on 784 pixels, of `configs/cells/pixels/` over
-several seeds unless it is finished already, measures how fast each cell trains, compares each with
-its oracles, and writes the tables into the page.
+Trains every flag file of `configs/cells/` and, on 784 pixels, of `configs/cells/pixels/` with
+several seeds, measures how fast each cell trains, compares each cell with its oracles, and writes
+the tables into the page. Finished runs are not repeated.
 """
 
 import csv
@@ -23,17 +23,17 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_string("folder", "configs/cells", "The flag files.")
 flags.DEFINE_string("page", "docs/cells.md", "The page whose tables are replaced.")
-flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
+flags.DEFINE_integer("turn_steps", 60, "Training steps in a turn.", 1)
 flags.DEFINE_integer("pixels_seeds", 1, "Runs of each flag file on single pixels.", 1)
 define_flags()
 
 
 def main():
-    """Run what is missing, measure, and replace the tables of the page."""
+    """Make the missing runs, measure, and replace the tables of the page."""
     folder, page = pathlib.Path(FLAGS.folder), pathlib.Path(FLAGS.page)
     text = page.read_text()
     for name in ("rows", "pixels", "oracles"):
-        _replace(text, name, "", page)  # Now, and not after hours of training.
+        _replace(text, name, "", page)  # Fails here, not after hours of training.
     from tests.models.oracles import table
 
     oracles = table()
@@ -47,14 +47,14 @@ def main():
 
 
 def _replace(text, name, table, page):
-    """The text of the page with one of its tables replaced."""
+    """Replace one table in the text of the page."""
     start, end = f"<!-- table: {name} -->\n", "<!-- end of table -->"
     before, found_start, rest = text.partition(start)
     _, found_end, after = rest.partition(end)
     if not (found_start and found_end):
         raise UserError(
-            f"{page}: the place of the table is not marked; expected {start.strip()} before it and "
-            f"{end} after it"
+            f"{page}: the markers of the table {name} are missing; expected {start.strip()} before "
+            f"it and {end} after it"
         )
     return before + start + table + end + after
 
@@ -64,7 +64,7 @@ def _flag_files(folder):
 
 
 def _rows_table(runs):
-    """Every cell's size, accuracy and speed, the most accurate first."""
+    """Size, accuracy and speed of every cell, the most accurate first."""
     speeds = _speeds(runs)
     lines = []
     for flag_file, folders in runs.items():
@@ -83,7 +83,7 @@ def _rows_table(runs):
 
 
 def _pixels_table(runs):
-    """The accuracy on single pixels, in the end and on the way there."""
+    """Accuracy on single pixels: the final one, and after each epoch."""
     lines = [
         "| cell | parameters | test accuracy | validation after each epoch (seed 0) | minutes |\n"
         "| --- | ---: | ---: | --- | ---: |\n"
@@ -101,12 +101,12 @@ def _pixels_table(runs):
 
 
 def _link(flag_file):
-    """The flag file's name, linked from a page in `docs/`."""
+    """A link to the flag file from a page in `docs/`."""
     return f"[`{pathlib.Path(flag_file).stem}`](../{flag_file})"
 
 
 def _speeds(flag_files):
-    """Images per second of training, by flag file, of each turn."""
+    """Images per second of training in each turn, by flag file."""
     work = {}
     for flag_file in flag_files:
         config = dataclasses.replace(read_flags(flag_file), **given_flags())

@@ -1,4 +1,4 @@
-"""Contenders taking turns, each in a process of its own, so that none can hold up another."""
+"""Comparisons in turns, with each contender in its own process, so that none delays another."""
 
 import contextlib
 import dataclasses
@@ -17,8 +17,8 @@ from benchmarks import machine
 from benchmarks.processes import Spawned
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("turns", 7, "Turns of every contender.", 1)
-flags.DEFINE_string("json", None, "Where to write all figures (default: runs/benchmarks/).")
+flags.DEFINE_integer("turns", 7, "Number of turns of each contender.", 1)
+flags.DEFINE_string("json", None, "File for all results (default: in runs/benchmarks/).")
 
 PACKAGES = (
     *("tensorflow", "keras", "torch", "jax", "numpy"),
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def _take_turns_of(pipe, prepare):
-    """What a contender's process does."""
+    """The main loop of a contender's process."""
     work = prepare()
     while True:
         pipe.recv()
@@ -44,7 +44,7 @@ def _rate(work):
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """The median of some values, the least and the greatest."""
+    """The median of values, with their minimum and maximum."""
 
     values: list
 
@@ -54,18 +54,18 @@ class Spread:
 
 
 def contest(contenders):
-    """Let contenders take turns, one after the other, `--turns` times.
+    """Let contenders take `--turns` turns, one after the other.
 
     Args:
-        contenders: By name a function, importable by its own, that makes everything ready and
-            returns another: `work() -> amount` does one turn, and says how much was done.
+        contenders: Picklable functions by name. Each one prepares the work and returns a function
+            `work() -> amount`, which does one turn and returns the amount of work done.
 
     Returns:
-        By name the `rates`, an amount per second for each turn, and the most bytes of `memory` the
-        process held, JSON-ready.
+        `rates`, the amount per second in each turn, and `memory`, the peak memory of the process in
+        bytes, by name; can be written as JSON.
     """
-    # A first turn, not counted, in which much is compiled. The first contender goes alone: it may
-    # have to prepare the dataset. The others go at once, to save time.
+    # The first turn compiles and is not counted. The first contender runs alone, because it may
+    # have to prepare the dataset; the others run at the same time.
     contenders, processes = list(contenders.items()), []
     with contextlib.ExitStack() as stack:
         for group in (contenders[:1], contenders[1:]):
@@ -88,13 +88,13 @@ def contest(contenders):
 
 
 def take_turns(work):
-    """As `contest`, of works that can share this process.
+    """As `contest`, for work that can share this process.
 
     Args:
-        work: By name a function that does one turn, and says how much was done.
+        work: Functions by name that do one turn and return the amount of work done.
 
     Returns:
-        By name the rates, an amount per second for each turn; a first turn is not counted.
+        Lists of rates by name, the amount per second in each turn. The first turn is not counted.
     """
     rates = {name: [] for name in work}
     for _ in range(1 + FLAGS.turns):
@@ -104,7 +104,7 @@ def take_turns(work):
 
 
 def requests(answer, seconds):
-    """Work that calls `answer()` again and again for so long, and says how often."""
+    """Create work that calls `answer()` repeatedly for some seconds and returns the count."""
 
     def work():
         count, end = 0, time.perf_counter() + seconds
@@ -117,13 +117,13 @@ def requests(answer, seconds):
 
 
 def ratios(result, ours, theirs):
-    """The `Spread` of our rate over theirs, turn by turn."""
+    """The `Spread` of the ratios of our rate to theirs in each turn."""
     pairs = zip(result[ours]["rates"], result[theirs]["rates"], strict=True)
     return Spread([one / other for one, other in pairs])
 
 
 def circumstances():
-    """The machine and the versions measured, JSON-ready; what is not installed is `None`."""
+    """The machine and the versions of packages; `None` for packages that are not installed."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -134,18 +134,18 @@ def circumstances():
 
 
 def print_circumstances():
-    """Print the head of every table: machine, versions and what its numbers are."""
-    found = circumstances()
-    print(f"{found['machine']}; {found['versions']}")
+    """Print the machine, the versions and the meaning of the numbers, above a table."""
+    current = circumstances()
+    print(f"{current['machine']}; {current['versions']}")
     print(f"median of {FLAGS.turns} turns (min to max)\n", flush=True)
 
 
 @functools.cache
 def installed(package):
-    """Whether an optional package is there; says so if it is not."""
+    """Whether an optional package is installed; prints a message if it is not."""
     if circumstances()["versions"][package] is None:
         print(
-            f"{package} is not installed, and is left out; to measure it: pip install -r "
+            f"{package} is not installed and is skipped; to measure it: pip install -r "
             "requirements-bench.txt"
         )
         return False
@@ -153,8 +153,8 @@ def installed(package):
 
 
 def write_json(name, results):
-    """Write the results of a benchmark, with the circumstances, to a file."""
+    """Write the results of a benchmark to a file, with the machine and the versions."""
     path = pathlib.Path(FLAGS.json or f"runs/benchmarks/{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(circumstances() | {"results": results}, indent=2) + "\n")
-    print(f"\nall figures: {path}")
+    print(f"\nall results: {path}")

@@ -1,11 +1,11 @@
-"""What the driver of a search spends on a draw, beside its training, the more there were before.
+"""Processor time of a search for each draw, without training, by the number of earlier draws.
 
     python -m benchmarks.draws
 
-A whole search with a stand-in for the training, which scores at random and at once: drawing, being
-told the score, noting it for TensorBoard, and writing `trials.csv` twice, as a search does for each
-trial. Counted is the processor's time, so that what else the machine does is left out, and so is
-what a disk takes. Where trials end faster than that, their processors wait.
+Runs a whole search in which training is replaced by an immediate random score: it draws values,
+receives the score, logs it for TensorBoard and writes `trials.csv` twice, as a search does for each
+trial. Only processor time is counted, without the time of the disk and of other processes. If
+trials end faster than this time, their processors wait.
 """
 
 import contextlib
@@ -34,12 +34,12 @@ def main():
     print(f"| tuner | draws | processor ms a draw | of it trials.csv | days for {FLAGS.total:,} |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for text in FLAGS.sizes:
-        tuner, _, most = text.partition("=")
-        if tuner not in TUNERS or not most.isdecimal() or int(most) < 10:
+        tuner, _, total = text.partition("=")
+        if tuner not in TUNERS or not total.isdecimal() or int(total) < 10:
             raise UserError(
                 f"--sizes: received {text}; expected TUNER=NUMBER, the number at least 10"
             )
-        counts, seconds, writing = measure(tuner, int(most))
+        counts, seconds, writing = measure(tuner, int(total))
         results[tuner] = {"draws": counts, "seconds": seconds, "writing": writing}
         days = extrapolate(counts, seconds, FLAGS.total)
         for count, each, written in zip(counts, seconds, writing, strict=True):
@@ -48,32 +48,32 @@ def main():
     contest.write_json("draws", results)
 
 
-def measure(tuner, most):
-    """What a draw costs after 10, 100, ... and `most` draws.
+def measure(tuner, total):
+    """Measure the time of a draw after 10, 100, ... and `total` draws.
 
     Returns:
-        Three lists: how many draws there were; the seconds of one, the median of the latest tenth;
-        and what of it goes to `trials.csv`, twice.
+        Three lists: the number of draws; the seconds of a draw, as the median of the last tenth of
+        them; and the part of these seconds for writing `trials.csv` twice.
     """
     from tuning.loop import Loop
     from tuning.results import Results
 
     class Unwritten(Results):
-        """Does not write `trials.csv`: it is timed by itself, as it takes the longer the more."""
+        """Does not write `trials.csv`: writing slows with each draw and is measured separately."""
 
         def save(self, trials, trial):
             trials[trial.number :] = [trial, *trials[trial.number + 1 :]]
 
-    search = Search(Config(epochs=27), parse_space(FLAGS.search), tuner, max_trials=most)
+    search = Search(Config(epochs=27), parse_space(FLAGS.search), tuner, max_trials=total)
     trials, workers, counts, seconds, writing = [], _Instant(), [], [], []
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(io.StringIO()):
             results = Unwritten(pathlib.Path(folder), search.space)
             Loop(search, results, trials, 10, workers).run(stop=lambda: None)
         results, times = Results(results.folder, search.space), np.diff(workers.times)
-        for count in sorted({10**power for power in range(1, len(str(most - 1)))} | {most}):
+        for count in sorted({10**power for power in range(1, len(str(total - 1)))} | {total}):
             some = trials[:count]
-            results.save(some, some[-1])  # A search has saved all others before.
+            results.save(some, some[-1])  # A search has already saved the others.
             written = 2 * statistics.median(
                 _seconds(lambda some=some: results.save(some, some[-1])) for _ in range(FLAGS.turns)
             )
@@ -85,7 +85,7 @@ def measure(tuner, most):
 
 
 class _Instant:
-    """Stands in for the training of trials, as `tuning.execution.InProcess`; notes their starts."""
+    """Replaces the training of trials (`tuning.execution.InProcess`) and records their starts."""
 
     max_running, threads = 1, {}
 
@@ -113,7 +113,7 @@ def _seconds(do):
 
 
 def extrapolate(counts, seconds, total):
-    """The days that a driver spends on so many draws, if each costs a + b n seconds after n."""
+    """The days for `total` draws, if a draw takes a + b n seconds after n draws."""
     from benchmarks.scale import cost, fit
 
     factors = fit([{"a": 1, "b": count} for count in counts], seconds)

@@ -1,4 +1,4 @@
-"""What goes wrong around a server while it answers others."""
+"""Faults that happen around a server while it answers requests."""
 
 import collections
 import http.client
@@ -15,7 +15,7 @@ _HEAD = "POST /v1/models/{}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Lengt
 
 
 def new_version(server, folder, other):
-    """A version with other weights appears beside the one that is served."""
+    """A version with other weights appears beside the served one."""
     shutil.copytree(other, folder / ".coming")
     (folder / ".coming").rename(folder / "2")
     server.wait_until(lambda: server.states(folder.name) == {"2": "AVAILABLE"})
@@ -23,7 +23,7 @@ def new_version(server, folder, other):
 
 
 def version_removed(server, folder):
-    """The version that is served is removed, and an older one is there."""
+    """The served version is removed, and an older one remains."""
     shutil.rmtree(folder / "2")
     server.wait_until(lambda: server.states(folder.name) == {"1": "AVAILABLE"})
     return "older one served"
@@ -38,30 +38,30 @@ def broken_version(server, folder):
 
 
 def clients_go(server, request):
-    """Clients send a request of many images and go before its answer."""
+    """Clients send a request of many images and disconnect before the answer."""
     for _ in range(300):
         with _connection(server) as client:
             client.sendall(request)
-    # Until they are through, whom no one waits for.
+    # Wait until these requests have left the queue.
     waiting = re.compile(r"^mnist_rows_rows_waiting (\S+)$", re.MULTILINE)
     server.wait_until(lambda: float(waiting.search(server.get("/metrics").text)[1]) < 100)
     return "300 gone"
 
 
 def slow_clients(server, seconds):
-    """Clients send a byte of their head now and then, for twice as long as they are given."""
+    """Clients send their headers byte by byte, for twice the time limit."""
     clients = [_connection(server) for _ in range(200)]
-    let_go = set()
+    disconnected = set()
     for byte in _HEAD.format("slow", 0)[:50]:
         for client in clients:
             try:
                 client.sendall(byte.encode())
             except OSError:
-                let_go.add(client)
+                disconnected.add(client)
         time.sleep(2 * seconds / 50)
     for client in clients:
         client.close()
-    return f"{len(let_go)} of {len(clients)} let go"
+    return f"{len(disconnected)} of {len(clients)} let go"
 
 
 def huge_bodies(server, model):
@@ -73,14 +73,14 @@ def huge_bodies(server, model):
                 client.sendall(_HEAD.format(model, 200 * 2**20).encode())
                 for _ in range(200):
                     client.sendall(b" " * 2**20)
-            except OSError:  # Refused before its end.
+            except OSError:  # The server refuses before the end.
                 pass
             statuses[_status(client)] += 1
     return words(statuses)
 
 
 def deep_json(server, model):
-    """Clients send a hundred thousand lists in each other."""
+    """Clients send a hundred thousand nested lists."""
     statuses = collections.Counter()
     for _ in range(100):
         with _connection(server) as client:
@@ -90,7 +90,7 @@ def deep_json(server, model):
 
 
 def sigterm(server):
-    """The server is told to end."""
+    """The server receives SIGTERM."""
     server.process.send_signal(signal.SIGTERM)
     return f"ended with {server.process.wait()}"
 

@@ -1,11 +1,11 @@
-"""What a run's model is in each format: how accurate, how large, how fast.
+"""Accuracy, size and speed of a run's model in each export format.
 
     python -m benchmarks.formats --run=runs/NAME
 
-The model is exported in all formats. Each then reads all test images of the run's dataset: how many
-it has right, how many it takes for the same as the SavedModel does, and how far its probabilities
-are from the SavedModel's at most. Then they take turns at answering requests in this process: the
-SavedModel with all processors, ONNX and LiteRT with one thread.
+The model is exported in all formats. Each format then reads all test images of the run's dataset.
+The table shows its accuracy, how many answers equal those of the SavedModel, and the largest
+difference of a probability from the SavedModel's. Then the formats take turns at answering requests
+in this process: the SavedModel with all processors, ONNX and LiteRT with one thread.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from absl import flags
 
 import datasets
 from benchmarks import contest
-from configs import define_flags, override, run_script
+from configs import define_flags, names_of, override, run_script
 from export.formats import FILES, check_formats
 from training.run import Run
 
@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_string("run", None, "Folder of the run to export.", required=True)
 flags.DEFINE_multi_integer("images", [1, 64], "Images per request.", 1)
-flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
+flags.DEFINE_float("turn_seconds", 0.5, "Minimal seconds of a turn.", 0)
 define_flags()
 
 
@@ -33,7 +33,7 @@ def main():
     """Export, measure, print the table, write the JSON."""
     check_formats(list(FILES))
     run = Run.open(FLAGS.run)
-    config = override(run.config(), ("dataset", "data_dir", "mnist_dir"))
+    config = override(run.config(), ("dataset", *names_of(location=True)))
     test = datasets.load(dataclasses.replace(config, validation_size=None)).test
     from export.saved_model import export
 
@@ -42,7 +42,7 @@ def main():
         answers = _answers(path)
         results = _results(path, answers, test)
     for images in FLAGS.images:
-        rows = np.resize(test.images, (images, 28, 28)).astype(np.float32)
+        rows = np.resize(test.inputs, (images, 28, 28)).astype(np.float32)
         work = {
             name: contest.requests(functools.partial(answer, rows), FLAGS.turn_seconds)
             for name, answer in answers.items()
@@ -55,7 +55,7 @@ def main():
 
 
 def _answers(path):
-    """By its name each file of a version as a function of `rows` to probabilities and classes."""
+    """Functions from `rows` to probabilities and classes, by the name of the exported file."""
     import tensorflow as tf
 
     from export.formats import load
@@ -71,14 +71,14 @@ def _answers(path):
 
 
 def _results(path, answers, test):
-    """By name how large each file is, and what it makes of all test images."""
-    read = {name: _read(answer, test.images) for name, answer in answers.items()}
+    """Size, accuracy and differences on all test images, by the name of the file."""
+    read = {name: _read(answer, test.inputs) for name, answer in answers.items()}
     expected, expected_classes = read["SavedModel"]
     return {
         name: {
             "bytes": _size(path, name),
             "images": len(test),
-            "accuracy": float(np.mean(classes == test.labels)),
+            "accuracy": float(np.mean(classes == test.targets)),
             "same classes": int(np.sum(classes == expected_classes)),
             "largest difference": float(np.abs(probabilities - expected).max()),
         }
@@ -87,14 +87,14 @@ def _results(path, answers, test):
 
 
 def _read(answer, images):
-    """Probabilities and classes of images, a thousand at a time."""
+    """Probabilities and classes of images, in batches of a thousand."""
     parts = [images[start : start + 1000] for start in range(0, len(images), 1000)]
     answered = zip(*(answer(part.astype(np.float32)) for part in parts), strict=True)
     return [np.concatenate(each) for each in answered]
 
 
 def _size(path, name):
-    """The bytes of a format: of one file, or of the files of a SavedModel."""
+    """The size of a format in bytes: one file, or all files of a SavedModel."""
     saved_model = [path / "saved_model.pb", *path.glob("variables/*")]
     files = saved_model if name == "SavedModel" else [path / name]
     return sum(file.stat().st_size for file in files)

@@ -1,10 +1,10 @@
-"""How fast an exported model answers, beside what a user would serve instead.
+"""Latency of an exported model, compared with common alternatives.
 
     python -m benchmarks.infer --dataset=mnist
 
-The contenders, each in a process of its own and with random weights: the SavedModel that this
-project exports; one of Keras's own layer, written by `model.export`; `model.predict` of that Keras
-model; and PyTorch's layer. They take turns; a ratio is that of two neighbouring turns.
+The contenders run in separate processes, with random weights: the SavedModel that this project
+exports; a SavedModel of Keras's own layer, written by `model.export`; `model.predict` of that Keras
+model; and PyTorch's layer. They take turns; ratios are those of neighbouring turns.
 """
 
 import dataclasses
@@ -17,12 +17,13 @@ from absl import flags
 from benchmarks import contest
 from benchmarks.peers import of_keras, torch_has, torch_network
 from configs import Config, config_from_flags, define_flags, run_script
+from datasets.dataset import images_spec
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_list("models", ["lstm"], "Models to measure.")
 flags.DEFINE_multi_integer("images", [1, 64, 1000], "Images per request.", 1)
-flags.DEFINE_float("turn_seconds", 0.5, "Seconds a turn is to take at least.", 0)
+flags.DEFINE_float("turn_seconds", 0.5, "Minimal seconds of a turn.", 0)
 define_flags()
 
 
@@ -32,7 +33,7 @@ def main():
     # Servers have TensorFlow's usual allocator.
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
     contest.print_circumstances()
-    print("| model | images | ms a request | / predict | / Keras's SavedModel | / PyTorch |")
+    print("| model | images | ms per request | / predict | / Keras's SavedModel | / PyTorch |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.models:
@@ -69,9 +70,8 @@ def prepare_ours(config: Config, batch, seconds):
     from models import create_model
 
     with tempfile.TemporaryDirectory() as folder:
-        answer = tf.saved_model.load(export(create_model(config), folder, {})).signatures[
-            "serving_default"
-        ]
+        model = create_model(config, images_spec(classes=10))
+        answer = tf.saved_model.load(export(model, folder, {})).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     return contest.requests(lambda: answer(rows=images)["probabilities"].numpy(), seconds)
 
@@ -81,7 +81,7 @@ def prepare_keras(config: Config, batch, seconds):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        of_keras(config, 10).export(folder, verbose=False)
+        of_keras(config, images_spec(classes=10)).export(folder, verbose=False)
         answer = tf.saved_model.load(folder).signatures["serving_default"]
     images = tf.random.uniform((batch, 28, 28), maxval=255.0)
     (name,) = answer.structured_input_signature[1]
@@ -92,7 +92,7 @@ def prepare_predict(config: Config, batch, seconds):
     """Calls of `model.predict` of Keras's own layer."""
     import numpy as np
 
-    model = of_keras(config, 10)
+    model = of_keras(config, images_spec(classes=10))
     images = np.random.default_rng(0).uniform(0, 255, (batch, 28, 28)).astype("float32")
     return contest.requests(lambda: model.predict(images, batch_size=batch, verbose=0), seconds)
 

@@ -1,11 +1,11 @@
-"""KServe's Python server over a SavedModel, at its fastest; `benchmarks.serving` compares with it.
+"""KServe's Python server with a SavedModel, in its fastest setting, for `benchmarks.serving`.
 
     PYTHON_WITH_KSERVE benchmarks/kserve_server.py --path=saved_models/lstm/1 --model_name=lstm \\
         --http_port=8080 --workers=2
 
-It needs kserve, which asks for older packages than this project does, and TensorFlow, and knows
-nothing of the project. A worker is a process that answers one request at a time; neither latencies
-nor requests are logged.
+It needs kserve, which requires older packages than this project, and TensorFlow, and it does not
+import this project. A worker is a process that answers one request at a time. Latencies and
+requests are not logged.
 """
 
 import functools
@@ -19,8 +19,8 @@ class SavedModel(kserve.Model):
     """Answers with the signature `serving_default` of a SavedModel.
 
     Args:
-        name: What the model is called.
-        path: Its folder.
+        name: Name of the model.
+        path: Folder of the SavedModel.
     """
 
     def __init__(self, name, path):
@@ -29,7 +29,7 @@ class SavedModel(kserve.Model):
         self.ready = True
 
     def predict(self, payload, headers=None):
-        """The outputs for `instances`, a row for each."""
+        """Compute the outputs for `instances`: a dict for each instance."""
         answer = _answer(self.path)
         outputs = answer(np.array(payload["instances"], np.float32))
         names = list(outputs)
@@ -39,15 +39,15 @@ class SavedModel(kserve.Model):
 
 @functools.cache
 def _answer(path):
-    """The signature, loaded in the worker that is asked.
+    """Load the signature at the first request of a worker.
 
-    A worker that does not speak within five seconds of its start is ended by kserve: TensorFlow
-    is not imported before.
+    kserve kills a worker that does not respond within five seconds of its start, so TensorFlow
+    cannot be imported at the start.
     """
     import tensorflow as tf
 
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    loaded = tf.saved_model.load(path)  # To be kept for as long as its functions are called.
+    loaded = tf.saved_model.load(path)  # Must live as long as its functions.
     return lambda rows, loaded=loaded: loaded.signatures["serving_default"](
         rows=tf.convert_to_tensor(rows)
     )

@@ -7,7 +7,7 @@ import os
 from benchmarks import contest
 
 
-def of_keras(config, classes):
+def of_keras(config, spec):
     """The model of a `Config` with Keras's own layers in place of ours.
 
     Those are `LSTM`, `SimpleRNN` and `GRU(reset_after=False)`, and for cells that Keras lacks
@@ -34,7 +34,7 @@ def of_keras(config, classes):
             return keras.layers.GRU(cell.units, reset_after=False, **options)
         return keras.layers.RNN(type(cell).from_config(cell.get_config()), **options)
 
-    return keras.models.clone_model(create_model(config, classes), clone_function=its_own)
+    return keras.models.clone_model(create_model(config, spec), clone_function=its_own)
 
 
 def torch_has(config):
@@ -115,7 +115,7 @@ def train_ours(config, steps):
     from training.train import compile_model
 
     data = load(config)
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     compile_model(model, dataclasses.replace(config, schedule="constant"), steps, steps)
     return _fit(model, data, config, steps)
 
@@ -128,7 +128,7 @@ def train_keras(config, steps):
     from datasets import load
 
     data = load(config)
-    model = of_keras(config, data.classes)
+    model = of_keras(config, data.spec)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
     return _fit(model, data, config, steps)
@@ -141,10 +141,8 @@ def train_jax(config, steps):
 
 
 def _fit(model, data, config, steps):
-    from datasets.batches import shuffled_batches
-
     steps = min(steps, max(1, len(data.train) // config.batch_size))  # Full batches alone.
-    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+    batches = data.train.batches(config.batch_size, config.seed)
 
     def work():
         model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
@@ -163,8 +161,8 @@ def train_torch(data, config, steps):
     """
     import torch
 
-    images, labels = torch.tensor(data.train.images), torch.tensor(data.train.labels)
-    network = torch_network(config, data.classes)
+    images, labels = torch.tensor(data.train.inputs), torch.tensor(data.train.targets)
+    network = torch_network(config, data.spec.size)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
     half = config.compute_dtype == "bfloat16"
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)

@@ -47,10 +47,10 @@ def main():
 
     print(contest.circumstances()["machine"])
     results = {"sets": _print_sets(test[: FLAGS.images], read)}
-    pixels = signatures["serving_default"](rows=tf.cast(test.images, tf.float32))
+    pixels = signatures["serving_default"](rows=tf.cast(test.inputs, tf.float32))
     probabilities = pixels["probabilities"].numpy()
     others = read(list(pictures.not_digits().values()))["probabilities"]
-    results["not sure"] = _print_thresholds(probabilities, test.labels, others)
+    results["not sure"] = _print_thresholds(probabilities, test.targets, others)
     contest.write_json("photographs", results)
 
 
@@ -59,10 +59,10 @@ def _print_sets(test, read):
     results = {}
     for name, draw in pictures.SETS.items():
         answer = read(
-            [draw(image, np.random.default_rng(n)) for n, image in enumerate(test.images)]
+            [draw(image, np.random.default_rng(n)) for n, image in enumerate(test.inputs)]
         )
-        right = int((answer["classes"] == test.labels).sum())
-        same = int((answer["rows"] == test.images).all(axis=(1, 2)).sum())
+        right = int((answer["classes"] == test.targets).sum())
+        same = int((answer["rows"] == test.inputs).all(axis=(1, 2)).sum())
         results[name] = {"right": right, "unchanged": same}
         print(f"| {name} | {right} | {same} |", flush=True)
     return results

@@ -23,12 +23,11 @@ define_flags()
 def main():
     """Measure and print images per second, and their ratio."""
     from datasets import load
-    from datasets.batches import shuffled_batches
 
     config = config_from_flags()
     data = load(config)
     # Two epochs at a time, so that drawing a new order is paid for as well.
-    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+    batches = data.train.batches(config.batch_size, config.seed)
     two_epochs = batches.take(2 * math.ceil(len(data.train) / config.batch_size))
     rates = contest.take_turns(
         {

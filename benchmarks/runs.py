@@ -12,7 +12,7 @@ from absl import flags
 
 from benchmarks import MAIN
 from benchmarks.processes import run
-from configs import UserError, given_flags, read_flags
+from configs import UserError, given_flags, names_of, read_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds from 0 on.", 1)
@@ -64,11 +64,10 @@ def _folder(flag_file, seed):
     config = dataclasses.replace(read_flags(flag_file), **given_flags() | {"seed": seed})
     if (folder / "metrics.json").is_file():
         done = read_flags(folder / "flags.txt")
-        # Where the data lay is no part of the experiment, and a run records what auto stood for.
-        places = {"data_dir": done.data_dir, "mnist_dir": done.mnist_dir}
-        if config.dataset == "auto":
-            places["dataset"] = done.dataset
-        if done != dataclasses.replace(config, **places):
+        # Runs with other locations of the data count as the same; so do the dataset that a run
+        # recorded and auto, which chose it.
+        same = (*names_of(location=True), *(["dataset"] if config.dataset == "auto" else []))
+        if done != dataclasses.replace(config, **{name: getattr(done, name) for name in same}):
             raise UserError(f"{folder} was made with other flags; expected a new --results_dir")
         return folder
     command = [

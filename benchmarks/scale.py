@@ -167,7 +167,7 @@ def _train(pipe, point, cell, turns, addresses, index):
     import tensorflow as tf
 
     from models import CELLS, FastRNN
-    from training.distribute import Distribution
+    from training.distributed.distribution import Distribution
     from training.train import compile_model
 
     config = Config(units=point.units, batch_size=point.batch)
@@ -178,7 +178,7 @@ def _train(pipe, point, cell, turns, addresses, index):
         x = FastRNN(CELLS[cell](point.units))(sequences)
         return keras.Model(sequences, keras.layers.Dense(CLASSES)(x))
 
-    model = distribution.place(create)
+    model = distribution.replicate(create)
     # As many as take about half a second.
     steps = 20 if cost_of_products(point) < 4e9 else 2 if cost_of_products(point) < 4e10 else 1
     with distribution.scope():

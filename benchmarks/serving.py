@@ -144,13 +144,13 @@ def _prepare(config, folder):
 
     data = load(config)
     batches = {
-        1: [data.test.images[n : n + 1] for n in range(_MANY)],
-        _IMAGES: [np.resize(data.test.images[n:], (_IMAGES, 28, 28)) for n in range(2)],
+        1: [data.test.inputs[n : n + 1] for n in range(_MANY)],
+        _IMAGES: [np.resize(data.test.inputs[n:], (_IMAGES, 28, 28)) for n in range(2)],
     }
     answers = []
     for seed, place in enumerate(["served", "other"]):
         keras.utils.set_random_seed(seed)
-        path = export(create_model(config, data.classes), folder / place / config.model, {})
+        path = export(create_model(config, data.spec), folder / place / config.model, {})
         answer = tf.saved_model.load(path).signatures["serving_default"]
         answers.append(
             {

@@ -14,6 +14,7 @@ from absl import flags
 
 from benchmarks import contest
 from configs import Config, config_from_flags, define_flags, run_script
+from datasets.dataset import images_spec
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
@@ -53,14 +54,13 @@ def _stage(config: Config, steps, stage):
     import tensorflow as tf
 
     from datasets import load
-    from datasets.batches import shuffled_batches
     from models import create_model
     from training.train import compile_model
 
     data = load(config)
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     compile_model(model, config, steps, steps if stage == "fit" else 1)
-    batches = shuffled_batches(data.train, config.batch_size, config.seed)
+    batches = data.train.batches(config.batch_size, config.seed)
 
     def forward(images, labels):
         return keras.ops.sum(model(images, training=True))
@@ -94,7 +94,7 @@ def _products(config: Config, steps):
     from models import FastRNN, create_model
     from models.sweep import _shards
 
-    model = create_model(config)
+    model = create_model(config, images_spec(classes=10))
     length = model.get_layer("scan").output.shape[1]
     rows = config.batch_size // _shards()
 

@@ -109,21 +109,20 @@ def send_accuracies(pipe, config: Config, seed, epochs):
     import keras
 
     from datasets import load
-    from datasets.batches import ordered_batches, shuffled_batches
 
     data = load(config)
     keras.utils.set_random_seed(seed)
-    model = of_keras(Config(model="lstm", units=config.units), data.classes)
+    model = of_keras(Config(model="lstm", units=config.units), data.spec)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
-    test = ordered_batches(data.test, 1000)
+    test = data.test.batches(1000)
     steps = -(-len(data.train) // 128)
 
     def send(epoch, logs):
         pipe.send(100 * model.evaluate(test, verbose=0)[1])
 
     model.fit(
-        shuffled_batches(data.train, 128, seed),
+        data.train.batches(128, seed),
         epochs=epochs,
         steps_per_epoch=steps,
         shuffle=False,

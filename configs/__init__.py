@@ -1,4 +1,4 @@
-"""The choices a run is made of, and how they are written on the command line."""
+"""The settings of a run, and their flags on the command line."""
 
 from configs.config import Config
 from configs.errors import Interrupted, UserError
@@ -7,6 +7,7 @@ from configs.flags import (
     define_flags,
     format_flags,
     given_flags,
+    names_of,
     override,
     read_flags,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "define_paths",
     "format_flags",
     "given_flags",
+    "names_of",
     "override",
     "read_flags",
     "require_tensorflow",

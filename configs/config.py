@@ -1,10 +1,11 @@
-"""`Config`: every choice a run depends on, once, typed, validated and explained in one line."""
+"""`Config`: the settings of a run, each with its type, bounds, scope and one line of help."""
 
 import dataclasses
 import os
 
 from configs.errors import UserError
 from configs.option import option, problem
+from configs.scopes import scope_problem
 
 # `lstm` is Keras's own layer; all others are our cells, of which `custom_lstm` computes the same.
 _LSTMS = ("lstm", *(f"{v}_lstm" for v in ["cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr"]))
@@ -18,23 +19,27 @@ _CELLS = (
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that decides what a run computes.
+    """The settings that determine what a run computes.
 
-    A field is one command-line flag of the same name (see `configs.flags`), and a saved `Config`
-    is an absl flag file. Values are checked on construction, wherever they come from.
+    Each field is a command-line flag of the same name (see `configs.flags`), and a saved `Config`
+    is an absl flag file. The constructor checks all values.
 
     Raises:
-        UserError: If a value is outside its bounds, or two values contradict each other.
+        UserError: If a value is outside its bounds or its scope, or two values contradict each
+            other.
     """
 
     model: str = option(
         "lstm",
-        "The network that reads the rows.",
+        "The recurrent network.",
         choices=(*_CELLS, *(f"bidirectional_{cell}" for cell in _CELLS)),
     )
     units: int = option(128, "Size of the hidden state (of each direction).", minimum=1)
     block_size: int = option(
-        1, "Number of lstm_1997 cells that share an input gate and an output gate.", minimum=1
+        1,
+        "Number of lstm_1997 cells that share an input gate and an output gate.",
+        minimum=1,
+        scope="lstm_1997",
     )
     layers: int = option(
         1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
@@ -44,17 +49,18 @@ class Config:
     )
     recurrent_dropout: float = option(
         0.0,
-        "Fraction of the hidden state dropped in training on its way to the next step. The same "
-        "units are dropped at all steps of a sequence, and for all gates except in --model=lstm.",
+        "Fraction of the hidden state dropped in training between two steps. The same units are "
+        "dropped at all steps of a sequence. All gates share them, except in --model=lstm.",
         minimum=0,
         below=1,
     )
     head: str = option(
         "both",
-        "A bidirectional model classifies from both final states, from the backward one alone, or, "
-        "as in some tutorials, from both outputs at the last row, when the backward direction has "
-        "read only that row.",
+        "Input of the head: both final states, the backward final state alone, or, as in some "
+        "tutorials, both outputs at the last step, when the backward direction has read only that "
+        "step.",
         choices=("both", "backward", "last"),
+        scope="bidirectional",
     )
     head_init: str = option(
         "glorot",
@@ -67,81 +73,120 @@ class Config:
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it is available, else digits.",
+        searchable=False,
     )
     data_dir: str | None = option(
-        None, "Where TFDS keeps prepared datasets (default: TFDS's own).", path=True
+        None, "Folder of the datasets that TFDS has prepared (default: TFDS's own).", location=True
     )
     mnist_dir: str | None = option(
         os.environ.get("MNIST_DIR") or None,
-        "Folder with MNIST's four original .gz files, used by --dataset=mnist and auto in place of "
-        "the network (default: the environment variable MNIST_DIR).",
-        path=True,
+        "Folder with MNIST's four original .gz files. --dataset=mnist and auto then download "
+        "nothing (default: the environment variable MNIST_DIR).",
+        location=True,
     )
     validation_size: int | None = option(
         None,
-        "Training images held out for validation; 0 trains on all (default: a twelfth, which is "
-        "5,000 of MNIST's 60,000).",
+        "Number of training examples held out for validation; 0 trains on all (default: a twelfth, "
+        "which is 5,000 of MNIST's 60,000).",
         minimum=0,
+        scope="stored",
+        searchable=False,
     )
     scan: str = option(
         "rows",
         "Order of reading: 28 rows, 28 columns, row and column of the same number together, or 784 "
         "single pixels.",
         choices=("rows", "columns", "rows_and_columns", "pixels"),
+        scope="images",
     )
     permute_seed: int | None = option(
         None,
         "Shuffle the 784 pixels by a fixed permutation with this seed (default: no permutation).",
         minimum=0,
         maximum=2**32 - 1,
+        scope="images",
     )
 
     rotation: float = option(
-        0.0, "Rotate training images by up to this many degrees.", minimum=0, maximum=180
+        0.0,
+        "Rotate training images by up to this many degrees.",
+        minimum=0,
+        maximum=180,
+        scope="images",
     )
     shift: float = option(
-        0.0, "Shift training images by up to this many pixels each way.", minimum=0, maximum=28
+        0.0,
+        "Shift training images by up to this many pixels each way.",
+        minimum=0,
+        maximum=28,
+        scope="images",
     )
     zoom: float = option(
-        0.0, "Change each side of training images by up to this fraction.", minimum=0, below=1
+        0.0,
+        "Change each side of training images by up to this fraction.",
+        minimum=0,
+        below=1,
+        scope="images",
     )
     shear: float = option(
-        0.0, "Shear training images by up to this many pixels a row.", minimum=0, maximum=1
+        0.0,
+        "Shear training images by up to this many pixels a row.",
+        minimum=0,
+        maximum=1,
+        scope="images",
     )
     elastic: float = option(
         0.0,
-        "Deform training images like rubber, by this many pixels (standard deviation).",
+        "Deform training images elastically, by this many pixels (standard deviation).",
         minimum=0,
         maximum=28,
+        scope="images",
     )
     pixel_dropout: float = option(
-        0.0, "Fraction of each training image's pixels left out.", minimum=0, below=1
+        0.0,
+        "Fraction of the pixels of each training image that are dropped.",
+        minimum=0,
+        below=1,
+        scope="images",
     )
     row_dropout: float = option(
-        0.0, "Fraction of each training image's rows left out.", minimum=0, below=1
+        0.0,
+        "Fraction of the rows of each training image that are dropped.",
+        minimum=0,
+        below=1,
+        scope="images",
     )
 
-    epochs: int = option(10, "Passes over the training images.", minimum=1)
-    steps: int | None = option(
-        None, "Stop after this many batches; replaces --epochs (default: no limit).", minimum=1
+    epochs: int = option(
+        10, "Number of passes over the training examples.", minimum=1, searchable=False
     )
-    batch_size: int = option(128, "Images per training step.", minimum=1)
+    steps: int | None = option(
+        None,
+        "Stop after this many batches; replaces --epochs (default: no limit).",
+        minimum=1,
+        searchable=False,
+    )
+    batch_size: int = option(128, "Number of examples in a training step.", minimum=1)
     optimizer: str = option(
         "adam",
         "The optimizer.",
         choices=("adam", "adamw", "muon", "nadam", "rmsprop", "sgd"),
     )
     learning_rate: float = option(
-        0.002, "Learning rate of the optimizer, at first.", minimum=1e-12, maximum=1e3
+        0.002,
+        "Learning rate of the optimizer, before its schedule lowers it.",
+        minimum=1e-12,
+        maximum=1e3,
     )
     schedule: str = option(
         "cosine",
-        "The learning rate over the run: constant, or a half cosine down to 0.",
+        "Learning rate over the run: constant, or a half cosine down to 0.",
         choices=("constant", "cosine"),
     )
     warmup: float = option(
         0.0,
-        "Fraction of the run in which the learning rate first rises from 0, before its schedule.",
+        "Fraction of the run, at its start, in which the learning rate rises from 0; its schedule "
+        "follows.",
         minimum=0,
         below=1,
     )
@@ -156,19 +201,23 @@ class Config:
         None, "Clip gradients to this global norm (default: no clipping).", minimum=1e-12
     )
     label_smoothing: float = option(
-        0.0, "Fraction of each label given to all classes alike.", minimum=0, below=1
+        0.0,
+        "Fraction of each label that is spread equally over all classes.",
+        minimum=0,
+        below=1,
+        scope="class",
     )
     ema: float | None = option(
         None,
-        "Momentum of an exponential moving average of the weights, which takes their place when "
-        "the model is measured and saved (default: no average).",
+        "Momentum of an exponential moving average of the weights. Evaluations and the saved model "
+        "use the average (default: no average).",
         minimum=0,
         below=1,
     )
     compute_dtype: str = option(
         "float32",
-        "Precision the recurrent layers compute in; their weights stay float32. bfloat16 pays "
-        "where the processor has instructions for it.",
+        "Precision in which the recurrent layers compute; their weights stay float32. bfloat16 is "
+        "faster on processors with instructions for it.",
         choices=("float32", "bfloat16"),
     )
     early_stopping_patience: int | None = option(
@@ -179,32 +228,46 @@ class Config:
     )
     deterministic: bool | None = option(
         None,
-        "Use only operations that give the same bits each time (default: unless there is a GPU).",
+        "Use only operations that give the same bits each time (default: true without a GPU, false "
+        "with one).",
+        searchable=False,
     )
     checkpoint_every: int | None = option(
         None,
-        "Steps between checkpoints, beside the one of each epoch (default: that alone).",
+        "Number of steps between checkpoints, in addition to one at the end of each epoch "
+        "(default: only those).",
         minimum=1,
+        searchable=False,
     )
     detect_anomaly: bool = option(
-        False, "If the loss becomes infinite, find out in which layer it began."
+        False,
+        "If the loss diverges, find the layer in which this began.",
+        searchable=False,
     )
     seed: int = option(
-        0, "Seed of the weights, the data order and dropout.", minimum=0, maximum=2**32 - 1
+        0,
+        "Seed of the weights, the data order and dropout.",
+        minimum=0,
+        maximum=2**32 - 1,
+        searchable=False,
     )
     log_every: int | None = option(
         None,
-        "Print the training accuracy each time after this many steps, as the TensorFlow 1 "
-        "tutorials did, in place of the progress bar (default: progress bar).",
+        "Print the training accuracy at intervals of this many steps, as the TensorFlow 1 "
+        "tutorials did, instead of a progress bar (default: a progress bar).",
         minimum=1,
+        searchable=False,
     )
-    tensorboard: bool = option(False, "Write TensorBoard logs into the run folder.")
+    tensorboard: bool = option(
+        False, "Write TensorBoard logs into the run folder.", searchable=False
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            wrong = problem(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            wrong = problem(field, value) or scope_problem(field, self)
             if wrong:
-                raise UserError(f"--{field.name}={getattr(self, field.name)}: {wrong}")
+                raise UserError(f"--{field.name}={value}: {wrong}")
         if self.early_stopping_patience and self.validation_size == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
@@ -216,27 +279,17 @@ class Config:
                 f"--warmup={self.warmup}: --schedule=constant starts with its full rate; expected "
                 "--schedule=cosine, or no --warmup"
             )
-        if self.block_size > 1 and not self.model.endswith("lstm_1997"):
-            raise UserError(
-                f"--block_size={self.block_size}: --model={self.model} has no blocks; expected "
-                "--model=lstm_1997 or bidirectional_lstm_1997, or no --block_size"
-            )
         if self.units % self.block_size:
             raise UserError(
                 f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
                 "blocks of that size; expected --units that are a multiple of --block_size"
             )
-        if self.head != "both" and not self.model.startswith("bidirectional"):
-            raise UserError(
-                f"--head={self.head}: --model={self.model} has one direction; expected a "
-                "bidirectional model, such as --model=bidirectional_lstm, or no --head"
-            )
 
     def require_distortion(self, views):
-        """Raise a `UserError` if the training images are not distorted: there are no views then."""
+        """Raise a `UserError` if training does not distort images: all views would be the same."""
         if not any((self.rotation, self.shift, self.zoom, self.shear, self.elastic)):
             raise UserError(
-                f"--views={views}: the {self.model} was trained without distortion, so that all "
+                f"--views={views}: the {self.model} was trained without distortion, so all "
                 "views would be the same; expected --views=1, or a run that was trained with "
                 "--rotation, --shift, --zoom, --shear or --elastic"
             )

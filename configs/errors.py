@@ -1,15 +1,15 @@
-"""The exceptions that are told in one line: a mistake the user can mend, and a signal to stop."""
+"""The exceptions that scripts report in one line: a mistake of the user, and a signal to stop."""
 
 
 class UserError(Exception):
-    """A mistake of the user, told in one line: what was given, what is expected, how to fix it.
+    """A mistake of the user. The message is one line: what was given, what is expected, the fix.
 
     The scripts print the message and exit with status 1.
     """
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the program to stop, and it did so in good order.
+    """A signal asked the program to stop, and the program stopped in an orderly way.
 
     Attributes:
         signal: The number of the signal, such as `signal.SIGTERM`.
@@ -19,5 +19,5 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.signal = signal
 
-    def __reduce__(self):  # It may come from another process.
+    def __reduce__(self):  # For exceptions that another process raised.
         return type(self), (self.signal, str(self))

@@ -1,4 +1,4 @@
-"""Flag files: `--flagfile=PATH` stands for the lines of a file, each of them a flag."""
+"""Flag files: `--flagfile=PATH` stands for the flags in a file, one a line."""
 
 import os
 import re
@@ -8,9 +8,10 @@ from configs.errors import UserError
 _MAX_BYTES = 1_000_000
 _NAMES = ("--flagfile", "-flagfile")
 _NAME = re.compile(r"-{0,2}(\w*)")
-# How messages about a flag begin, one of absl's among them.
+# The beginning of a message about a flag, from us or from absl.
 _FLAG = re.compile(r"(?:Missing value for flag )?--(\w+)")
-# The first bytes of files that Windows programs save as "Unicode"; UTF-32 before UTF-16.
+# Windows programs write these first bytes when they save a file as "Unicode". UTF-32 comes before
+# UTF-16 because its mark begins with the mark of UTF-16.
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -20,7 +21,7 @@ _BYTE_ORDER_MARKS = {
 
 
 class _Line(str):
-    """A flag that is a line of a flag file.
+    """A flag from a line of a flag file.
 
     Attributes:
         path: The path of the file.
@@ -33,15 +34,15 @@ class _Line(str):
 
 
 def name_flag_file(message, arguments):
-    """Put the path of a flag file before a message about a flag that stands in it.
+    """Put the path of a flag file before a message about one of its flags.
 
     Args:
-        message: What is wrong. If several arguments give the flag that it is about, the last with
-            the value in the message is taken, or the last.
-        arguments: What `expand_flag_files` returned.
+        message: The message. If several arguments give its flag, the last one with the value in the
+            message counts, or else the last one.
+        arguments: The arguments that `expand_flag_files` returned.
 
     Returns:
-        The message, with the path before it if the flag stands in a file.
+        The message, with the path before it if the flag is in a flag file.
     """
     found = _FLAG.match(message)
     given = [each for each in arguments if found and _NAME.match(each)[1] == found[1]]
@@ -51,17 +52,17 @@ def name_flag_file(message, arguments):
 
 
 def expand_flag_files(arguments, inside=()):
-    """Replace each `--flagfile=PATH` by the flags in the file, and in the files that it names.
+    """Replace each `--flagfile=PATH` by the flags in the file and in the files that it includes.
 
-    A line of a flag file is a flag; blank lines, and those that begin with `#` or `//`, say
-    nothing. The text is UTF-8, with or without a byte-order mark, with line ends of any system.
+    A line of a flag file is a flag. Blank lines and lines that begin with `#` or `//` are ignored.
+    The text is UTF-8, with or without a byte-order mark, with the line ends of any system.
 
     Args:
-        arguments: The arguments of a script, a list of texts.
-        inside: The paths of the flag files in which these arguments stand, the outermost first.
+        arguments: The arguments of a script, a list of strings.
+        inside: The paths of the flag files that contain these arguments, the outermost first.
 
     Returns:
-        The arguments without a `--flagfile` among them.
+        The arguments without any `--flagfile`.
 
     Raises:
         UserError: If a flag file cannot be read, is not text in UTF-8, holds a line that is not a
@@ -82,20 +83,25 @@ def expand_flag_files(arguments, inside=()):
             path = rest.pop(0)
         path = os.path.expanduser(path.strip())
         if not path:
-            continue  # As absl has it.
+            continue  # absl ignores an empty path, too.
         real = os.path.realpath(path)
         if real in map(os.path.realpath, inside):
             chain = " includes ".join([*inside, path])
             raise UserError(
-                f"{path}: the flag file includes itself ({chain}); expected files that do not go "
-                "round in a circle: remove the --flagfile line from the last of them"
+                f"{path}: the flag file includes itself ({chain}); expected files that do not "
+                "include each other: remove the --flagfile line from the last of them"
             )
         expanded += expand_flag_files(_lines(path), (*inside, path))
     return expanded
 
 
 def read_text(path):
-    """Read a text file in UTF-8; `UserError`, which begins with its path, if it is not one."""
+    """Read a text file in UTF-8.
+
+    Raises:
+        UserError: If the file cannot be read or is not text in UTF-8. The message begins with the
+            path.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -124,12 +130,12 @@ def read_text(path):
         number = content[: error.start].count(b"\n") + 1
         problem = f"the byte 0x{content[error.start]:02x} in line {number} is not UTF-8"
         raise _not_utf8(path, problem, "LATIN1") from error
-    # As the arguments of the script are decoded, so that paths mean the same in both.
+    # Python decodes the arguments of a script in the same way, so a path means the same in both.
     return os.fsdecode(content)
 
 
 def _lines(path):
-    """The lines of a flag file that are flags."""
+    """Return the lines of a flag file that are flags."""
     lines = [line.strip() for line in read_text(path).splitlines()]
     for number, line in enumerate(lines, 1):
         if line and not line.startswith(("#", "//", "-")):

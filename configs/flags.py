@@ -1,4 +1,4 @@
-"""`Config` on the command line: flags from the fields, flag files from the values."""
+"""`Config` on the command line: a flag for each field, and flag files."""
 
 import dataclasses
 import re
@@ -10,13 +10,14 @@ from configs.errors import UserError
 from configs.flag_files import expand_flag_files
 from configs.option import did_you_mean, expectation, value_type
 from configs.paths import define_path
+from configs.scopes import applies, scope_help
 
 # The flags belong to the script that calls `define_flags`, so that its --help lists them.
 flags.disclaim_key_flags()
 
 SEE_HELP = "see --help"
 
-# Flags of earlier versions, which the flags.txt of old runs holds, and their names today.
+# Old and new names of flags. The flags.txt of an old run has the old names.
 _RENAMED = {"read_out": "head", "read_out_init": "head_init"}
 
 _DEFINE = {
@@ -28,10 +29,10 @@ _DEFINE = {
 
 
 def define_flags(flag_values=flags.FLAGS):
-    """Define one flag for every field of `Config`. Values are checked by `Config` itself."""
+    """Define a flag for each field of `Config`. The constructor of `Config` checks the values."""
     for field in dataclasses.fields(Config):
-        text = f"{field.metadata['help']} Expects {expectation(field)}."
-        if field.metadata["path"]:
+        text = f"{field.metadata['help']} Expects {expectation(field)}. {scope_help(field)}".strip()
+        if field.metadata["location"]:
             define_path(field.name, field.default, text, flag_values, empty=True)
         else:
             define = _DEFINE[value_type(field)]
@@ -44,13 +45,13 @@ def config_from_flags(flag_values=flags.FLAGS):
 
 
 def override(config, replaceable, flag_values=flags.FLAGS):
-    """Replace values of a `Config` by the flags given explicitly.
+    """Replace values of a run's `Config` by the flags given explicitly.
 
-    A flag that says what the config says already is no replacement; nor is `--dataset=auto`, of
-    which a run's config says what it stood for.
+    Flags whose value the config already has are allowed for all fields. So is `--dataset=auto`: the
+    config has the name of the dataset that `auto` chose.
 
     Args:
-        config: The `Config` to start from.
+        config: The `Config` of the run.
         replaceable: Names of the fields that may be replaced.
         flag_values: The parsed flags.
 
@@ -77,33 +78,53 @@ def override(config, replaceable, flag_values=flags.FLAGS):
 
 
 def given_flags(flag_values=flags.FLAGS):
-    """The names and values of the `Config` flags given explicitly."""
-    names = [field.name for field in dataclasses.fields(Config)]
+    """Return the values of the `Config` flags given explicitly, by name."""
+    names = names_of()
     return {name: flag_values[name].value for name in names if flag_values[name].present}
 
 
+def names_of(**options):
+    """Return the names of the fields of `Config` with some options, such as `location=True`.
+
+    Args:
+        **options: Arguments of `configs.option.option` and their values.
+
+    Returns:
+        A tuple of names; of all fields without options.
+    """
+    return tuple(
+        field.name
+        for field in dataclasses.fields(Config)
+        if all(field.metadata[name] == value for name, value in options.items())
+    )
+
+
 def format_flags(config):
-    """The text of a flag file that repeats `config`: one `--name=value` a line, `None` left out."""
-    values = dataclasses.asdict(config)
+    """Return the text of a flag file that repeats a `Config`: one `--name=value` a line.
+
+    Values of `None`, and fields that do not apply, are left out.
+    """
+    names = [field.name for field in dataclasses.fields(config) if applies(field, config)]
+    values = {name: getattr(config, name) for name in names}
     return "".join(f"--{name}={value}\n" for name, value in values.items() if value is not None)
 
 
 def read_flags(path, required=()):
-    """Read a `Config` from a flag file, which may be one that an earlier version wrote.
+    """Read a `Config` from a flag file. Files of earlier versions are accepted.
 
     Args:
         path: The flag file.
         required: Names of the fields that the file must set.
 
     Raises:
-        UserError: If the file cannot be read, holds anything but flags or a bad value, or lacks a
-            required one.
+        UserError: If the file cannot be read, has a line that is not a flag of `Config`, has a bad
+            value, or lacks a required flag.
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     arguments = expand_flag_files([f"--flagfile={path}"])
     try:
-        flag_values(["", *map(_with_todays_name, arguments)])
+        flag_values(["", *map(with_new_name, arguments)])
         missing = set(required) - set(given_flags(flag_values))
         if missing:
             raise UserError(
@@ -116,23 +137,24 @@ def read_flags(path, required=()):
         raise UserError(f"{path}: {error}") from error
 
 
-def _with_todays_name(argument):
+def with_new_name(argument):
+    """Return the argument `--NAME=VALUE` of an earlier version with the flag's new name."""
     name, equals, value = argument.partition("=")
     return f"--{_RENAMED.get(name.lstrip('-'), name.lstrip('-'))}{equals}{value}"
 
 
 def flag_problem(error, flag_values=flags.FLAGS):
-    """What to say of an error of absl's: what was received, what is expected."""
+    """Describe an error of absl's in our form: what was received, what is expected."""
     if isinstance(error, flags.UnrecognizedFlagError):
-        if today := _RENAMED.get(error.flagname):
-            return f"--{error.flagname} has a new name; expected --{today}"
+        if new := _RENAMED.get(error.flagname):
+            return f"--{error.flagname} has a new name; expected --{new}"
         near = did_you_mean(error.flagname, flag_values, "--")
         return f"--{error.flagname} is not a flag; expected one that --help lists{near}"
     found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
     if not found:
         return f"{error}; expected --NAME=VALUE; {SEE_HELP}"
     name, value, problem = found.groups()
-    if "expected" in problem:  # It is one of our own.
+    if "expected" in problem:  # A parser or validator of `configs.paths` wrote it.
         return f"--{name}={value}: {problem}"
     parser = flag_values[name].parser
     if isinstance(parser, flags.EnumParser):

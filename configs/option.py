@@ -1,42 +1,68 @@
-"""What one field of `Config` is: default, bounds, one line of help."""
+"""The declaration of a field of `Config`: its default, help, bounds and scope."""
 
 import dataclasses
 import difflib
 import types
 import typing
 
-_MAX_LISTED = 10  # Names in a message, if one of them is near to what was received.
+_MAX_LISTED = 10  # If a name is near to the received one, a message lists at most this many.
 
 
-def option(default, help, *, choices=None, minimum=None, maximum=None, below=None, path=False):
-    """Declare one field of `Config`.
+def option(
+    default,
+    help,
+    *,
+    choices=None,
+    minimum=None,
+    maximum=None,
+    below=None,
+    scope=None,
+    searchable=True,
+    location=False,
+):
+    """Declare a field of `Config`.
 
     Args:
-        default: The value used when nothing else is said.
+        default: The value of a field that is not given.
         help: One line for `--help`.
         choices: The allowed values, if they can be listed.
-        minimum: The smallest allowed number.
-        maximum: The largest allowed number.
-        below: A number the value must stay strictly below.
-        path: Whether the value is the path of a file or folder.
+        minimum: The lower bound, included.
+        maximum: The upper bound, included.
+        below: The upper bound, excluded.
+        scope: The name of the scope in `configs.scopes.SCOPES` to which the field applies; `None`
+            for a field that always applies.
+        searchable: Whether the trials of a search may have different values. Scores on other data
+            or of other seeds are not comparable, and some fields do not change the score.
+        location: Whether the value is the path of a folder of data. The results of a run do not
+            depend on it, so it may differ between machines, or when a run is resumed. It cannot be
+            searched.
     """
-    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, "path": path, **bounds})
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "below": below,
+        "scope": scope,
+        "searchable": searchable and not location,
+        "location": location,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def value_type(field):
-    """The plain type of a `Config` field: `int` for both `int` and `int | None`."""
+    """Return the plain type of a `Config` field: `int` for both `int` and `int | None`."""
     if isinstance(field.type, types.UnionType):
         return next(t for t in typing.get_args(field.type) if t is not types.NoneType)
     return field.type
 
 
 def expectation(field):
-    """What a `Config` field accepts, in words: `an integer, at least 1`."""
+    """Describe the values that a `Config` field accepts: `an integer, at least 1`."""
     bounds = field.metadata
     if bounds["choices"]:
         return "one of " + ", ".join(bounds["choices"])
-    if bounds["path"]:
+    if bounds["location"]:
         return "a path"
     kinds = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
     words = [kinds[value_type(field)]]
@@ -50,7 +76,7 @@ def expectation(field):
 
 
 def problem(field, value):
-    """What is wrong with `value`, or `None`."""
+    """Describe the values that a field accepts if `value` is not one of them, or return `None`."""
     if value is None and isinstance(field.type, types.UnionType):
         return None
     accepted = (int, float) if value_type(field) is float else value_type(field)
@@ -73,7 +99,7 @@ def problem(field, value):
 
 
 def did_you_mean(value, names, prefix=""):
-    """`; did you mean NAME?` with the name that is nearest to a value, or an empty text."""
+    """Return `; did you mean NAME?` with the name nearest to a value, or an empty text."""
     value, by_lower = str(value).lower(), {str(name).lower(): name for name in names}
     near = difflib.get_close_matches(value, by_lower, 1)
     if not near and len(value) > 2:

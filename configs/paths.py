@@ -1,4 +1,4 @@
-"""Flags that hold a path, or the name of a folder. All scripts read them here and nowhere else."""
+"""Flags whose value is a path or the name of a folder, for all scripts."""
 
 import os
 
@@ -7,13 +7,13 @@ from absl import flags
 # The flags belong to the script that defines them, so that its --help lists them.
 flags.disclaim_key_flags()
 
-_MAX_NAME_BYTES = 255  # Of one name on the usual file systems of Linux and macOS.
+_MAX_NAME_BYTES = 255  # The limit of the usual file systems of Linux and macOS.
 
 
 def define_path(name, default, help, flag_values=flags.FLAGS, empty=False):
     """Define a flag for the path of a file or folder. A leading `~` becomes the home folder.
 
-    A shell leaves the `~` of `--runs_dir=~/runs`, and of a flag file, as it is.
+    A shell does not replace the `~` in `--runs_dir=~/runs` or in a flag file.
 
     Args:
         name: The name of the flag.
@@ -26,17 +26,17 @@ def define_path(name, default, help, flag_values=flags.FLAGS, empty=False):
 
 
 def define_paths(name, default, help, flag_values=flags.FLAGS):
-    """Define a flag for several paths with commas between them, as `define_path`."""
+    """Define a flag for several paths with commas between them, see `define_path`."""
     _define(_PathsParser(), name, default, help, flag_values, flags.CsvListSerializer(","))
 
 
 def define_name(name, help, prefix="", flag_values=flags.FLAGS):
-    """Define a flag for the name of a new folder, which must not lead to another place.
+    """Define a flag for the name of a new folder. The name must not be a path.
 
     Args:
         name: The name of the flag.
         help: One line for `--help`.
-        prefix: What stands before the name in the name of the folder.
+        prefix: The beginning of the folder's name, before the value of the flag.
         flag_values: Where to define it.
     """
     serializer = flags.ArgumentSerializer()
@@ -45,8 +45,8 @@ def define_name(name, help, prefix="", flag_values=flags.FLAGS):
 
 def _define(parser, name, default, help, flag_values, serializer):
     flags.DEFINE(parser, name, default, help, flag_values, serializer)
-    # By a validator and not by the parser: a default from the environment is parsed when the
-    # flag is defined, where an error would be a traceback.
+    # A validator checks the path, not the parser: absl parses a default from the environment when
+    # the flag is defined, and an error at that time would be a traceback.
     flags.register_validator(name, _check, flag_values=flag_values)
 
 
@@ -84,7 +84,7 @@ class _NameParser(flags.ArgumentParser):
         elif argument[0] in ".~":
             problem = f"a name must not begin with {argument[0]}"
         elif argument != argument.strip() or not _is_printable(argument):
-            problem = "a name must not hold line breaks, other control characters, or outer spaces"
+            problem = "a name must not hold control characters, or begin or end with a space"
         elif size > _MAX_NAME_BYTES:
             problem = f"the name of the folder would have {size} bytes, more than {_MAX_NAME_BYTES}"
         else:
@@ -96,15 +96,15 @@ class _NameParser(flags.ArgumentParser):
 
 
 def _check(paths):
-    """Validate the value of a flag of paths, which `None` and `[]` stand for when there is none."""
+    """Validate the value of a flag of paths. `None` and `[]` mean that the flag has no value."""
     for path in [paths] if isinstance(paths, str) else paths or []:
         if not path:
             raise flags.ValidationError("the path is empty; expected a path, such as . or ./folder")
         if path.startswith("~"):
             user = path[1:].partition("/")[0]
             raise flags.ValidationError(
-                f"there is no user {user}; expected a path: write ./{path} if the name of the "
-                "folder begins with ~"
+                f"the user {user} does not exist; expected a path: write ./{path} if the name of "
+                "the folder begins with ~"
             )
         if not _is_printable(path):
             raise flags.ValidationError(
@@ -115,7 +115,7 @@ def _check(paths):
 
 
 def _is_printable(text):
-    """Whether a text can stand in a line of a flag file, whatever the encoding of the terminal."""
+    """Return whether a text can be in a line of a flag file, for any encoding of the terminal."""
     try:
         return os.fsencode(text).decode("utf-8").isprintable()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What all scripts share: parsing the flags, and telling mistakes in one line."""
+"""The frame of all scripts: it parses the flags and reports mistakes in one line."""
 
 import codecs
 import contextlib
@@ -14,14 +14,14 @@ from configs.errors import Interrupted, UserError
 from configs.flag_files import expand_flag_files, name_flag_file
 from configs.flags import SEE_HELP, flag_problem
 
-_MIN_COLUMNS = 40  # In fewer, absl cannot lay out its help.
+_MIN_COLUMNS = 40  # absl cannot lay out its help in fewer columns.
 
-# Each error of a disk or of the standard output, and how to mend it.
+# The errors of a disk or of the standard output, with the advice for each.
 _ADVICE = {
     errno.ENOENT: "expected a path that exists: check how it is spelled, or choose another",
     errno.ENOTDIR: "expected a path whose parts are folders: one of them is a file",
     errno.EISDIR: "expected a file: this is a folder",
-    errno.EEXIST: "expected a path where there is nothing yet: choose another, or remove it",
+    errno.EEXIST: "expected a path that does not exist yet: choose another, or remove it",
     errno.ENOTEMPTY: "expected an empty folder: choose another, or remove what is in it",
     errno.EACCES: "expected a path that you may read and write: choose another, or change its "
     "permissions",
@@ -29,9 +29,9 @@ _ADVICE = {
     errno.EROFS: "expected a disk that can be written to: choose a folder on another disk",
     errno.ENOSPC: "expected free space: remove files, or choose a folder on another disk",
     errno.EDQUOT: "expected space within your quota: remove files, or choose another disk",
-    errno.EFBIG: "expected a limit on the size of files that leaves room: see ulimit -f",
+    errno.EFBIG: "expected a higher limit on the size of files: raise it with ulimit -f",
     errno.ENAMETOOLONG: "expected a shorter path: each name in it has at most 255 bytes",
-    errno.ELOOP: "expected a path whose symbolic links do not go round in a circle",
+    errno.ELOOP: "expected a path whose symbolic links do not form a loop",
     errno.EIO: "expected a disk without errors: check it, or choose a folder on another disk",
     errno.ESTALE: "expected a network folder that is still connected: mount it again",
     errno.EMFILE: "expected a limit that allows more open files: raise it with ulimit -n",
@@ -41,21 +41,25 @@ _ADVICE = {
 
 
 def run_script(main, takes_arguments=False):
-    """Parse the flags, call `main()`, and turn mistakes of the user into one line and status 1.
+    """Parse the flags, call `main()`, and report mistakes of the user in one line with status 1.
 
-    If it takes arguments it is called with the list of those that are not flags. Mistakes are a
-    flag that cannot be parsed, a `UserError`, and a disk that refuses. Interrupted by a signal the
-    script exits with 128 and its number, 130 for Ctrl-C, as a shell expects; so it does when its
-    output is not read any more, 141.
+    Mistakes are a flag that cannot be parsed, a `UserError`, and an error of the disk. After a
+    signal the script exits with 128 plus the number of the signal, as a shell expects: 130 for
+    Ctrl-C. It exits with 141 when the reader of its output closes the pipe.
+
+    Args:
+        main: The function to call.
+        takes_arguments: Whether `main` takes the list of the arguments that are not flags. Without
+            it such arguments are a mistake.
     """
 
-    arguments = []  # With those in flag files.
+    arguments = []  # All arguments, including the flags in flag files.
 
     def parse_flags(argv):
         with _wide_enough():
             try:
                 arguments.extend(expand_flag_files(argv[1:]))
-                # absl has --help only.
+                # absl does not have -h.
                 known = ["--help" if each == "-h" else each for each in arguments]
                 rest = flags.FLAGS([argv[0], *known])[1:]
             except UserError as error:
@@ -83,9 +87,9 @@ def run_script(main, takes_arguments=False):
         try:
             app.run(guarded_main, flags_parser=parse_flags)
         finally:
-            sys.stdout.flush()  # Else Python reports the disk's errors after the last line here.
+            sys.stdout.flush()  # At exit it would be too late for the handlers below.
     except BrokenPipeError:
-        # The reader of the output has had enough, as `| head` does. The rest goes nowhere.
+        # The reader closed the pipe, as `| head` does.
         _silence_output()
         sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
@@ -93,12 +97,12 @@ def run_script(main, takes_arguments=False):
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        if not place and _output_fails():
-            place = "standard output: "
+        where = f"{error.filename}: " if error.filename else ""
+        if not where and _output_fails():
+            where = "standard output: "
             _silence_output()
         reason = error.strerror or os.strerror(error.errno)
-        sys.exit(f"error: {place}{_one_line(reason)}; {_ADVICE[error.errno]}")
+        sys.exit(f"error: {where}{_one_line(reason)}; {_ADVICE[error.errno]}")
     except Interrupted as interrupt:
         print(interrupt, file=sys.stderr)
         sys.exit(128 + interrupt.signal)
@@ -111,7 +115,7 @@ _LENIENT = "lenient"
 
 
 def _encode_leniently(error):
-    """Write bytes that Python could not decode as they were; escape letters that are not there."""
+    """Write the original bytes of text that Python could not decode; escape unknown letters."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
@@ -122,10 +126,10 @@ codecs.register_error(_LENIENT, _encode_leniently)
 
 
 def _open_streams():
-    """Make the standard streams ones that can be written to, whatever is written."""
+    """Make the standard streams accept every text, even where they are closed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # A stream that was closed, as by `>&-`. The next file that is opened would get its number,
-        # and the output of C libraries with it.
+        # The stream is closed, as by `>&-`. The next file that is opened would get its number, and
+        # C libraries would print into that file.
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -142,18 +146,18 @@ def _output_fails():
 
 
 def _silence_output():
-    """Send what is still to be written to the standard output nowhere."""
+    """Discard all further standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _set_environment():
-    # Without most of TensorFlow's notes on drivers and Keras's on export.
+    # This hides most notes of TensorFlow on drivers and of Keras on export.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow then keeps the memory it has: long sequences take hundreds of megabytes a step,
-    # which the system would hand out and take back each time.
+    # TensorFlow then keeps its memory between steps. Long sequences take hundreds of megabytes a
+    # step, and the system would otherwise hand out and take back that memory each time.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
-    # The settings that users keep for other programs, in keras.json and these variables, would
-    # change what is computed here. Keras looks for keras.json in a folder that cannot have one.
+    # Settings for other programs in keras.json and these variables would change the results here.
+    # Keras looks for keras.json in KERAS_HOME, and os.devnull is not a folder.
     os.environ["KERAS_HOME"] = os.devnull
     for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED"):
         os.environ.pop(name, None)
@@ -171,7 +175,7 @@ def require_tensorflow():
 
 @contextlib.contextmanager
 def _wide_enough():
-    """Have `--help` think that the terminal is not too narrow for it."""
+    """Tell absl that the terminal is at least as wide as `--help` needs."""
     given = os.environ.get("COLUMNS")
     if shutil.get_terminal_size().columns < _MIN_COLUMNS:
         os.environ["COLUMNS"] = str(_MIN_COLUMNS)

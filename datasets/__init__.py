@@ -1,10 +1,11 @@
-"""Named datasets of 28x28 grey images. `datasets.batches` feeds them to a model."""
+"""Named datasets. The splits of a `Dataset` give the batches that a model is fed with."""
 
 from configs import UserError
 from datasets import digits, tfds_images
-from datasets.dataset import Dataset, Split
+from datasets.dataset import Dataset, Spec
+from datasets.splits import ArraySplit, Split
 
-__all__ = ["Dataset", "Split", "load"]
+__all__ = ["ArraySplit", "Dataset", "Spec", "Split", "load"]
 
 
 def load(config):
@@ -45,7 +46,7 @@ def _hold_out(images, size):
     return Dataset(
         name=images.name,
         source=images.source,
-        classes=images.classes,
+        spec=images.spec,
         train=images.train[size:],
         validation=images.train[:size],
         test=images.test,

@@ -1,28 +1,40 @@
-"""What a dataset is to the rest of the program."""
+"""What a dataset is to the rest of the program: plain data, without TensorFlow."""
 
 import dataclasses
 import hashlib
 
-import numpy as np
+from datasets.splits import Split
+
+_EXAMPLES = {"images": "images", "vectors": "sequences"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Images and their labels. `len(split)` counts them, `split[a:b]` is a part of them.
+class Spec:
+    """What one example is, and what is asked of it.
 
     Attributes:
-        images: `uint8 (N, 28, 28)`, pixel values 0 (paper) to 255 (ink).
-        labels: `int64 (N,)`, class numbers from 0.
+        reads: What a model reads: `"images"`, or `"vectors"`, a sequence of them.
+        answers: What it answers: `"class"`, one of several.
+        shape: Of one example, such as `(28, 28)`; `None` stands for any length.
+        size: How many classes there are to choose from.
+        step: What one step of the reading is called, such as `"row"`.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    reads: str
+    answers: str
+    shape: tuple
+    size: int
+    step: str = "step"
 
-    def __len__(self):
-        return len(self.labels)
+    @property
+    def examples(self):
+        """What several examples are called, such as `"images"`."""
+        return _EXAMPLES[self.reads]
 
-    def __getitem__(self, part):
-        return Split(self.images[part], self.labels[part])
+
+def images_spec(classes):
+    """The `Spec` of 28x28 grey images, `uint8 (28, 28)`, of so many classes."""
+    return Spec("images", "class", (28, 28), classes, "row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +44,15 @@ class Dataset:
     Attributes:
         name: The dataset's own name, such as `"mnist"`; never `"auto"`.
         source: Where it came from and why, in words.
-        classes: Number of classes.
-        train: Images to learn from.
-        validation: Images to choose by; may be empty.
-        test: Images to judge by, never used to choose anything.
+        spec: The `Spec` of its examples.
+        train: The `Split` to learn from.
+        validation: The `Split` to choose by; may be empty.
+        test: The `Split` to judge by, never used to choose anything.
     """
 
     name: str
     source: str
-    classes: int
+    spec: Spec
     train: Split
     validation: Split
     test: Split
@@ -49,13 +61,14 @@ class Dataset:
         """What it is and how large, in words."""
         return (
             f"{self.name} ({self.source}): {len(self.train):,} training, "
-            f"{len(self.validation):,} validation and {len(self.test):,} test images"
+            f"{len(self.validation):,} validation and {len(self.test):,} test {self.spec.examples}"
         )
 
     def checksum(self):
-        """SHA-256 of all images and labels, however many of them are held out for validation."""
+        """SHA-256 of all examples, however many of them are held out for validation."""
         digest = hashlib.sha256()
         splits = (self.validation, self.train, self.test)
-        for array in [s.images for s in splits] + [s.labels for s in splits]:
-            digest.update(np.ascontiguousarray(array))
+        for arrays in zip(*(split.arrays() for split in splits), strict=True):
+            for array in arrays:
+                digest.update(array)
         return digest.hexdigest()

@@ -7,7 +7,8 @@ https://archive.ics.uci.edu/dataset/80. It is part of scikit-learn and is not do
 import numpy as np
 from PIL import Image
 
-from datasets.dataset import Dataset, Split
+from datasets.dataset import Dataset, images_spec
+from datasets.splits import ArraySplit
 
 TEST_SIZE = 360
 _MAX_INK = 16  # A pixel is the number of inked pixels in a 4x4 block, from 0 to 16.
@@ -32,14 +33,14 @@ def read(because=None):
     train_images, test_images, train_labels, test_labels = train_test_split(
         images, labels, test_size=TEST_SIZE, stratify=labels, random_state=0
     )
-    train = Split(train_images, train_labels)
+    train = ArraySplit(train_images, train_labels)
     return Dataset(
         name="digits",
         source="scikit-learn" + (f", because {because}" if because else ""),
-        classes=10,
+        spec=images_spec(classes=10),
         train=train,
         validation=train[:0],
-        test=Split(test_images, test_labels),
+        test=ArraySplit(test_images, test_labels),
     )
 
 

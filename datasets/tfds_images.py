@@ -15,7 +15,8 @@ import numpy as np
 
 from configs import UserError
 from configs.option import did_you_mean
-from datasets.dataset import Dataset, Split
+from datasets.dataset import Dataset, images_spec
+from datasets.splits import ArraySplit
 
 # Without a network, TFDS would retry for minutes.
 _PROBE_SECONDS = 2.5
@@ -87,7 +88,8 @@ def read(name, data_dir=None, mnist_dir=None):
             "let TFDS prepare it again in another folder with --data_dir=DIR"
         )
     train, test = (_read_split(builder, split) for split in ("train", "test"))
-    return Dataset(name, source, classes, train=train, validation=train[:0], test=test)
+    spec = images_spec(classes)
+    return Dataset(name, source, spec, train=train, validation=train[:0], test=test)
 
 
 def _find(name, data_dir):
@@ -287,7 +289,7 @@ def _read_split(builder, name):
             f"the prepared file {files} is damaged ({reason}); expected {info.num_examples} whole "
             f"examples: {again}"
         ) from error
-    return Split(images[..., 0], labels.astype(np.int64))
+    return ArraySplit(images[..., 0], labels.astype(np.int64))
 
 
 def _read_records(split):

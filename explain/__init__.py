@@ -1,6 +1,7 @@
-"""What a trained network does, and why: figures, and a report of them.
+"""Figures of what a trained network does and why, and a report that contains them.
 
-`explain.reading` follows it through images, `explain.gradients` follows the gradients back,
-`explain.gates` takes its gates away, `explain.mistakes` asks what it does not know, and
-`explain.report` puts what they draw on one page.
+`explain.reading` shows the network's values after each step, `explain.gradients` the gradients of
+the loss with respect to each step, `explain.gates` the accuracy without each gate,
+`explain.mistakes` calibration, robustness and misclassified images, and `explain.report` writes the
+page.
 """

@@ -1,4 +1,4 @@
-"""The runs that a program of `explain` is asked to show, and the images it shows them by."""
+"""Open the runs that a program of `explain` compares, and their test images."""
 
 import dataclasses
 
@@ -9,22 +9,22 @@ from training.runs import names, open_runs
 
 
 def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
-    """Open some runs that can stand beside each other; without TensorFlow, which takes its seconds.
+    """Open runs that can be compared. Does not import TensorFlow, which takes seconds.
 
     Args:
-        flag: The flag that named them, for messages.
-        folders: Their folders, or names in `runs`.
-        same: The fields of `Config` in which they must agree with the first.
-        data_dir: Where TFDS keeps datasets, if not where the first had it.
-        mnist_dir: Folder of MNIST's four files, if not where the first had it.
+        flag: The flag that names the runs, for messages.
+        folders: The runs' folders, or their names in `runs`.
+        same: The fields of `Config` that must have the same value in all runs.
+        data_dir: Where TFDS keeps datasets; by default as in the first run.
+        mnist_dir: Folder of MNIST's four files; by default as in the first run.
 
     Returns:
-        A list with the name, the `Run` and the `Config` of each; and the `Split` of the first's
-        test images.
+        A list with the name, the `Run` and the `Config` of each run, and the `Split` of the first
+        run's test images.
 
     Raises:
-        UserError: If there are none, more than can be told apart in a figure, or one twice; one is
-            no run, or disagrees; or the images cannot be had.
+        UserError: If there are no runs or more than `STYLES`, if one is given twice, is not a run
+            or differs in `same`, or if the images cannot be loaded.
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(
@@ -38,9 +38,9 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
             if value != expected:
                 raise UserError(
                     f"{flag}: {run.folder} was trained with --{field}={value}; expected "
-                    f"--{field}={expected}, as of {runs[0].folder}"
+                    f"--{field}={expected}, as in {runs[0].folder}"
                 )
     given = {"data_dir": data_dir, "mnist_dir": mnist_dir}
-    places = {place: folder for place, folder in given.items() if folder}
-    test = datasets.load(dataclasses.replace(configs[0], **places)).test
+    locations = {field: folder for field, folder in given.items() if folder}
+    test = datasets.load(dataclasses.replace(configs[0], **locations)).test
     return list(zip(names(folders), runs, configs, strict=True)), test

@@ -1,10 +1,10 @@
-"""What each gate is for: a network without it, and what its units and rows tell."""
+"""Accuracy of a network without each gate, each peephole and each row of the image."""
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from datasets import Split
+from datasets import ArraySplit
 from models import follow
 from models.cell import unwatched
 from models.trace import directions
@@ -15,8 +15,8 @@ _GATES = ("gate", "candidate")
 
 
 def accuracy(model, split, watch=unwatched):
-    """The share of right answers, with what `watch` makes of the gates; see `models.follow`."""
-    return _share_right(_answers(model, watch), split)
+    """The accuracy with the gates replaced by `watch`; see `models.follow`."""
+    return _accuracy_of(_answers(model, watch), split)
 
 
 def _answers(model, watch):
@@ -27,26 +27,26 @@ def _answers(model, watch):
     return answers
 
 
-def _share_right(answers, split):
-    found = [
-        answers(tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32))
+def _accuracy_of(answers, split):
+    predictions = [
+        answers(tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32))
         for start in range(0, len(split), _BATCH_SIZE)
     ]
-    return float(np.mean(np.concatenate(found) == split.labels))
+    return float(np.mean(np.concatenate(predictions) == split.targets))
 
 
 def knock_out(model, split, readings):
-    """Take each gate away, and each peephole.
+    """Hold each gate and each peephole at 0, at 1 and at its mean.
 
-    Each is held at 0, at 1 and at its mean: that of each unit's gate, that of all units' peepholes.
+    A gate is held at a mean of its own for each unit, a peephole at the mean over all units.
 
     Args:
         model: A model made by `create_model`.
-        split: The `Split` it is judged by.
-        readings: What `explain.reading.read` returned, of which the means are taken.
+        split: The `Split` on which the accuracy is computed.
+        readings: The result of `explain.reading.read`, for the means.
 
     Yields:
-        What was taken away and how, in words, and the accuracy that is left.
+        A label such as `forget gate = 0`, and the accuracy.
     """
     for name, values in readings.items():
         if not name.endswith(_GATES):
@@ -54,7 +54,7 @@ def knock_out(model, split, readings):
         means = values.mean(axis=(0, 1))
         for way, constant in (("0", 0.0), ("1", 1.0), ("its mean", means)):
             if name.endswith("candidate") and way == "1":
-                continue  # No value a candidate stands for.
+                continue  # 1 has no special meaning for a candidate.
 
             def hold(gate, value, name=name, constant=constant):
                 if gate != name:
@@ -63,45 +63,45 @@ def knock_out(model, split, readings):
 
             yield f"{name.replace('_', ' ')} = {way}", accuracy(model, split, hold)
     peepholes = _peepholes(model)
-    has_one_place = len({place for place, _ in peepholes}) == 1
-    answers = _answers(model, unwatched)  # Traced once: a weight it reads anew each time.
-    for place, weight in peepholes:
-        what = f"{'' if has_one_place else place}{weight.name.replace('_', ' ')}"
+    has_one_layer = len({layer for layer, _ in peepholes}) == 1
+    answers = _answers(model, unwatched)  # Traced once; it reads the weights at each call.
+    for layer, weight in peepholes:
+        label = f"{'' if has_one_layer else layer}{weight.name.replace('_', ' ')}"
         before = weight.numpy()
-        for how, constant in (("0", 0), ("1", 1), ("its mean", before.mean())):
+        for way, constant in (("0", 0), ("1", 1), ("its mean", before.mean())):
             weight.assign(np.full_like(before, constant))
             try:
-                yield f"{what} = {how}", _share_right(answers, split)
+                yield f"{label} = {way}", _accuracy_of(answers, split)
             finally:
                 weight.assign(before)
 
 
 def _peepholes(model):
-    """Each peephole of a model, behind the words for its layer and direction."""
-    found = []
+    """Pairs of a prefix that names layer and direction, and a peephole weight."""
+    peepholes = []
     for layer in model.layers:
         number = layer.name.rpartition("_")[2]
         for direction in directions(layer):
             way = "backward" if direction.go_backwards else "forward"
-            found += [
+            peepholes += [
                 (f"{way} {number} ", weight)
                 for weight in direction.trainable_weights
                 if weight.name.startswith("peephole")
             ]
-    return found
+    return peepholes
 
 
-def draw_knock_outs(whole, left):
-    """What is left of the accuracy.
+def draw_knock_outs(whole, accuracies):
+    """Draw the accuracies of `knock_out` as bars.
 
     Args:
-        whole: The accuracy of the whole network.
-        left: By what was taken away the accuracy that is left.
+        whole: The accuracy of the unchanged network.
+        accuracies: Accuracies by the labels of `knock_out`.
     """
-    figure = Figure(figsize=(7, 1.2 + 0.28 * len(left)), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(accuracies)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(list(left), [100 * share for share in left.values()], color="#0072B2")
-    axes.axvline(100 * whole, color="black", linestyle="--", label=f"whole: {whole:.2%}")
+    bars = axes.barh(list(accuracies), [100 * a for a in accuracies.values()], color="#0072B2")
+    axes.axvline(100 * whole, color="black", linestyle="--", label=f"unchanged: {whole:.2%}")
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.bar_label(bars, fmt="%.1f", padding=4, bbox=box)
     axes.invert_yaxis()
@@ -111,24 +111,24 @@ def draw_knock_outs(whole, left):
 
 
 def row_saliency(model, split):
-    """How much each row of the image matters.
+    """Measure how much each row of the image matters.
 
     Returns:
-        `float64 (28,)`: the accuracy lost if a row is blank, in the order of the rows.
+        `float64 (28,)`: the accuracy lost when a row is blank, in the order of the rows.
     """
-    left = []
+    accuracies = []
     for row in range(28):
-        blank = split.images.copy()
+        blank = split.inputs.copy()
         blank[:, row] = 0
-        left.append(evaluate(model, Split(blank, split.labels)).accuracy)
-    return evaluate(model, split).accuracy - np.array(left)
+        accuracies.append(evaluate(model, ArraySplit(blank, split.targets)).accuracy)
+    return evaluate(model, split).accuracy - np.array(accuracies)
 
 
 def draw_row_saliency(lost, mean_image):
-    """The accuracy lost by each row, beside the mean of all images."""
+    """Draw the accuracy lost by each row beside the mean image."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     picture, axes = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.3])
-    picture.imshow(mean_image, cmap="gray_r", aspect="auto")  # Each row beside its bar.
+    picture.imshow(mean_image, cmap="gray_r", aspect="auto")  # Align rows and bars.
     picture.set(title="mean image", xlabel="column", ylabel="row")
     axes.barh(range(28), 100 * lost, color="#0072B2")
     axes.set(title="without the row", xlabel="accuracy lost (points)")

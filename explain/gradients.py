@@ -13,16 +13,16 @@ _BATCH_SIZE = 100
 
 
 def norms(model, split):
-    """The size of the gradients of the loss, back to the first step.
+    """Compute the norms of the gradients of the loss with respect to every step.
 
     Args:
         model: A model made by `create_model`.
         split: A `Split` with images `(N, 28, 28)`.
 
     Returns:
-        By name `float64 (steps,)`: the mean over the images of the Euclidean norm of the gradient
-        of an image's cross-entropy with respect to `inputs`, what the first recurrent layer reads,
-        at each step, and to each hidden state, named as in `models.follow`.
+        `float64 (steps,)` by name: the Euclidean norm of the gradient of an image's cross-entropy,
+        averaged over the images. The gradient is taken with respect to `inputs`, the inputs of the
+        first recurrent layer at each step, and to each hidden state, named as in `models.follow`.
     """
 
     @tf.function
@@ -44,12 +44,12 @@ def norms(model, split):
             for name, gradient in tape.gradient(loss, nudges).items()
         }
 
-    seen = follow(model, split.images[:1].astype(np.float32))
+    seen = follow(model, split.inputs[:1].astype(np.float32))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
     batches = [
         gradients(
-            tf.constant(split.images[start : start + _BATCH_SIZE], tf.float32),
-            tf.constant(split.labels[start : start + _BATCH_SIZE]),
+            tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32),
+            tf.constant(split.targets[start : start + _BATCH_SIZE]),
         )
         for start in range(0, len(split), _BATCH_SIZE)
     ]
@@ -59,42 +59,42 @@ def norms(model, split):
 
 
 def largest_singular_values(model):
-    """The most by which what each term of a step takes of the hidden state can lengthen a vector.
+    """Compute the spectral norm of each block of the recurrent matrices.
 
     Returns:
-        By the path of a recurrent matrix a list of floats, one for each of its blocks, such as the
-        gates of an LSTM, in the order of packing.
+        Lists of floats by the path of the recurrent matrix: one float for each block, such as the
+        gates of an LSTM, in the order in which the blocks are packed.
     """
-    found = {}
+    norms = {}
     for direction in (direction for layer in model.layers for direction in directions(layer)):
         parts, _ = direction.equation_weights()
-        found[direction.cell.recurrent_kernel.path] = [
+        norms[direction.cell.recurrent_kernel.path] = [
             float(np.linalg.norm(np.asarray(block, np.float64), 2))
             for (_, recurrent_kernel, _), widths in zip(
                 parts, direction.equations.widths(), strict=True
             )
             for block in tf.split(recurrent_kernel, widths, axis=-1)
-            if np.any(block)  # A gate that does not see the hidden state has none.
+            if np.any(block)  # All zeros: this gate does not read the hidden state.
         ]
-    return found
+    return norms
 
 
 def draw_norms(curves, title):
-    """Norms against the step, on a logarithmic axis.
+    """Draw norms against the step, on a logarithmic axis.
 
     Args:
-        curves: By label `(steps,)`.
-        title: Of what they are norms.
+        curves: `(steps,)` by label.
+        title: Title of the figure.
     """
     are_many = len(curves) > len(STYLES)
-    height = 4.2 + (0.1 * len(curves) if are_many else 0)  # For a legend of two columns below.
+    height = 4.2 + (0.1 * len(curves) if are_many else 0)  # Room for a legend below.
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
     for number, (label, values) in enumerate(curves.items()):
-        again, style = divmod(number, len(STYLES))  # A style that comes again has marks of its own.
+        again, style = divmod(number, len(STYLES))  # Repeated styles get different markers.
         marks = {"marker": MARKS[again % len(MARKS)], "markevery": 0.08, "markersize": 4}
         colour, dashes = STYLES[style]
-        shown = np.where(values > 0, values, np.nan)  # What has vanished has no logarithm.
+        shown = np.where(values > 0, values, np.nan)  # 0 has no logarithm.
         steps = range(1, len(values) + 1)
         axes.plot(steps, shown, color=colour, linestyle=dashes, label=label, **marks)
     axes.set(xlabel="step t", ylabel="mean norm of the gradient", yscale="log", title=title)

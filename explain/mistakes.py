@@ -1,41 +1,43 @@
-"""What a network does not know, and whether it knows that it does not."""
+"""Calibration, robustness and misclassified images."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from datasets import Split
+from datasets import ArraySplit
 from explain.style import STYLES
 
 _BINS = 15
 
 
 def hardest(evaluation, count):
-    """The images to whose class a network gives the least probability, the hardest first.
+    """Find the images whose class gets the lowest probability, the hardest first.
 
     Args:
-        evaluation: An `Evaluation` of it.
-        count: How many.
+        evaluation: The `Evaluation` of a network.
+        count: Number of images.
 
     Returns:
-        Their numbers, `int (count,)`.
+        Indices of the images, `int (count,)`.
     """
     right = np.take_along_axis(evaluation.probabilities, evaluation.labels[:, None], axis=1)
     return np.argsort(right[:, 0], kind="stable")[:count]
 
 
 def calibration(probabilities, labels):
-    """How often an answer is right of which the network was so sure.
+    """Compare the confidence of answers with their accuracy.
+
+    Source: C. Guo et al., On Calibration of Modern Neural Networks, 2017,
+    https://arxiv.org/abs/1706.04599.
 
     Args:
         probabilities: `(N, classes)`.
         labels: The right classes, `(N,)`.
 
     Returns:
-        For each of 15 bins of confidence, equally wide, that is not empty: the mean confidence, the
-        share of right answers, and how many images it holds; three arrays. And the expected
-        calibration error, the mean distance of the first two over all images. Source: C. Guo et
-        al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599.
+        Three arrays with a value for each non-empty bin of confidence, out of 15 equally wide ones:
+        the mean confidence, the accuracy, and the number of images. And the expected calibration
+        error: the distance of confidence and accuracy, averaged over all images.
     """
     confidence = probabilities.max(axis=-1)
     is_right = probabilities.argmax(axis=-1) == labels
@@ -48,13 +50,17 @@ def calibration(probabilities, labels):
     return sure, right, counts[filled], error
 
 
-def draw_calibration(found):
-    """Reliability diagrams, of `calibration`'s results by label, with its error, the ECE."""
+def draw_calibration(calibrations):
+    """Draw reliability diagrams.
+
+    Args:
+        calibrations: Results of `calibration` by label.
+    """
     figure = Figure(figsize=(5.2, 5.4), layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 100], [0, 100], color="grey", linewidth=1, label="as sure as right")
-    for place, ((label, (sure, right, counts, error)), (colour, dashes)) in enumerate(
-        zip(found.items(), STYLES, strict=False)
+    axes.plot([0, 100], [0, 100], color="grey", linewidth=1, label="perfect calibration")
+    for number, ((label, (sure, right, counts, error)), (colour, dashes)) in enumerate(
+        zip(calibrations.items(), STYLES, strict=False)
     ):
         axes.plot(
             100 * sure,
@@ -65,16 +71,16 @@ def draw_calibration(found):
             markersize=4,
             label=f"{label}: expected calibration error (ECE) {100 * error:.2f} points",
         )
-        # Those of each network elsewhere, that none are printed over each other.
-        again, is_above = divmod(place, 2)
+        # The counts of each network have an offset of their own, so that they do not overlap.
+        again, is_above = divmod(number, 2)
         offset = (-4, 4 + 8 * again) if is_above else (4, -9 - 8 * again)
         style = {"fontsize": 7, "color": colour, "ha": "right" if is_above else "left"}
         for x, y, count in zip(100 * sure, 100 * right, counts, strict=True):
             axes.annotate(f"{count}", (x, y), offset, textcoords="offset points", **style)
     axes.set(
         xlabel="confidence (%)",
-        ylabel="right (%)",
-        title="is it right as often as it is sure? (numbers: images)",
+        ylabel="accuracy (%)",
+        title="calibration (numbers: images in a bin)",
         xlim=(0, 103),
         ylim=(0, 103),
     )
@@ -106,37 +112,43 @@ def _blank_rows(images, count):
     return blank
 
 
-# By name what is done to images, with how much of it, and in what unit.
+# Changes of images: function, amounts, unit of the amount.
 CHANGES = {
-    "turned": (_rotate, (0, 15, 30, 45, 60, 90, 120, 150, 180), "degrees; 180: upside down"),
+    "rotated": (_rotate, (0, 15, 30, 45, 60, 90, 120, 150, 180), "degrees; 180: upside down"),
     "shifted to the right": (_shift, (0, 1, 2, 3, 4, 6, 8), "pixels"),
     "with noise": (_add_noise, (0, 20, 40, 60, 80, 120, 160), "standard deviation, of 255"),
-    "with rows left out": (_blank_rows, (0, 2, 4, 8, 12, 16, 20, 24), "rows of 28"),
+    "with blank rows": (_blank_rows, (0, 2, 4, 8, 12, 16, 20, 24), "rows of 28"),
 }
 
 
 def robustness(accuracy, split):
-    """The accuracy on images that are changed, more and more.
+    """Compute the accuracy on increasingly changed images.
 
     Args:
-        accuracy: A function of a `Split`.
+        accuracy: A function that returns the accuracy on a `Split`.
         split: A `Split` of `uint8 (N, 28, 28)`.
 
     Returns:
-        By name of the change the accuracies, in the order of `CHANGES`.
+        Lists of accuracies, one for each amount in `CHANGES`, by the name of the change.
     """
     return {
-        name: [accuracy(Split(change(split.images, much), split.labels)) for much in amounts]
+        name: [
+            accuracy(ArraySplit(change(split.inputs, amount), split.targets)) for amount in amounts
+        ]
         for name, (change, amounts, _) in CHANGES.items()
     }
 
 
-def draw_robustness(found):
-    """Accuracy against how much the images are changed, of `robustness`'s results by label."""
+def draw_robustness(results):
+    """Draw accuracy against the amount of change.
+
+    Args:
+        results: Results of `robustness` by label.
+    """
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     panels = figure.subplots(1, len(CHANGES), sharey=True)
     for axes, (name, (_, amounts, unit)) in zip(panels, CHANGES.items(), strict=True):
-        for (label, accuracies), (colour, dashes) in zip(found.items(), STYLES, strict=False):
+        for (label, accuracies), (colour, dashes) in zip(results.items(), STYLES, strict=False):
             shares = [100 * share for share in accuracies[name]]
             axes.plot(
                 amounts, shares, color=colour, linestyle=dashes, marker="o", ms=3, label=label
@@ -149,29 +161,29 @@ def draw_robustness(found):
 
 
 def draw_missed(split, answers):
-    """Images that every network takes for something else, at most 16 of them.
+    """Draw up to 16 images that all networks misclassify.
 
     Args:
         split: The `Split`.
-        answers: By name of a network its classes, `(N,)`.
+        answers: Predicted classes `(N,)` by the name of the network.
 
     Returns:
-        The figure, and in words what it shows.
+        The figure and its caption.
     """
-    of_each = np.stack(list(answers.values()))
-    missed = np.flatnonzero((of_each != split.labels).all(axis=0))
+    predictions = np.stack(list(answers.values()))
+    missed = np.flatnonzero((predictions != split.targets).all(axis=0))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
-    figure.suptitle(f"class → answer of {', of '.join(answers)}", fontsize=10)
+    figure.suptitle(f"class → answers of {', '.join(answers)}", fontsize=10)
     grid = figure.subplots(2, 8).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, index in zip(grid, missed, strict=False):
-        axes.imshow(split.images[index], cmap="gray_r", vmin=0, vmax=255)
-        taken = ", ".join(map(str, of_each[:, index]))
-        axes.set_title(f"{split.labels[index]} → {taken}\nimage {index}", fontsize=8)
+        axes.imshow(split.inputs[index], cmap="gray_r", vmin=0, vmax=255)
+        predicted = ", ".join(map(str, predictions[:, index]))
+        axes.set_title(f"{split.targets[index]} → {predicted}\nimage {index}", fontsize=8)
     shown = f"the first {len(grid)} of the" if len(missed) > len(grid) else "the"
-    networks = " and of ".join(answers)
+    networks = " and ".join(answers)
     return (
         figure,
-        f"Mistakes of {networks}: {shown} {len(missed):,} images that none of them answers right.",
+        f"Mistakes of {networks}: {shown} {len(missed):,} images that all of them misclassify.",
     )

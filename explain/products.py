@@ -18,17 +18,17 @@ UNITS, STEPS, SINGULAR_VALUES = 64, 100, (0.9, 1.0, 1.1)
 
 
 def multiply(singular_value, steps=STEPS, units=UNITS, squash=lambda x: x, seed=0):
-    """The length of a random vector, of length 1 at first, after each product.
+    """Compute the norm of a random unit vector after each product with a random matrix.
 
     Args:
-        singular_value: Every singular value of the random matrix: an orthogonal one, times it.
-        steps: How often.
+        singular_value: Value of all singular values: the matrix is orthogonal, times this value.
+        steps: Number of products.
         units: Size of the vector.
-        squash: What every product goes through.
-        seed: Of vector and matrix.
+        squash: Function applied to every product.
+        seed: Seed of vector and matrix.
 
     Returns:
-        `float64 (steps + 1,)`. Without squashing it is the singular value to the power of the step.
+        `float64 (steps + 1,)`. Without `squash`, the singular value to the power of the step.
     """
     random = np.random.default_rng(seed)
     orthogonal, _ = np.linalg.qr(random.normal(size=(units, units)))
@@ -42,7 +42,7 @@ def multiply(singular_value, steps=STEPS, units=UNITS, squash=lambda x: x, seed=
 
 
 def draw():
-    """Lengths against the number of products, for singular values below, at and above 1."""
+    """Draw norms against the number of products, for singular values below, at and above 1."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, squash, title in [
@@ -72,5 +72,5 @@ def main():
 
 
 if __name__ == "__main__":
-    define_path("picture", "products.png", "Where the picture is written; .svg for vectors.")
+    define_path("picture", "products.png", "File of the figure: .png, .svg or .pdf.")
     run_script(main)

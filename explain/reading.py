@@ -1,4 +1,4 @@
-"""How a network reads: what it holds, and would answer, after each step."""
+"""How a network reads an image: its values and its answer after each step."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,24 +8,23 @@ from matplotlib.figure import Figure
 from explain.style import draw_by_class
 from models import trace
 
-# Steps of all images together that are followed at once. Of a bidirectional network each image
-# is read anew up to each of them.
+# Maximal number of steps of a batch. A bidirectional network reads an image anew up to each step.
 _STEPS_AT_ONCE = 2800
-# From what begins a step to what ends it; whatever else a cell has comes between.
+# Order of the panels: these first, these last, all others between.
 _FIRST, _LAST = ("input_gate", "forget_gate"), ("cell", "hidden")
-_BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # All else is 0 to 1.
-_OF_EITHER_SIGN = tuple(_BOUNDS)
+_BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # Others: 0 to 1.
+_SIGNED = tuple(_BOUNDS)
 
 
 def read(model, images):
-    """Follow a network through images, as `models.trace` does.
+    """Compute the values of `models.trace` for many images, in batches.
 
     Args:
         model: A model made by `create_model`.
         images: Pixel values 0 to 255, `(N, 28, 28)`.
 
     Returns:
-        By name `float32 (N, steps, ...)`, `probabilities` among them.
+        Arrays `float32 (N, steps, ...)` by name, `probabilities` among them.
     """
 
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
@@ -41,51 +40,51 @@ def read(model, images):
 
 
 def decided_at(probabilities):
-    """The step at which an answer is there to stay.
+    """Find the step from which on the answer is final.
 
     Args:
         probabilities: `(N, steps, classes)`.
 
     Returns:
-        `int (N,)`: the number of the first step, from 1, from which on the most probable class is
-        the one at the end.
+        `int (N,)`: the first step, counted from 1, from which on the most probable class is that
+        of the last step.
     """
     answers = probabilities.argmax(axis=-1)
     differs = answers != answers[:, -1:]
     steps = answers.shape[1]
-    # Counted from the end, the first that differs is the last before the decision.
+    # The step after the last one with another answer.
     since = np.where(differs.any(axis=1), differs[:, ::-1].argmax(axis=1), steps)
     return steps - since + 1
 
 
 def draw_reading(image, reading, title):
-    """An image, and what a network held after each of its steps, row beside row.
+    """Draw an image and the network's values after each step, each row beside its step.
 
-    Each layer and direction has a line of its own.
+    Each layer and direction has its own line of panels.
 
     Args:
         image: `(28, 28)`.
-        reading: By name `(steps, width)`: one image's part of what `read` returns.
-        title: What is drawn.
+        reading: Arrays `(steps, width)` by name: the result of `read` for one image.
+        title: Title of the figure.
     """
     return _Reading(image, reading, title).figure
 
 
 def animate_reading(path, image, reading, title, is_of_rows):
-    """Write a GIF of the same, step by step; the image too, if the steps are its rows."""
+    """Write `draw_reading` as a GIF, step by step; `is_of_rows` reveals the image by rows."""
     drawn = _Reading(image, reading, title, is_of_rows)
     steps = len(reading["probabilities"])
-    # Longer sequences than an image has rows are shown in as many frames.
+    # Long sequences are shown in 28 frames, too.
     frames = np.unique(np.linspace(1, steps, min(steps, 28)).astype(int)).tolist()
     drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")  # Else each frame would be laid out anew.
-    # What was decided is to be seen a while.
+    drawn.figure.set_layout_engine("none")  # Keep the layout for all frames.
+    # Show the last step for 9 frames in all.
     animation = FuncAnimation(drawn.figure, drawn.show_until, frames=[*frames, *[steps] * 8])
     animation.save(path, PillowWriter(fps=5), dpi=70)
 
 
 class _Reading:
-    """The figure of `draw_reading`, which can be shown up to a step."""
+    """The figure of `draw_reading`, which can hide the steps after a given one."""
 
     def __init__(self, image, reading, title, is_of_rows=False):
         lines = _lines(reading)
@@ -97,7 +96,7 @@ class _Reading:
         (picture, probability), *panels = _panels(
             self.figure, lines, 2, width_ratios=[1.6, *[1] * across]
         )
-        # Not square, so that each row stands beside its step.
+        # Not square: align each row with its step.
         picture.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto")
         picture.set(title="image", xlabel="column", ylabel="row")
         ruler = self.figure.colorbar(picture.images[0], orientation="horizontal", ticks=[0, 255])
@@ -106,40 +105,40 @@ class _Reading:
         self._show(probability, reading["probabilities"], 0, 1)
         classes = range(reading["probabilities"].shape[1])
         probability.set(title="probability", xlabel="class", xticks=classes, ylabel="step")
-        for line, (place, names) in zip(panels, lines.items(), strict=True):
+        for line, (layer, names) in zip(panels, lines.items(), strict=True):
             for axes, (quantity, name) in zip(line, names.items(), strict=True):
                 low, high = _BOUNDS.get(quantity, (0, 1))
-                most = np.percentile(np.abs(reading[name]), 99)
-                if low < 0 and most > high:
-                    high = int(np.ceil(most))
+                large = np.percentile(np.abs(reading[name]), 99)
+                if low < 0 and large > high:
+                    high = int(np.ceil(large))
                     low = -high
                 self._show(axes, reading[name], low, high)
                 axes.set(title=quantity.replace("_", " "), xlabel="unit")
-                if place and axes is line[0]:
-                    axes.set_ylabel(f"{place}\nstep")
+                if layer and axes is line[0]:
+                    axes.set_ylabel(f"{layer}\nstep")
                 else:
                     axes.set_yticks([])
-        # Only rows are entered one after the other; other scans are shown beside the whole image.
+        # Hides the rows not yet read; with other scans the whole image is shown.
         self.cover = picture.axhspan(27.5, 27.5, color="white") if is_of_rows else None
 
     def _show(self, axes, values, low, high):
-        """Values `(steps, width)` as colours."""
+        """Draw values `(steps, width)` as a heat map."""
         heat = axes.imshow(
             values,
             cmap="cividis",
             vmin=low,
             vmax=high,
             aspect="auto",
-            extent=(-0.5, values.shape[1] - 0.5, self.steps + 0.5, 0.5),  # The first is 1.
+            extent=(-0.5, values.shape[1] - 0.5, self.steps + 0.5, 0.5),  # Steps count from 1.
             interpolation="none",
         )
-        # Some unit may be beyond; let it not take the others' colours away.
-        beyond = {"extend": "both"} if np.abs(values).max() > high else {}
-        self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12, **beyond)
+        # Values outside the range get the colour of its end, so that the others stay distinct.
+        extend = {"extend": "both"} if np.abs(values).max() > high else {}
+        self.figure.colorbar(heat, orientation="horizontal", ticks=[low, high], aspect=12, **extend)
         self.shown.append((heat, values))
 
     def show_until(self, step):
-        """Hide what comes after a step."""
+        """Hide the steps after `step`."""
         for heat, values in self.shown:
             heat.set_data(np.where(np.arange(self.steps)[:, None] < step, values, np.nan))
         if self.cover is not None:
@@ -147,24 +146,24 @@ class _Reading:
 
 
 def _lines(readings):
-    """What is drawn in a line each: by place, in words, the names by quantity, in order of time."""
-    order = {known: place for place, known in enumerate(_FIRST)}
-    order |= {known: 100 + place for place, known in enumerate(_LAST)}
+    """Group names into lines of panels: `{layer: {quantity: name}}`, in the order of the panels."""
+    order = {quantity: position for position, quantity in enumerate(_FIRST)}
+    order |= {quantity: 100 + position for position, quantity in enumerate(_LAST)}
     lines = {}
     for name in readings:
         if name.startswith(("forward_", "backward_")):
             direction, layer, quantity = name.split("_", 2)
             lines.setdefault(f"layer {layer}, {direction}", {})[quantity] = name
-        elif name != "probabilities":  # Of a single layer and direction.
+        elif name != "probabilities":  # A single layer and direction.
             lines.setdefault("", {})[name] = name
     return {
-        place: {q: names[q] for q in sorted(names, key=lambda q: (order.get(q, 50), q))}
-        for place, names in lines.items()
+        layer: {q: names[q] for q in sorted(names, key=lambda q: (order.get(q, 50), q))}
+        for layer, names in lines.items()
     }
 
 
 def _panels(figure, lines, before, **options):
-    """Axes for some things before the first of `lines`, and in turn for each of these."""
+    """Create axes: `before` of them at the start of the first line, then those of each line."""
     across = before + max(map(len, lines.values()))
     grid = figure.subplots(len(lines), across, squeeze=False, **options)
     for axes in grid[1:, :before].flat:
@@ -173,17 +172,17 @@ def _panels(figure, lines, before, **options):
 
 
 def draw_classes(readings, labels):
-    """The average reading of each class: the share of the right class, and the mean of all else.
+    """Draw averages for each class: the probability of the right class, and means over all units.
 
     Args:
-        readings: What `read` returns.
+        readings: The result of `read`.
         labels: The right classes, `(N,)`.
     """
     right = np.take_along_axis(readings["probabilities"], labels[:, None, None], axis=-1)
     others = {name: values for name, values in readings.items() if name != "probabilities"}
-    # What is of either sign would cancel.
+    # Signed values would cancel: average their sizes.
     means = {"probabilities": right[..., 0]} | {
-        name: (np.abs(values) if name.endswith(_OF_EITHER_SIGN) else values).mean(axis=-1)
+        name: (np.abs(values) if name.endswith(_SIGNED) else values).mean(axis=-1)
         for name, values in others.items()
     }
     lines = _lines(means)
@@ -199,20 +198,20 @@ def draw_classes(readings, labels):
 
     draw(probability, "probabilities", "probability of the class")
     probability.set_ylabel("class")
-    for line, (place, names) in zip(panels, lines.items(), strict=True):
+    for line, (layer, names) in zip(panels, lines.items(), strict=True):
         for axes, (quantity, name) in zip(line, names.items(), strict=True):
-            size = "mean size of " if quantity in _OF_EITHER_SIGN else ""
+            size = "mean size of " if quantity in _SIGNED else ""
             draw(axes, name, size + quantity.replace("_", " "))
-        if place:
-            line[0].set_ylabel(f"{place}\nclass")
+        if layer:
+            line[0].set_ylabel(f"{layer}\nclass")
     return figure
 
 
 def draw_decisions(steps, labels, length):
-    """When the answer was there to stay: of each class the share of images, by step.
+    """Draw the share of images with a final answer, for each class and step.
 
     Args:
-        steps: What `decided_at` returns.
+        steps: The result of `decided_at`.
         labels: The right classes, `(N,)`.
         length: Steps of a sequence.
     """
@@ -221,9 +220,9 @@ def draw_decisions(steps, labels, length):
     shares = [100 * (steps[labels == c][:, None] <= numbers).mean(axis=0) for c in classes]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    draw_by_class(axes, shares, classes, "images decided (%)", vmin=0, vmax=100)
+    draw_by_class(axes, shares, classes, "final answers (%)", vmin=0, vmax=100)
     medians = [np.median(steps[labels == c]) for c in classes]
-    axes.plot(medians, range(len(classes)), "o", mfc="white", mec="black", label="half of them")
-    axes.set(title="when the answer was there to stay", xlabel="step", ylabel="class")
+    axes.plot(medians, range(len(classes)), "o", mfc="white", mec="black", label="median")
+    axes.set(title="images whose answer is final", xlabel="step", ylabel="class")
     axes.legend(loc="lower left")
     return figure

@@ -1,9 +1,9 @@
-"""The page on which everything stands that a network shows of itself."""
+"""An HTML page with text and figures."""
 
 import base64
 import html
 
-_SCALE = 72  # Pixels an inch.
+_SCALE = 72  # Pixels per inch.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -26,9 +26,8 @@ class Report:
     """A page and its figures, in a folder.
 
     Args:
-        folder: Path of the folder where `report.html`, and each figure as `.png` and `.svg`, are
-            written.
-        title: Of the page.
+        folder: Path of the folder for `report.html` and each figure as `.png` and `.svg`.
+        title: Title of the page.
     """
 
     def __init__(self, folder, title):
@@ -42,19 +41,19 @@ class Report:
         self.paragraph(text)
 
     def paragraph(self, text):
-        """Add some text."""
+        """Add a paragraph."""
         self._body.append(f"<p>{html.escape(text)}</p>")
 
     def figure(self, name, figure, caption):
-        """Add a matplotlib figure, with what it shows in words, and of which network."""
+        """Add a matplotlib figure. The caption names the network and what the figure shows."""
         figure.savefig(self.folder / f"{name}.png", dpi=150)
-        figure.set_layout_engine("none")  # It stays where it is, and takes most of the time.
+        figure.set_layout_engine("none")  # Keep the layout: computing it takes most of the time.
         figure.savefig(self.folder / f"{name}.svg")
-        # All at one scale, at which a letter of one is as large as a letter of another.
+        # One scale for all figures, so that their letters have the same size.
         self._picture(f"{name}.png", caption, f' width="{_SCALE * figure.get_figwidth():.0f}"')
 
     def animation(self, name, caption):
-        """Add a GIF that is in the folder already."""
+        """Add a GIF that is already in the folder."""
         self._picture(name, caption)
 
     def _picture(self, name, caption, width=""):

@@ -1,4 +1,4 @@
-"""What all figures share."""
+"""Colours, line styles and helpers of all figures."""
 
 import pathlib
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from configs import UserError
 
-# Told apart by their dashes too, where there is no colour. Colours: M. Okabe and K. Ito, Color
-# Universal Design, 2008, https://jfly.uni-koeln.de/color/.
+# Dashes distinguish the lines without colour, too. Colours: M. Okabe and K. Ito, Color Universal
+# Design, 2008, https://jfly.uni-koeln.de/color/.
 STYLES = [
     ("#0072B2", "-"),
     ("#D55E00", "--"),
@@ -17,11 +17,11 @@ STYLES = [
     ("#56B4E9", (0, (8, 3))),
     ("#000000", (0, (1, 3))),
 ]
-MARKS = ["", "o", "s", "^", "x"]  # For those beyond these.
+MARKS = ["", "o", "s", "^", "x"]  # For repeated styles.
 
 
 def expect_picture(path):
-    """`UserError` if no picture can be written to a path; told before it is computed."""
+    """Raise `UserError` if no picture can be written to a path. Called before the computation."""
     path = pathlib.Path(path)
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(
@@ -30,20 +30,20 @@ def expect_picture(path):
         )
     if not path.parent.is_dir():
         raise UserError(
-            f"--picture={path}: the folder {path.parent} does not exist; expected one that does: "
-            "make it, or choose another"
+            f"--picture={path}: the folder {path.parent} does not exist; expected an existing "
+            "folder: create it, or choose another"
         )
 
 
 def draw_by_class(axes, values, classes, label, **options):
-    """A heat map with a row for each class, its colours explained beside it.
+    """Draw a heat map with a row for each class, and a colour bar.
 
     Args:
-        axes: Where to draw it.
+        axes: The axes to draw on.
         values: `(classes, columns)`; the columns are numbered from 1.
         classes: The names of the rows.
-        label: What the colours stand for, with its unit.
-        **options: Of `Axes.imshow`, such as `vmin`, and of `Figure.colorbar`: `orientation`.
+        label: The quantity that the colours show, with its unit.
+        **options: `orientation` of `Figure.colorbar`; others, such as `vmin`, of `Axes.imshow`.
     """
     bar = {"orientation": options.pop("orientation", "vertical")}
     if bar["orientation"] == "horizontal":

@@ -1,35 +1,35 @@
-"""Encoded images to grey ones, by TensorFlow's operations alone: they run in the served graph."""
+"""Decode PNG and JPEG to greyscale with TensorFlow operations, which run in the served graph."""
 
 import tensorflow as tf
 
-# A few bytes of PNG can stand for gigabytes: larger images are refused before they are decoded.
+# A few bytes of PNG can decode to gigabytes: larger images are refused before decoding.
 MAX_PIXELS = 2**24
-# Larger images are reduced to this, longest side, before anything is computed from them.
+# Images are first reduced so that their longest side has at most this many pixels.
 MAX_SIDE = 640
 
 _ORIENTATION = 0x0112  # EXIF's tag.
 _JPEG_WITH_EXIF = 0xFFE1  # The marker APP1.
-_JPEG_SCAN = 0xFFDA  # The marker SOS, after which no EXIF comes.
+_JPEG_SCAN = 0xFFDA  # The marker SOS. EXIF never follows it.
 
 
 def decode(image_bytes):
-    """One encoded image as a person sees it, in grey.
+    """Decode an image to greyscale, as an image viewer shows it.
 
-    The image is turned as its EXIF orientation says. Transparent parts show the paper below. If the
-    border of the image is opaque, the paper has the border's brightness. If not, the drawing stands
-    alone, and the paper is white below dark ink and black below light ink.
+    The image is rotated or mirrored according to its EXIF orientation. Transparent pixels are
+    filled with a paper colour. If the border of the image is opaque, the paper has the border's
+    brightness. If it is transparent, the paper is white for dark ink and black for light ink.
 
     Args:
         image_bytes: `string ()`, a PNG or JPEG of at most `MAX_PIXELS` pixels.
 
     Returns:
-        `float32 (height, width)`, whole numbers from 0 (black) to 255 (white); the longest side
-        has at most `MAX_SIDE` pixels. An image that was smaller keeps its values to the bit.
+        `float32 (height, width)`, integers from 0 (black) to 255 (white). The longest side has at
+        most `MAX_SIDE` pixels; smaller images keep their exact values.
 
     Raises:
-        tf.errors.InvalidArgumentError: If it is another format, damaged, or too large.
+        tf.errors.InvalidArgumentError: If the image has another format, is damaged or too large.
     """
-    # A decoder takes other formats as well, and would unfold whatever its header says.
+    # TensorFlow's decoders also accept other formats, and allocate the size in the header.
     starts = [tf.strings.substr(image_bytes, 0, n) for n in (8, 3)]
     is_png, is_jpeg = starts[0] == b"\x89PNG\r\n\x1a\n", starts[1] == b"\xff\xd8\xff"
     expected = [f"expected a PNG or JPEG image of at most {MAX_PIXELS:,} pixels"]
@@ -42,11 +42,11 @@ def decode(image_bytes):
             lambda: (_decode_png(image_bytes), _exif_of_png(image_bytes)),
             lambda: (_decode_jpeg(image_bytes), _exif_of_jpeg(image_bytes)),
         )
-    return _turned(tf.round(grey), _orientation(image_bytes, tiff))
+    return _oriented(tf.round(grey), _orientation(image_bytes, tiff))
 
 
 def _png_size(image_bytes):
-    """Width and height, `int32 (2,)`, which stand at byte 16 of a PNG."""
+    """Width and height, `int32 (2,)`, read from byte 16 of a PNG."""
     return tf.stack([_number(image_bytes, at, 4) for at in (16, 20)])
 
 
@@ -55,7 +55,7 @@ def _jpeg_size(image_bytes):
 
 
 def _decode_jpeg(image_bytes):
-    # As colours: the decoder makes them of the four inks of a CMYK image, but not grey.
+    # Decode to RGB: the decoder converts CMYK images to RGB, but not to grey.
     return _grey(reduced(tf.io.decode_jpeg(image_bytes, channels=3), MAX_SIDE))
 
 
@@ -68,11 +68,11 @@ def _decode_png(image_bytes):
 
 
 def _on_paper(image, image_bytes):
-    """A transparent image, `uint8 (height, width, 4)`, on paper."""
-    # Decoded again to grey: a large image's colours as numbers would take gigabytes.
+    """Fill the transparent pixels of `uint8 (height, width, 4)` with paper."""
+    # Decode again to grey: three float32 channels of a large image would take gigabytes.
     grey = tf.cast(tf.io.decode_png(image_bytes, channels=1), tf.float32)
     alpha = tf.cast(image[..., 3:], tf.float32) / 255
-    # Colours of what cannot be seen must not leak into what can.
+    # Multiply by alpha before resizing: colours of transparent pixels must not leak.
     drawn = reduced(grey * alpha, MAX_SIDE)[..., 0]
     alpha = reduced(alpha, MAX_SIDE)[..., 0]
     opaque_at_border = tf.reduce_mean(border(alpha))
@@ -84,16 +84,16 @@ def _on_paper(image, image_bytes):
 
 
 def _grey(image):
-    """Luminance of `(height, width, at least 3)`, the weights of ITU-R BT.601."""
+    """Luminance of `(height, width, 3 or more)` by ITU-R BT.601."""
     return tf.linalg.matvec(image[..., :3], [0.299, 0.587, 0.114])
 
 
 def reduced(image, side):
-    """An image as `float32`, reduced so that its longest side has at most `side` pixels.
+    """Reduce an image so that its longest side has at most `side` pixels; returns `float32`.
 
     Args:
         image: `(height, width)` or `(height, width, channels)`.
-        side: Pixels.
+        side: Maximal length of the longest side, in pixels.
     """
     size = tf.shape(image)[:2]
     longest = tf.reduce_max(size)
@@ -108,7 +108,7 @@ def reduced(image, side):
 
 
 def border(image):
-    """The outermost pixels of `(height, width)`, a twentieth of the longest side wide."""
+    """The pixels of a border of `(height, width)`, as wide as a twentieth of the longest side."""
     height, width = tf.unstack(tf.shape(image))
     wide = 1 + tf.maximum(height, width) // 20
     y, x = tf.range(height)[:, None], tf.range(width)
@@ -116,8 +116,8 @@ def border(image):
     return tf.boolean_mask(image, ~inside)
 
 
-def _turned(image, orientation):
-    """An image `(height, width)` as it is to be shown, by EXIF's orientation, 1 to 8."""
+def _oriented(image, orientation):
+    """Rotate and mirror an image `(height, width)` by its EXIF orientation, 1 to 8."""
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image), lambda: image)
     for axis, values in [(0, (3, 4, 7, 8)), (1, (2, 3, 6, 7))]:
         is_flipped = tf.reduce_any(orientation == values)
@@ -126,19 +126,19 @@ def _turned(image, orientation):
 
 
 def _orientation(image_bytes, start):
-    """EXIF's orientation, `int32 ()` from 1 to 8; 1 where nothing else is said.
+    """Read the EXIF orientation, `int32 ()` from 1 to 8; 1 if it is missing or invalid.
 
     Args:
-        image_bytes: The image.
-        start: The byte that EXIF's block begins at, a TIFF header; 0 if there is none.
+        image_bytes: The encoded image.
+        start: Offset in bytes of the TIFF header of the EXIF block; 0 without EXIF.
     """
     is_little = _part(image_bytes, start, 2) == b"II"
 
     def number(at, size):
         return _number(image_bytes, start + at, size, is_little)
 
-    first = number(4, 4)  # Where the list of tags begins.
-    count = tf.minimum(number(first, 2), 100)  # Of 12 bytes each: a tag, a type, a number, a value.
+    first = number(4, 4)  # Offset of the list of tags.
+    count = tf.minimum(number(first, 2), 100)  # 12 bytes each: tag, type, count, value.
 
     def is_other(n):
         return (n < count) & (number(first + 2 + 12 * n, 2) != _ORIENTATION)
@@ -149,9 +149,10 @@ def _orientation(image_bytes, start):
 
 
 def _exif_of_jpeg(image_bytes):
-    """The byte at which EXIF's TIFF header begins, `int32 ()`; 0 if there is none.
+    """Find the offset of EXIF's TIFF header, `int32 ()`; 0 without EXIF.
 
-    A JPEG is a row of segments: two bytes of marker, two of length, the length counting itself.
+    A JPEG is a sequence of segments, each with two bytes of marker and two bytes of length. The
+    length includes its own two bytes.
     """
     end = tf.strings.length(image_bytes) - 18
 
@@ -170,7 +171,7 @@ def _exif_of_jpeg(image_bytes):
 
 
 def _exif_of_png(image_bytes):
-    """As `_exif_of_jpeg`: of the chunks of a PNG, each a length, a type, the data, a checksum."""
+    """As `_exif_of_jpeg`. A PNG is a sequence of chunks: length, type, data, checksum."""
     end = tf.strings.length(image_bytes) - 20
 
     def is_other(at):
@@ -184,7 +185,7 @@ def _exif_of_png(image_bytes):
 
 
 def _number(image_bytes, at, size, is_little=False):
-    """A number of 2 or 4 bytes, `int32 ()`; 0 behind the end."""
+    """Read an integer of 2 or 4 bytes, `int32 ()`; 0 beyond the end."""
     values = tf.cast(tf.io.decode_raw(_part(image_bytes, at, size), tf.uint8), tf.int32)
     values = tf.where(is_little, tf.reverse(values, [0]), values)
     shifts = tf.range(8 * (size - 1), -1, -8)
@@ -192,7 +193,7 @@ def _number(image_bytes, at, size, is_little=False):
 
 
 def _part(image_bytes, at, size):
-    """Some bytes, `string ()`; zeros behind the end, where TensorFlow would raise an error."""
+    """Read `size` bytes, `string ()`; zero bytes beyond the end, where `substr` would fail."""
     is_inside = (at >= 0) & (at <= tf.strings.length(image_bytes) - size)
     part = tf.strings.substr(image_bytes, tf.where(is_inside, at, 0), size)
     return tf.where(is_inside, part, size * b"\0")

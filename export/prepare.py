@@ -1,9 +1,9 @@
-"""Pictures of a digit to MNIST's form, by TensorFlow's operations alone: in the served graph.
+"""Convert pictures of a digit to the format of MNIST, with operations of the served graph.
 
-MNIST's makers scaled each digit to fit a box of 20x20 pixels with its aspect ratio kept, and placed
-its centre of mass in the middle of an image of 28x28 (Y. LeCun et al. 1998,
-http://yann.lecun.com/exdb/mnist/). A network that learned from such images misreads others. A
-photograph shows paper, light and shadow besides the digit, which are removed first.
+The authors of MNIST scaled each digit to fit a box of 20x20 pixels with its aspect ratio, and
+placed its centre of mass in the middle of an image of 28x28 (Y. LeCun et al. 1998,
+http://yann.lecun.com/exdb/mnist/). A network trained on such images misreads other ones. A
+photograph also shows paper, light and shadow, which must be removed first.
 """
 
 import tensorflow as tf
@@ -14,30 +14,30 @@ SIZE = 28
 _BOX = 20
 # The centre of mass of MNIST's images lies within pixel 14, counted from 0.
 _MIDDLE = 14.5
-# How far off an image of that form may be: MNIST's own are up to 0.52, the embedded digits up to 1.
+# Tolerance for the centre of mass: MNIST's images are off by up to 0.52, the embedded digits by 1.
 _MAX_OFF = 1.25
-_MAX_PAPER = 4  # Of 255.
-_NOISE = 32  # Of 255: a JPEG changes paper by less.
-# The part of the border that has one brightness, if the picture is not a photograph.
+_MAX_PAPER = 4  # Out of 255.
+_NOISE = 32  # Out of 255. JPEG compression changes paper by less.
+# Share of the border with one brightness from which a picture is not a photograph.
 _MIN_FLAT = 0.4
 
-# The paper is found in a picture of this longest side, and the digit is cleaned at this one.
+# Longest side of the picture for finding the paper, and for cleaning the digit.
 _COARSE, _FINE = 96, 100
-# The paper's brightness is that of the brightest points around, within a square of this side.
-# Wider ink would be taken for paper.
+# The paper's brightness is that of the brightest pixels within a square of this side. Wider ink
+# counts as paper.
 _PAPER_SQUARE = 31
 # As fractions of the paper's brightness, and of the ink's contrast to it.
 _MIN_CONTRAST, _FAINT, _SURE, _FULL = 0.15, 0.3, 0.6, 0.75
-_MIN_LINE = 2.0  # Pixels of 20: MNIST's thin lines are as thick.
+_MIN_LINE = 2.0  # Pixels at a size of 20: the thickness of thin lines in MNIST.
 
 
-# Traced once for all models: it takes a second.
+# Trace once for all models: tracing takes a second.
 _traced_once = tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
 
 
 @_traced_once
 def read_digits(image_bytes):
-    """Encoded images of one digit each in MNIST's form.
+    """Read encoded images of one digit each, in the format of MNIST.
 
     Args:
         image_bytes: `string (batch,)`; see `export.decode.decode`.
@@ -50,7 +50,7 @@ def read_digits(image_bytes):
 
 @_traced_once
 def read_images(image_bytes):
-    """As `read_digits`, of images of anything else: grey, and resized to 28x28."""
+    """As `read_digits`, for images of other objects: grey, and resized to 28x28."""
     return _each(
         image_bytes,
         lambda grey: tf.image.resize(grey[..., None], (SIZE, SIZE), antialias=True)[..., 0],
@@ -63,25 +63,24 @@ def _each(image_bytes, function):
 
 
 def prepare(grey):
-    """A picture of one digit in MNIST's form.
+    """Convert a picture of one digit to the format of MNIST.
 
-    1. An image of 28x28 that has MNIST's form already stays as it is, except that dark ink on
-       light paper is inverted.
-    2. The paper is found. If the border has one brightness, that is the paper's. If not, light
-       falls unevenly on it: lines are ink, and what is wider is paper, light or dark.
-    3. Uneven light is divided out. Differences as small as noise become paper, and so do shadows
-       that are not connected to dark ink.
-    4. Lines that are thinner than MNIST's are made thicker.
+    1. An image of 28x28 in the format of MNIST does not change, except that dark ink on light paper
+       is inverted.
+    2. The paper is found. If the border has one brightness, it is the brightness of the paper. If
+       not, the light is uneven: narrow lines are ink, and everything wider is paper.
+    3. Uneven light is divided out. Differences as small as the noise become paper, and so do
+       shadows that are not connected to dark ink.
+    4. Lines that are thinner than those of MNIST are thickened.
     5. The digit is scaled to fit 20x20 and placed by its centre of mass.
 
-    The digit needs some paper around it: of one that fills the picture, light and dark may be
-    confused.
+    The digit needs some paper around it. If it fills the picture, light and dark may be confused.
 
     Args:
-        grey: `float32 (height, width)`, whole numbers from 0 (black) to 255 (white).
+        grey: `float32 (height, width)`, integers from 0 (black) to 255 (white).
 
     Returns:
-        `float32 (28, 28)`, from 0 (paper) to 255 (ink); all 0 if nothing is drawn.
+        `float32 (28, 28)`, from 0 (paper) to 255 (ink); all 0 without a drawing.
     """
     rows = tf.cond(
         _has_form(grey),
@@ -94,8 +93,9 @@ def prepare(grey):
 def _is_light(coarse):
     """Whether the paper of `(height, width)` is lighter than the ink.
 
-    Dark ink leaves light gaps, and light ink dark ones. Ink differs from gaps in two ways: it is
-    made of lines, which have much edge for their area, and all of its edge is an edge of the image.
+    Dark ink leaves light gaps, and light ink leaves dark gaps. Ink differs from gaps in two ways:
+    it consists of lines, whose edge is long for their area, and all of its edge is an edge of the
+    image.
     """
     dark, light = [_smooth(_paper(image) - image) for image in (coarse, 255 - coarse)]
     enough = 0.5 * tf.maximum(tf.reduce_max(dark), tf.reduce_max(light))
@@ -111,7 +111,7 @@ def _is_light(coarse):
 
 
 def _has_form(ink):
-    """Whether `(height, width)`, 0 (paper) to 255, is an image of MNIST's form."""
+    """Whether `(height, width)`, 0 (paper) to 255, is in the format of MNIST."""
 
     def measure():
         _, _, height, width = _box(ink > _NOISE)
@@ -124,16 +124,16 @@ def _has_form(ink):
 
 
 def _clean(grey):
-    """The digit of a picture, `(height, width)`, without the paper.
+    """Extract the digit of a picture `(height, width)`.
 
     Returns:
-        The part that has ink, its longest side about `_FINE`, from 0 (paper) to 1 (ink); empty if
-        nothing is drawn.
+        The box around the ink, its longest side about `_FINE`, from 0 (paper) to 1 (ink); empty
+        without a drawing.
     """
     coarse = _scaled(grey, _COARSE)
     around = border(grey)
     level = _median(around)
-    # A program's paper has one brightness, a photograph's has not.
+    # The background of a paint program has one brightness, that of a photograph has many.
     is_flat = tf.reduce_mean(tf.cast(tf.abs(around - level) <= 1, tf.float32)) > _MIN_FLAT
     is_light = tf.cond(is_flat, lambda: level > tf.reduce_mean(coarse), lambda: _is_light(coarse))
     light, coarse, level = [tf.where(is_light, x, 255 - x) for x in (grey, coarse, level)]
@@ -159,9 +159,9 @@ def _clean(grey):
 
 
 def _paper(light):
-    """The brightness of the paper at each point of `(height, width)`."""
-    # A closing: whatever is too narrow for the square becomes paper, and edges of shadows stay. The
-    # image is continued behind its border by the border itself, without the lines that cross it.
+    """Estimate the brightness of the paper at each pixel of `(height, width)`."""
+    # A morphological closing: everything narrower than the square becomes paper, and the edges of
+    # shadows stay. The image is padded with its border, from which crossing lines are removed.
     wide = light
     for axis in (0, 1):
         size, margin = tf.shape(light)[axis], _PAPER_SQUARE
@@ -173,9 +173,9 @@ def _paper(light):
 
 
 def _closed(image, axes):
-    """Brightness of `(height, width)` without dark parts that are too narrow along all `axes`."""
+    """Close `(height, width)`: remove dark parts that are too narrow along all `axes`."""
     for sign in (1, -1):
-        # Along one axis after the other: much less work than the square at once.
+        # One axis after the other is much faster than the whole square.
         for axis in axes:
             window = [_PAPER_SQUARE if axis == other else 1 for other in (0, 1)]
             pooled = tf.nn.max_pool2d(sign * image[None, ..., None], window, 1, "SAME")
@@ -184,12 +184,12 @@ def _closed(image, axes):
 
 
 def _difference(light, paper):
-    """How much darker than the paper each point is, from 0 to 1."""
+    """How much darker than the paper each pixel is, from 0 to 1."""
     return tf.clip_by_value(1 - (light + 1) / (paper + 1), 0, 1)
 
 
 def _connected(seeds, allowed):
-    """The `allowed` points of `(height, width)` that paths of such points lead to from `seeds`."""
+    """The `allowed` pixels of `(height, width)` that are connected to `seeds`."""
     allowed = tf.cast(allowed, tf.float32)
 
     def grow(reached, _):
@@ -203,13 +203,13 @@ def _connected(seeds, allowed):
 
 
 def _fit(ink):
-    """Ink from 0 to 1, `(height, width)`, as `(28, 28)` from 0 to 255."""
+    """Scale and place ink `(height, width)` from 0 to 1: `(28, 28)` from 0 to 255."""
 
     def fit():
-        digit = tf.round(255 * _scaled(_inked(_thickened(_inked(ink))), _BOX))
+        digit = tf.round(255 * _scaled(_cropped(_thickened(_cropped(ink))), _BOX))
         height, width = tf.unstack(tf.shape(digit))
         y, x = _centre_of_mass(digit)
-        # A digit whose mass lies far from its middle must still fit whole.
+        # The whole digit must fit, even if its centre of mass is far from its middle.
         top = tf.clip_by_value(tf.cast(tf.round(_MIDDLE - y), tf.int32), 0, SIZE - height)
         left = tf.clip_by_value(tf.cast(tf.round(_MIDDLE - x), tf.int32), 0, SIZE - width)
         return tf.pad(digit, [[top, SIZE - height - top], [left, SIZE - width - left]])
@@ -218,9 +218,9 @@ def _fit(ink):
 
 
 def _thickened(ink):
-    """Ink whose lines are at least `_MIN_LINE` thick, with room for them around."""
+    """Thicken lines to at least `_MIN_LINE`; pads the image as far as they grow."""
     drawn = tf.cast(ink > 0.5, tf.float32)
-    # A line's area is its length times its width, and it has two edges.
+    # The area of a line is its length times its width; it has two edges of this length.
     width = 2 * tf.math.divide_no_nan(
         tf.reduce_sum(drawn), tf.reduce_sum(drawn - _min_of_neighbours(drawn))
     )
@@ -234,20 +234,20 @@ def _thickened(ink):
     return tf.while_loop(lambda n, _: n < times, grow, (0, ink))[1]
 
 
-def _inked(ink):
-    """The part of `(height, width)` that has ink."""
+def _cropped(ink):
+    """Crop `(height, width)` to its ink."""
     return _cut(ink, _box(ink > 0.1))
 
 
 def _box(drawn):
-    """Top, left, height and width of the part of `(height, width)` that has anything true."""
+    """Top, left, height and width of the box around the true pixels of `(height, width)`."""
     y, x = tf.unstack(tf.cast(tf.where(drawn), tf.int32), axis=1)
     top, left = tf.reduce_min(y), tf.reduce_min(x)
     return top, left, tf.reduce_max(y) - top + 1, tf.reduce_max(x) - left + 1
 
 
 def _cut(image, box, size=None):
-    """A part of `(height, width)`; of `box` in an image of another `size`, if that is given."""
+    """Crop `(height, width)` to a box; the box is that of an image of another `size`, if given."""
     ends = tf.stack([*box[:2], box[0] + box[2], box[1] + box[3]])
     if size is not None:
         ends = ends * tf.tile(tf.shape(image), [2]) // tf.tile(size, [2])
@@ -256,14 +256,14 @@ def _cut(image, box, size=None):
 
 
 def _scaled(image, side):
-    """An image `(height, width)` scaled so that its longest side has `side` pixels."""
+    """Scale an image `(height, width)` so that its longest side has `side` pixels."""
     size = tf.shape(image)
     scaled = tf.cast(tf.round(side * size / tf.reduce_max(size)), tf.int32)
     return _resized(image, tf.maximum(scaled, 1))
 
 
 def _stretched(image, other):
-    """An image `(height, width)` brought to the size of another."""
+    """Resize an image `(height, width)` to the size of another."""
     return tf.image.resize(image[..., None], tf.shape(other))[..., 0]
 
 
@@ -279,7 +279,7 @@ def _resized(image, size):
 
 
 def _centre_of_mass(ink):
-    """Row and column, `float32 ()` each, counted from the edge of `(height, width)`."""
+    """Row and column, `float32 ()` each, measured from the edges of `(height, width)`."""
     sums = [tf.reduce_sum(ink, axis=1), tf.reduce_sum(ink, axis=0)]
     at = [tf.range(tf.size(s)) for s in sums]
     return [
@@ -289,12 +289,12 @@ def _centre_of_mass(ink):
 
 
 def _smooth(image):
-    """The means of 3x3 points of `(height, width)`."""
+    """The means of 3x3 pixels of `(height, width)`."""
     return tf.nn.avg_pool2d(image[None, ..., None], 3, 1, "SAME")[0, ..., 0]
 
 
 def _max_of_neighbours(image):
-    """The maxima of 3x3 points of `(height, width)`."""
+    """The maxima of 3x3 pixels of `(height, width)`."""
     return tf.nn.max_pool2d(image[None, ..., None], 3, 1, "SAME")[0, ..., 0]
 
 

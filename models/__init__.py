@@ -8,6 +8,7 @@ from models.basic_rnn_cell import BasicRNNCell
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
+from models.inputs import create_inputs
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.scan import Scan
@@ -65,48 +66,28 @@ def _create_recurrent(config, **options):
     return FastRNN(cell, **options)
 
 
-def _augment(images, config):
-    """Images `(batch, 28, 28)` as the recurrent layers see them in training."""
-    distortions = {
-        name: getattr(config, name) for name in ("rotation", "shift", "zoom", "shear", "elastic")
-    }
-    if any(distortions.values()):
-        images = Distort(**distortions, name="distort")(images)
-    if config.pixel_dropout:
-        images = keras.layers.Dropout(config.pixel_dropout, name="pixel_dropout")(images)
-    if config.row_dropout:
-        whole_rows = (None, 28, 1)
-        images = keras.layers.Dropout(config.row_dropout, whole_rows, name="row_dropout")(images)
-    return images
+def create_model(config, spec):
+    """Build the network that a `Config` describes, for data that a `Spec` describes.
 
-
-def create_model(config, classes=10):
-    """Build the network a `Config` describes.
-
-        rows -> scale to 0..1 -> scan -> recurrent layers -> head of the final state -> logits
-
-    In training, and then alone, images are distorted and parts of them left out before the scan.
+        inputs -> sequence -> recurrent layers -> final state -> head
 
     Args:
-        config: A `Config`; its model, units, block size, layers, distortion, dropout, scan and
-            head fields are used.
-        classes: Number of classes.
+        config: A `Config`; its model, units, block size, layers, dropout and head fields are used,
+            and those that `create_inputs` names.
+        spec: The `Spec` of the dataset.
 
     Returns:
-        A `keras.Model` with one input `rows`, pixel values 0 to 255 of any integer or float dtype,
-        `(batch, 28, 28)`, and one output `logits`, `float32 (batch, classes)`. It classifies from
-        the last hidden state, and a bidirectional model from the states its head names; by
-        default the final ones of both directions, after the last row and after the first.
+        A `keras.Model` with the input that `create_inputs` makes, and one output `float32 (batch,
+        spec.size)`: `logits` of classes. It answers from the last hidden state, and a bidirectional
+        model from the states that `--head` names; by default the final ones of both directions,
+        after the last step and after the first.
     """
     bidirectional = config.model.startswith("bidirectional_")
 
-    rows = keras.Input((28, 28), dtype="float32", name="rows")
-    x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
-    x = _augment(x, config)
-    x = Scan(config.scan, config.permute_seed, name="scan")(x)  # (batch, steps, features)
+    inputs, x = create_inputs(config, spec)  # x: (batch, steps, features)
     for number in range(1, config.layers + 1):
         last = number == config.layers
-        # Read out backward alone, the last forward direction would learn nothing: it is left out.
+        # With a backward head the last forward direction would learn nothing: it is left out.
         backward_only = last and config.head == "backward"
         layer = _create_recurrent(
             config,
@@ -121,15 +102,19 @@ def create_model(config, classes=10):
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
     if config.head == "last":
         x = x[:, -1]  # (batch, 2 * units)
+    return keras.Model(inputs, _create_head(config, spec)(x), name=config.model)
+
+
+def _create_head(config, spec):
+    """The layer from the state that a model answers from to its answers."""
     # Made here, not once for all: Keras gives an initializer its seed when it is made.
     tutorial = config.head_init == "tutorial"
-    logits = keras.layers.Dense(
-        classes,
+    return keras.layers.Dense(
+        spec.size,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)
         if tutorial
         else "glorot_uniform",
         bias_initializer=keras.initializers.Constant(0.1) if tutorial else "zeros",
         dtype="float32",
         name="logits",
-    )(x)
-    return keras.Model(rows, logits, name=config.model)
+    )

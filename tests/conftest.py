@@ -21,8 +21,10 @@ from absl.testing import flagsaver
 
 import main
 from configs import Config, run_script
-from datasets import Dataset, Split
+from datasets import ArraySplit, Dataset
+from datasets.dataset import images_spec
 
+MNIST = images_spec(classes=10)
 PROJECT = pathlib.Path(__file__).parent.parent
 
 # In the background a shell has its programs ignore Ctrl-C, and so would those that tests start.
@@ -38,17 +40,17 @@ class Result(NamedTuple):
 
 
 def random_split(size, classes, seed):
-    """A `Split` of random images with every class in it, if `size` allows."""
+    """An `ArraySplit` of random images with every class in it, if `size` allows."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
-    return Split(images, np.arange(size, dtype=np.int64) % classes)
+    return ArraySplit(images, np.arange(size, dtype=np.int64) % classes)
 
 
 def random_model(classes=7, **values):
     """A model with random weights, so that none of its parts is silent; 6 units by default."""
     from models import create_model
 
-    model = create_model(Config(**{"units": 6} | values), classes)
+    model = create_model(Config(**{"units": 6} | values), images_spec(classes))
     random = np.random.default_rng(1)
     model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
     return model
@@ -77,7 +79,7 @@ def nothing_left():
 def data():
     """A `Dataset` of random images: 37 to train on, 11 to validate on, 23 to test on; 7 classes."""
     train, validation, test = (random_split(n, 7, seed=n) for n in (37, 11, 23))
-    return Dataset("random", "drawn at random", 7, train, validation, test)
+    return Dataset("random", "drawn at random", images_spec(7), train, validation, test)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
     result = call_main("--help")
     for text in (
         *(
-            "--model: The network that reads the rows. Expects one of basic_rnn, irnn, lstm_1997",
+            "--model: The recurrent network. Expects one of basic_rnn, irnn, lstm_1997",
             "--units: ",
             "an integer, at least 1",
             "(default: '128')",

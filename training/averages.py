@@ -1,4 +1,4 @@
-"""The moving averages of the weights, where the optimizer keeps them."""
+"""Moving averages of the weights, as stored by the optimizer (`--ema`)."""
 
 import contextlib
 
@@ -7,9 +7,9 @@ import keras
 
 @contextlib.contextmanager
 def averaged(model):
-    """Have a compiled model hold the averages of its weights; its weights come back bit by bit.
+    """Use the averages as the weights of a compiled model, and restore the exact weights after.
 
-    Without `--ema` the model is left as it is. Source: B. Polyak and A. Juditsky, Acceleration of
+    Without `--ema` this does nothing. Source: B. Polyak and A. Juditsky, Acceleration of
     Stochastic Approximation by Averaging, 1992, https://doi.org/10.1137/0330046.
     """
     if not model.optimizer.use_ema:
@@ -25,9 +25,9 @@ def averaged(model):
 
 
 class ValidateAverages(keras.callbacks.Callback):
-    """Have the model hold the averages of its weights while `fit` validates it.
+    """Use the averages as the weights of the model while `fit` validates it.
 
-    Keras's `SwapEMAWeights` exchanges the two by adding and subtracting, which changes both a bit.
+    Keras's `SwapEMAWeights` swaps both by additions and subtractions, which cause rounding errors.
     """
 
     def on_test_begin(self, logs=None):

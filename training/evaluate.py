@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from configs import UserError
-from datasets import Split, load
-from datasets.batches import ordered_batches
+from datasets import load
+from datasets.splits import ArraySplit
 from models import Distort
 
 _BATCH_SIZE = 1000
@@ -67,11 +67,11 @@ class Evaluation:
 
 def evaluate(model, split):
     """Evaluate a model on every image of a `Split`, each once, as an `Evaluation`."""
-    batches = ordered_batches(split, _BATCH_SIZE)
+    batches = split.batches(_BATCH_SIZE)
     logits = np.concatenate([model.predict_on_batch(images) for images, _ in batches])
-    losses = keras.losses.sparse_categorical_crossentropy(split.labels, logits, from_logits=True)
+    losses = keras.losses.sparse_categorical_crossentropy(split.targets, logits, from_logits=True)
     return Evaluation(
-        labels=split.labels,
+        labels=split.targets,
         probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits)),
         loss=float(keras.ops.mean(losses)),
     )
@@ -106,13 +106,13 @@ def evaluate_views(model, split, views):
         seen = np.concatenate(
             [
                 distort(keras.ops.cast(images, "float32"), training=True)
-                for images, _ in ordered_batches(split, _BATCH_SIZE)
+                for images, _ in split.batches(_BATCH_SIZE)
             ]
         )
-        probabilities.append(evaluate(model, Split(seen, split.labels)).probabilities)
+        probabilities.append(evaluate(model, ArraySplit(seen, split.targets)).probabilities)
     mean = np.mean(probabilities, axis=0)
-    losses = keras.losses.sparse_categorical_crossentropy(split.labels, mean)
-    return Evaluation(split.labels, mean, float(keras.ops.mean(losses)))
+    losses = keras.losses.sparse_categorical_crossentropy(split.targets, mean)
+    return Evaluation(split.targets, mean, float(keras.ops.mean(losses)))
 
 
 def evaluate_run(run, config, data=None, views=1):
@@ -134,9 +134,9 @@ def evaluate_run(run, config, data=None, views=1):
     data = data or load(dataclasses.replace(config, validation_size=None))
     model = run.load_model()
     classes = model.output_shape[-1]
-    if data.classes != classes:
+    if data.spec.size != classes:
         raise UserError(
-            f"--dataset={data.name}: it has {data.classes} classes, and {run.folder} was trained "
+            f"--dataset={data.name}: it has {data.spec.size} classes, and {run.folder} was trained "
             f"on {classes}; expected a dataset with the same classes"
         )
     if views == 1:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and a lock on each."""
+"""Atomic writes of files and folders, and locks on both."""
 
 import contextlib
 import errno
@@ -8,81 +8,81 @@ import shutil
 import time
 import uuid
 
-# What the names of unfinished files and folders begin with.
+# Prefix of the names of unfinished files and folders.
 ASIDE = ".incomplete-"
 
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Give a path to write to, and put it in place of `path` when the block ends well.
+    """Yield a temporary path to write to, and rename it to `path` if the block succeeds.
 
-    A reader, or a process killed half-way, sees the old file or the new one, never half of one;
-    and so does one after the machine went down. What is being written is locked.
+    Readers always see the whole old file or the whole new one, even if this process is killed or
+    the machine goes down. The temporary file is locked until it is renamed.
     """
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
     try:
-        aside.touch()
-        with locking(aside):
-            yield aside
-        sync(aside)
-        os.replace(aside, path)
+        temporary.touch()
+        with locking(temporary):
+            yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
-        # The libraries that write do not always say where, nor why in the system's words.
-        what = error.strerror or str(error)
-        raise OSError(error.errno or errno.EIO, what, str(path)) from error
+        # Errors of the writing libraries may lack the path or the system's reason.
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def temporary_folder(parent):
-    """Give a new folder in `parent` to be filled, and renamed when it is whole.
+    """Yield a new locked folder in `parent`, for the caller to fill and to rename.
 
-    It is gone after the block unless it has another name by then. What a process that was killed
-    has left of such folders is removed; one that is being filled is locked.
+    The folder is removed after the block unless it has been renamed. Folders that killed processes
+    have left behind are removed, too.
     """
     remove_left(parent.glob(f"{ASIDE}*/"))
-    aside = parent / f"{ASIDE}{uuid.uuid4().hex}"
-    aside.mkdir()
+    temporary = parent / f"{ASIDE}{uuid.uuid4().hex}"
+    temporary.mkdir()
     try:
-        with locking(aside):
-            yield aside
+        with locking(temporary):
+            yield temporary
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path):
-    """Give a new folder to be filled, which takes the place of `path` if the block succeeds."""
-    with temporary_folder(path.parent) as aside:
-        yield aside
-        sync_all(aside)
+    """Yield a new folder to fill, which replaces `path` if the block succeeds."""
+    with temporary_folder(path.parent) as temporary:
+        yield temporary
+        sync_all(temporary)
         with temporary_folder(path.parent) as old:
             if path.exists():
                 path.rename(old / path.name)
-            aside.rename(path)
+            temporary.rename(path)
         sync(path.parent)
 
 
 def remove_left(paths):
-    """Remove those unfinished files and folders that no process is writing any more."""
+    """Remove unfinished files and folders that killed processes have left behind."""
     for path in list(paths):
-        with contextlib.suppress(FileNotFoundError), locking(path, shared=True) as is_left:
-            if is_left and path.is_dir():
+        with contextlib.suppress(FileNotFoundError), locking(path, shared=True) as is_unused:
+            if is_unused and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif is_left:
+            elif is_unused:
                 path.unlink()
 
 
 def sync_all(folder):
-    """Have the disk hold a folder with all that is in it."""
+    """Flush a folder and everything in it to the disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
 
 
 def sync(path):
-    """Have the disk hold what was written to a file, or a folder's list of files."""
+    """Flush a file, or the list of files of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -96,11 +96,11 @@ def locking(path, shared=False):
 
     Args:
         path: The file or folder.
-        shared: Whether others may hold such a lock at the same time.
+        shared: Whether other processes may hold a shared lock at the same time.
 
     Yields:
-        Whether it could be had: a shared one at once, the other within a second, lest it fail
-        because someone asks just now whether it is held.
+        Whether the lock was acquired. An exclusive lock retries for a second, because other
+        processes take a shared lock for a moment to test whether the exclusive one is held.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

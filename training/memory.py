@@ -1,4 +1,4 @@
-"""Whether a model fits into memory: estimated before it is made, told when it does not."""
+"""Estimate whether a model fits into memory, and report errors when it does not."""
 
 import contextlib
 import pathlib
@@ -6,11 +6,11 @@ import resource
 
 from configs import UserError
 
-_BYTES = 4  # Of a float32. Weights and gradients are float32 whatever `--compute_dtype` says.
-# What an optimizer keeps for each weight, besides the weight and its gradient.
+_BYTES = 4  # Of a float32. `--compute_dtype` does not change the type of weights and gradients.
+# Values that an optimizer stores for each weight, besides the weight and its gradient.
 _SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "muon": 1, "rmsprop": 1, "sgd": 0}
-_PIXELS = {"rows": 28, "columns": 28, "rows_and_columns": 28, "pixels": 1}  # Of a step, at least.
-_UNLIMITED = 2**60  # What stands in some files for no limit is larger.
+_PIXELS = {"rows": 28, "columns": 28, "rows_and_columns": 28, "pixels": 1}  # Minimum per step.
+_UNLIMITED = 2**60  # Some files contain a larger number if there is no limit.
 
 
 class OutOfMemory(UserError):
@@ -18,7 +18,7 @@ class OutOfMemory(UserError):
 
 
 def min_parameters(config):
-    """A lower bound of the number of weights of the model that a `Config` describes."""
+    """A lower bound of the number of weights of the model of a `Config`."""
     directions = 2 if config.model.startswith("bidirectional_") else 1
     outputs = config.units * (1 if config.head == "backward" else directions)
     first = _matrices(config.model) * (config.units + _PIXELS[config.scan]) * config.units
@@ -29,7 +29,7 @@ def min_parameters(config):
 
 
 def _matrices(model):
-    """How many matrices of `units` x `units` a cell has at least."""
+    """The minimal number of matrices `(units, units)` of a cell."""
     name = model.removeprefix("bidirectional_").removeprefix("peephole_")
     if name in ("basic_rnn", "irnn", "gru1", "gru2", "gru3"):
         return 1
@@ -37,16 +37,15 @@ def _matrices(model):
 
 
 def min_bytes(config, images):
-    """A lower bound of the bytes that it takes to train the model that a `Config` describes.
+    """A lower bound of the memory for training the model of a `Config`, in bytes.
 
     Args:
         config: The `Config`.
-        images: How many training images there are. A batch has no more.
+        images: Number of training images, the upper bound of the batch size.
 
     Returns:
-        The bytes of the weights and of what the optimizer keeps for each of them, twice, since a
-        checkpoint holds a copy of them; and of the hidden states of all steps, which the gradient
-        is computed from.
+        The bytes of the weights and of the optimizer's values, counted twice because a checkpoint
+        holds a copy, and of the hidden states of all steps, which the gradient needs.
     """
     copies = 2 * (1 + _SLOTS[config.optimizer] + (config.ema is not None))
     steps = 28 * 28 if config.scan == "pixels" else 28
@@ -56,21 +55,21 @@ def min_bytes(config, images):
 
 
 def require_memory(config, images=1):
-    """Raise `OutOfMemory` if the model a `Config` describes cannot be trained on this machine.
+    """Raise `OutOfMemory` if the model of a `Config` certainly cannot be trained on this machine.
 
-    Only what is certain is refused: a lower bound is compared with all the memory that is free.
+    A lower bound of the memory needed is compared with all free memory.
     """
     needed, memory = min_bytes(config, images), memory_bytes()
     if memory is not None and needed > memory:
         raise OutOfMemory(
-            f"{_size(config)} takes at least {_gigabytes(needed)} of memory to train, and only "
+            f"{_size(config)} needs at least {_gigabytes(needed)} of memory to train, and only "
             f"{_gigabytes(memory)} are free; expected a model and batches that fit: choose smaller "
             f"{_flags(config)}"
         )
 
 
 def memory_bytes():
-    """The memory that this process can have now, swap space included; `None` if unknown."""
+    """The memory available to this process, with swap space, in bytes; `None` if unknown."""
     free, swap = _machine()
     groups = [limit + swap for limit in _cgroup_limits() if limit < _UNLIMITED]
     limits = [*groups, *([free + swap] if free else []), *_address_space()]
@@ -78,7 +77,7 @@ def memory_bytes():
 
 
 def _machine():
-    """The free memory and swap space of the machine, in bytes; 0 for what is not known."""
+    """The free memory and swap space of the machine, in bytes; 0 if unknown."""
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
         sizes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
@@ -88,7 +87,7 @@ def _machine():
 
 
 def _cgroup_limits():
-    """The limits of the control groups of this process, version 2 and 1, as a container sets."""
+    """The limits of the control groups (v1 and v2) of this process, such as a container's."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
             number, kind, group = line.split(":", 2)
@@ -99,7 +98,7 @@ def _cgroup_limits():
             else:
                 continue
             folder = root / group.lstrip("/")
-            # In a container the path may be the host's: then the root is the container's group.
+            # In a container the path may be that of the host; its own group is then at the root.
             for each in (folder, *folder.parents):
                 if each.is_relative_to(root):
                     with contextlib.suppress(OSError, ValueError):  # "max" is not a number.
@@ -107,18 +106,14 @@ def _cgroup_limits():
 
 
 def _address_space():
-    """What `ulimit -v` allows, if it is limited."""
+    """The limit of `ulimit -v`, in a list; empty without a limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return [] if soft == resource.RLIM_INFINITY else [soft]
 
 
 @contextlib.contextmanager
 def telling_memory(config):
-    """Turn an error of TensorFlow, Keras or NumPy that says that memory is short to `OutOfMemory`.
-
-    Raises:
-        OutOfMemory: In place of such an error.
-    """
+    """Raise `OutOfMemory` in place of errors of TensorFlow, Keras or NumPy about memory."""
     try:
         yield
     except UserError:
@@ -133,7 +128,7 @@ def telling_memory(config):
         ) from error
 
 
-# What TensorFlow, Keras and NumPy say of sizes that cannot be.
+# Words in the messages of TensorFlow, Keras and NumPy about sizes that are too large.
 _WORDS = (
     *("OOM when allocating", "out of memory", "unable to allocate", "bad_alloc", "too large"),
     *("too big", "exceeds", "overflow", "maximum recursion depth", "larger than"),
@@ -141,10 +136,10 @@ _WORDS = (
 
 
 def is_memory_error(error):
-    """Whether an exception says that a size is beyond what can be had."""
+    """Whether an exception means that a size is too large for the memory."""
     if isinstance(error, (MemoryError, OverflowError, RecursionError)):
         return True
-    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported.
+    if type(error).__name__ == "ResourceExhaustedError":  # By name: avoids importing TensorFlow.
         return True
     kinds = ("InvalidArgumentError", "InternalError", "UnknownError", "ValueError", "RuntimeError")
     text = str(error).lower()

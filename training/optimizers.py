@@ -1,10 +1,10 @@
-"""The optimizer, and the schedule of its learning rate, that a `Config` describes."""
+"""The optimizer of a `Config` and its learning rate schedule."""
 
 import keras
 
 
 def create_optimizer(config, steps):
-    """The optimizer a `Config` describes, for a run of so many steps."""
+    """Create the optimizer of a `Config` for a run of `steps` training steps."""
     options = {
         "learning_rate": _create_schedule(config, steps),
         "global_clipnorm": config.clip_norm,
@@ -16,7 +16,7 @@ def create_optimizer(config, steps):
     if config.optimizer == "muon":
         if config.weight_decay is not None:
             options["adam_weight_decay"] = config.weight_decay
-        # Made for matrices between hidden states; the head learns by Adam, as it advises.
+        # Muon is meant for hidden weight matrices; its authors advise Adam for the output layer.
         options["exclude_layers"] = ["logits"]
     optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
     if config.weight_decay is not None:
@@ -25,7 +25,7 @@ def create_optimizer(config, steps):
 
 
 def _create_schedule(config, steps):
-    """The learning rate, or its schedule, of a run of so many steps."""
+    """The learning rate of a run of `steps` training steps: a float or a schedule."""
     rate = float(config.learning_rate)
     warmup = min(round(config.warmup * steps), steps - 1)
     if config.schedule == "constant":

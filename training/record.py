@@ -25,7 +25,7 @@ def record(run, model, data, requested, start, **origin):
     """
     evaluation = evaluate(model, data.test)
     run.save_figure("confusion", figures.draw_confusion(evaluation))
-    run.save_figure("mistakes", figures.draw_mistakes(evaluation, data.test.images))
+    run.save_figure("mistakes", figures.draw_mistakes(evaluation, data.test.inputs))
     pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
     print(f"pictures: {run.folder}/{pictures}", flush=True)
     run.save_metrics(
@@ -39,7 +39,7 @@ def record(run, model, data, requested, start, **origin):
                 "requested": requested,
                 "name": data.name,
                 "source": data.source,
-                "classes": data.classes,
+                "classes": data.spec.size,
                 "train": len(data.train),
                 "validation": len(data.validation),
                 "test": len(data.test),

@@ -1,4 +1,4 @@
-"""From a TensorFlow 1 checkpoint to a finished run."""
+"""Import a TensorFlow 1 checkpoint as a finished run."""
 
 import dataclasses
 import os
@@ -15,24 +15,24 @@ from training.run import Run
 def import_tf1(
     config: Config, folder, checkpoint, forget_bias=None, names=(), averages=False, data=None
 ) -> Run:
-    """Give the model a `Config` describes the weights of a TensorFlow 1 checkpoint and record it.
+    """Load a TensorFlow 1 checkpoint into the model of a `Config`, evaluate it and record a run.
 
     Args:
         config: The model, and the dataset to evaluate it on.
-        folder: The run folder to make.
+        folder: The folder of the new run.
         checkpoint, forget_bias, names, averages: As in `load_tf1_checkpoint`.
-        data: A `Dataset`; `None` loads the one the config names.
+        data: A `Dataset`; `None` loads the dataset of the config.
 
     Returns:
-        The finished `Run`, without a history and its curves.
+        The finished `Run`, without history and curves.
 
     Raises:
-        UserError: If the folder exists, the dataset cannot be had, or the checkpoint cannot be read
-            or does not fit the model; then nothing is written.
+        UserError: If the folder exists, the dataset cannot be loaded, or the checkpoint cannot be
+            read or does not fit the model. Nothing is written in these cases.
     """
     start = time.perf_counter()
     data = data or load(config)
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     try:
         notes = load_tf1_checkpoint(model, checkpoint, forget_bias, names, averages)
     except ValueError as error:
@@ -51,14 +51,14 @@ def import_tf1(
         print(f"model: {model.name}, {model.count_params():,} parameters, from {checkpoint}")
         print(*(f"weights: {note}" for note in notes), sep="\n", flush=True)
         record(run, model, data, requested, start, imported=origin)
-        _warn(run.metrics()["test"]["accuracy"], data.classes)
+        _warn(run.metrics()["test"]["accuracy"], data.spec.size)
     return run
 
 
 def _command(origin):
-    """The command that repeats the import, with the flags that are not at their default."""
+    """The command that repeats the import, with all flags that differ from their defaults."""
     path = os.path.abspath(origin["tf1_checkpoint"])
-    # A forget bias of 0 equals False, and is given.
+    # `is not False`, because a forget bias of 0 equals False.
     given = {n: v for n, v in origin.items() if v is not None and v is not False and v != []}
     values = given | {"tf1_checkpoint": path, "tf1_names": ",".join(origin["tf1_names"])}
     flags = [shlex.quote(f"--{name}={values[name]}") for name in given]
@@ -66,12 +66,12 @@ def _command(origin):
 
 
 def _warn(accuracy, classes):
-    """Say what no checkpoint tells, if the accuracy is less than halfway from chance to all."""
+    """Print a warning if the accuracy is less than halfway between chance and 100 %."""
     if accuracy < (1 + 1 / classes) / 2:
         print(
             f"warning: {accuracy:.2%} is low for trained weights (chance: {1 / classes:.2%}); a "
-            "checkpoint does not tell the range of the pixels (expected: 0 to 1), the activation "
-            "and cell_clip of the cells, --tf1_forget_bias, --scan, --head, --dataset, or the "
-            "order of the classes; expected each to be as it was when the graph was trained",
+            "checkpoint does not contain the range of the pixels (expected: 0 to 1), the "
+            "activation and cell_clip of the cells, --tf1_forget_bias, --scan, --head, --dataset, "
+            "or the order of the classes; expected the values of the original training",
             flush=True,
         )

@@ -13,12 +13,11 @@ import tensorflow as tf
 
 from configs import Config
 from datasets import load
-from datasets.batches import ordered_batches, shuffled_batches
 from models import create_model
 from training import callbacks, checkpoint, figures
 from training.anomaly import Anomaly, explain
 from training.averages import ValidateAverages
-from training.distribute import Distribution
+from training.distributed.distribution import Distribution
 from training.loss import SmoothedCrossentropy
 from training.memory import OutOfMemory, require_memory, telling_memory
 from training.optimizers import create_optimizer
@@ -59,7 +58,7 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
     # Several devices share a batch.
     require_memory(config, len(data.train) if distribution.kind == "none" else 1)
     run = Run(folder)
-    with contextlib.ExitStack() as until_the_end, distribution.losing_peers():
+    with contextlib.ExitStack() as until_the_end, distribution.translate_errors():
 
         def open_folder():
             until_the_end.enter_context(run.locked())
@@ -111,7 +110,7 @@ def _build(config, data, steps, distribution):
     say = functools.partial(print, flush=True) if distribution.is_chief else lambda line: None
     say(f"dataset: {data.summary()}")
     keras.utils.set_random_seed(config.seed)
-    model = distribution.place(lambda: create_model(config, data.classes))
+    model = distribution.replicate(lambda: create_model(config, data.spec))
     with distribution.scope():
         compile_model(model, config, *steps)
     say(f"model: {model.name}, {model.count_params():,} parameters")
@@ -139,7 +138,7 @@ def _conclude(model, config, data, keep, start, distribution):
     run = keep.run
     with interruptible(keep.interrupted):
         # With early stopping the best epoch's weights, with --ema their averages.
-        measured = model if distribution.kind == "none" else create_model(config, data.classes)
+        measured = model if distribution.kind == "none" else create_model(config, data.spec)
         run.load_weights(measured)
         run.save_figure("curves", figures.draw_curves(keep.history))
         images = _images_seen(keep.steps_taken, len(data.train), config.batch_size)
@@ -188,14 +187,12 @@ def _fit(model, config, data, run, keep, steps_per_epoch, distribution):
         epoch, taken = divmod(keep.steps_taken, steps_per_epoch)
         try:
             model.fit(
-                shuffled_batches(data.train, config.batch_size, config.seed, epoch, taken),
+                data.train.batches(config.batch_size, config.seed, epoch, taken),
                 initial_epoch=epoch,
                 # The rest of an interrupted epoch is a `fit` of its own.
                 epochs=epoch + 1 if taken else math.ceil(keep.steps / steps_per_epoch),
                 steps_per_epoch=steps_per_epoch - taken,
-                validation_data=ordered_batches(data.validation, 1000)
-                if len(data.validation)
-                else None,
+                validation_data=data.validation.batches(1000) if len(data.validation) else None,
                 callbacks=watchers,
                 shuffle=False,
                 verbose=_verbosity(config) if distribution.is_chief else 0,
@@ -210,12 +207,12 @@ def _fit(model, config, data, run, keep, steps_per_epoch, distribution):
 def _explain(anomaly, lost_at, config, data, run, steps):
     """The `UserError`, kept in the run, of a loss that was lost after so many of its steps."""
     steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     compile_model(model, config, steps, steps_per_epoch)
     checkpoint.restore(run, model)
     since = int(model.optimizer.iterations)
     place = divmod(since, steps_per_epoch)
-    batches = shuffled_batches(data.train, config.batch_size, config.seed, *place)
+    batches = data.train.batches(config.batch_size, config.seed, *place)
     error = explain(anomaly, model, config, batches.take(lost_at - since), run)
     run.save_note(run.diverged_path, str(error))
     return error

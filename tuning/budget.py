@@ -13,7 +13,7 @@ from training.memory import require_memory
 _WARM_UP_CALLS, _CALLS = 10, 101
 
 
-def measure(config, classes, max_parameters=None, max_latency_ms=None):
+def measure(config, spec, max_parameters=None, max_latency_ms=None):
     """Build a model with its initial weights, and measure it.
 
     The latency is the median of 101 calls, after 10 more, of the function that is exported as
@@ -21,7 +21,7 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
 
     Args:
         config: A `Config`.
-        classes: Number of classes.
+        spec: The `Spec` of the dataset.
         max_parameters: Maximum number of parameters.
         max_latency_ms: Maximum milliseconds for one image.
 
@@ -31,29 +31,29 @@ def measure(config, classes, max_parameters=None, max_latency_ms=None):
     """
     require_memory(config)
     keras.utils.clear_session()
-    model = create_model(config, classes)
+    model = create_model(config, spec)
     parameters, latency = model.count_params(), None
     if max_parameters is not None and parameters > max_parameters:
         excess = f"{parameters:,} parameters are more than --max_parameters={max_parameters}"
         return parameters, latency, excess
     if max_latency_ms is not None:
-        latency = _latency_ms(*_serving_function(model))
+        latency = _latency_ms(*_serving_function(model, spec))
         if latency > max_latency_ms:
             excess = f"{latency:.3g} ms are more than --max_latency_ms={max_latency_ms:g}"
             return parameters, latency, excess
     return parameters, latency, None
 
 
-def _serving_function(model):
+def _serving_function(model, spec):
     """The function that is exported as `serving_default`, and an input of one example."""
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec((None, *spec.shape), tf.float32)], autograph=False)
     def classify(rows):
         return answers(model(rows, training=False))
 
     with layers_set(model, for_serving=True):
         classify.get_concrete_function()
-    return classify, tf.zeros((1, 28, 28))
+    return classify, tf.zeros((1, *spec.shape))
 
 
 def _latency_ms(function, example):

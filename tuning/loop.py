@@ -26,11 +26,11 @@ class Loop:
         search: The `Search`.
         results: Its `Results`.
         trials: The list of recorded `Trial`s, to which new ones are added.
-        classes: Number of classes.
+        spec: The `Spec` of the dataset.
         workers: The workers, such as `execution.InProcess`.
     """
 
-    def __init__(self, search, results, trials, classes, workers):
+    def __init__(self, search, results, trials, spec, workers):
         config = search.config
         if search.tuner == "asha":
             self._oracle = Asha(search.space, config.seed, config.epochs)
@@ -39,7 +39,7 @@ class Loop:
             self._oracle = Oracle(search.tuner, *options)
         self._search, self._results, self._trials = search, results, trials
         self._max_skipped = math.inf if search.tuner == "grid" else MAX_SKIPPED
-        self._classes, self._workers = classes, workers
+        self._spec, self._workers = spec, workers
         self._first_draws = {}  # `_key` of a trial -> index of the first draw with this key.
         self._to_resume = collections.deque()  # Trials that began, but are not running.
         self._table = Table()
@@ -151,7 +151,7 @@ class Loop:
             config = search.config_of(trial)
             if limits == (None, None):
                 return trial  # Without limits no model is built here, since that is slow.
-            parameters, latency, excess = measure(config, self._classes, *limits)
+            parameters, latency, excess = measure(config, self._spec, *limits)
         except FAILURES as error:
             return dataclasses.replace(trial.failed(error), **known_now)
         trial = dataclasses.replace(trial, parameters=parameters, latency_ms=latency)

@@ -13,9 +13,9 @@ import socket
 import time
 
 from configs import Interrupted, UserError
-from training.cluster import cluster
+from training.distributed.cluster import cluster
+from training.distributed.rendezvous import versions
 from training.files import locking
-from training.rendezvous import versions
 from training.signals import stop_signal
 from tuning.trial import THREADS, Trial
 
@@ -42,7 +42,7 @@ class OnRay:
     worker or a node is lost, its trial continues from its checkpoint on another worker.
 
     Args:
-        address: See `training.cluster.cluster`.
+        address: See `training.distributed.cluster.cluster`.
         cpus_per_trial: Number of CPUs for each trial, possibly below 1.
 
     Attributes:
@@ -78,7 +78,7 @@ class OnRay:
             "CUDA_VISIBLE_DEVICES": "",  # Each trial would take the whole memory of a GPU.
         }
         splits = (data.train, data.validation, data.test)
-        memory = 2 * sum(split.images.nbytes + split.labels.nbytes for split in splits)
+        memory = 2 * sum(array.nbytes for split in splits for array in split.arrays())
         with cluster(self.address, environment, memory=memory) as self._ray:
             nodes = [node for node in self._ray.nodes() if node["Alive"]]
             cpus = [node["Resources"].get("CPU", 0) for node in nodes]

@@ -8,8 +8,9 @@ import pathlib
 import shlex
 import shutil
 
-from configs import UserError, format_flags
+from configs import Config, UserError, format_flags, names_of
 from configs.flag_files import read_text
+from configs.flags import with_new_name
 from training.files import ASIDE, atomic_write, locking
 from training.run import save_figure
 from tuning.score import NAME, format_score
@@ -17,7 +18,7 @@ from tuning.space import Choice
 from tuning.trial import Trial, csv_line
 
 # Flags that may change when a search is continued.
-_CHANGEABLE = ("max_trials", "data_dir", "mnist_dir", "name", "runs_dir")
+_CHANGEABLE = ("max_trials", "name", "runs_dir", *names_of(location=True))
 # The columns of `trials.csv` and their types, without the scores and values.
 _COLUMNS = {
     **{"number": int, "status": str, "score": float, "parameters": int, "latency_ms": float},
@@ -194,6 +195,7 @@ class Results:
 
 
 def _parse_flags(flags):
-    """The values in the text of a flag file, by name."""
-    lines = [line[2:] for line in flags.splitlines() if line.startswith("--")]
-    return dict(line.split("=", 1) for line in lines)
+    """The values in the text of a flag file, and the defaults of the fields that it omits."""
+    lines = [with_new_name(line)[2:] for line in flags.splitlines() if line.startswith("--")]
+    defaults = {field.name: str(field.default) for field in dataclasses.fields(Config)}
+    return defaults | dict(line.split("=", 1) for line in lines)

@@ -110,7 +110,7 @@ def run_search(search, folder, data, workers=None):
             from tuning.loop import Loop  # Imports TensorFlow.
 
             try:
-                Loop(search, results, trials, data.classes, workers).run(signal)
+                Loop(search, results, trials, data.spec, workers).run(signal)
             except Interrupted as interrupt:
                 command = f"python tune.py --flagfile={shlex.quote(str(results.flags_path))}"
                 raise Interrupted(

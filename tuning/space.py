@@ -7,18 +7,6 @@ from configs import Config, UserError
 from configs.option import did_you_mean, problem, value_type
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-# Fields that cannot be searched, and how to set them. Data and seed must be equal for all trials,
-# or scores are not comparable. The other fields do not change the score.
-FIXED = {
-    **{
-        name: f"give --{name} beside --search"
-        for name in (
-            *("dataset", "data_dir", "mnist_dir", "validation_size", "epochs", "steps"),
-            *("deterministic", "detect_anomaly", "checkpoint_every", "log_every", "tensorboard"),
-        )
-    },
-    "seed": "give --seed, or several seeds with --executions_per_trial, beside --search",
-}
 _MAX_VALUES = 1000
 _FORMS = (
     "expected --search=NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, "
@@ -105,10 +93,11 @@ def _parse(text):
     if name not in _FIELDS:
         hint = did_you_mean(name, _FIELDS) or "; see python main.py --help"
         raise UserError(f"--search={text}: {name} is unknown; expected the name of a flag{hint}")
-    if name in FIXED:
+    if not _FIELDS[name].metadata["searchable"]:
+        several = ", or several seeds with --executions_per_trial," if name == "seed" else ""
         raise UserError(
             f"--search={text}: {name} is the same for all trials; expected a flag of the model or "
-            f"its training: {FIXED[name]}"
+            f"its training: give --{name}{several} beside --search"
         )
     bounds, *options = values.split(":")
     if ".." in bounds:

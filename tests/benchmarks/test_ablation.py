@@ -1,4 +1,4 @@
-def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
+def test_the_ablation_removes_one_part_at_a_time(run_benchmark, tmp_path):
     (tmp_path / "shared.flags").write_text("--clip_norm=1\n--zoom=0.1\n")
     (tmp_path / "r.flags").write_text(
         f"--flagfile={tmp_path}/shared.flags\n--model=bidirectional_basic_rnn\n--units=3\n"
@@ -12,8 +12,8 @@ def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
     removed = ["affine jitter", "elastic deformation", "cosine schedule", "clipping"]
     assert rows == [
         "the whole recipe",
-        *(f"without {means}" for means in removed),
-        "without the way back",
+        *(f"without {part}" for part in removed),
+        "without backward direction",
     ]
     without = {
         path.stem.removeprefix("r-without-"): path.read_text()
@@ -23,10 +23,10 @@ def test_the_ablation_takes_away_one_means_at_a_time(run_benchmark, tmp_path):
     assert "--zoom=0.1" in without["elastic-deformation"]
     assert "--zoom=0.0\n--shear=0.0" in without["affine-jitter"]
     assert "clip_norm" not in without["clipping"]
-    assert "--model=basic_rnn" in without["the-way-back"]
+    assert "--model=basic_rnn" in without["backward-direction"]
 
 
-def test_the_ablation_adds_what_the_recipe_does_without(run_benchmark, tmp_path):
+def test_the_ablation_adds_parts_that_the_recipe_lacks(run_benchmark, tmp_path):
     (tmp_path / "r.flags").write_text(
         "--model=basic_rnn\n--units=3\n--steps=2\n--schedule=constant\n--dropout=0.2\n"
         "--pixel_dropout=0.1\n--ema=0.9\n--optimizer=adamw\n--learning_rate=0.002\n"

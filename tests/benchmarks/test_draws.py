@@ -18,6 +18,6 @@ def test_draws_are_timed_and_extrapolated(run_benchmark, tmp_path):
         assert 0 < float(written) <= float(whole)
 
 
-def test_what_grows_with_every_draw_adds_up():
+def test_a_cost_that_grows_with_every_draw_is_extrapolated():
     # 0.1 s and a millisecond for each draw before: 100,000 s and 500,000,000 s for a million.
     assert extrapolate([10, 1000], [0.11, 1.1], 10**6) == pytest.approx(500_100_000 / 86_400)

@@ -5,7 +5,7 @@ import pytest
 from configs import read_flags
 from tests.conftest import PROJECT
 
-SEARCHES = PROJECT / "configs/tune"  # Which are of `tune.py`; see `tests/tuning/test_tune.py`.
+SEARCHES = PROJECT / "configs/tune"  # `tests/tuning/test_tune.py` tests the files of `tune.py`.
 FLAG_FILES = sorted({*(PROJECT / "configs").rglob("*.flags")} - {*SEARCHES.iterdir()})
 
 

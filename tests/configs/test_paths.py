@@ -3,7 +3,15 @@ import os
 import pytest
 from absl import flags
 
-from configs import Config, UserError, define_flags, define_name, define_path, define_paths
+from configs import (
+    Config,
+    UserError,
+    define_flags,
+    define_name,
+    define_path,
+    define_paths,
+    names_of,
+)
 from configs.flag_files import expand_flag_files
 
 
@@ -47,15 +55,18 @@ def test_a_tilde_is_the_home_folder_in_and_of_a_flag_file(parse, tmp_path, monke
         assert values["runs_dir"].value == f"{tmp_path}/y"
 
 
-def test_no_other_place_expands_paths_and_every_path_of_the_config_is_one():
-    of_paths = [f.name for f in Config.__dataclass_fields__.values() if f.metadata["path"]]
-    assert of_paths == [name for name in Config.__dataclass_fields__ if name.endswith("_dir")]
+def test_the_locations_of_the_config_are_its_paths():
+    paths = tuple(name for name in Config.__dataclass_fields__ if name.endswith("_dir"))
+    assert names_of(location=True) == paths == ("data_dir", "mnist_dir")
 
 
 @pytest.mark.parametrize(
     ("argument", "problem"),
     [
-        ("--runs_dir=~no-such-user/x", "no user no-such-user; expected a path: write ./~no"),
+        (
+            "--runs_dir=~no-such-user/x",
+            "the user no-such-user does not exist; expected a path: write ./~no",
+        ),
         ("--runs_dir=", "the path is empty; expected"),
         ("--runs=a,,b", "the path is empty; expected"),
         ("--data_dir=a\0b", "control character"),
@@ -94,14 +105,14 @@ def test_an_empty_folder_of_data_is_none(parse):
         *("x" * 251, "é" * 126, os.fsdecode(b"\xff")),
     ],
 )
-def test_a_name_that_is_not_that_of_a_folder_is_refused(name, parse):
-    told = "expected the name of a folder, not a path"
-    with pytest.raises(flags.IllegalFlagValueError, match=told):
+def test_a_name_that_cannot_be_the_name_of_a_folder_is_refused(name, parse):
+    message = "expected the name of a folder, not a path"
+    with pytest.raises(flags.IllegalFlagValueError, match=message):
         parse(f"--name={name}")
 
 
 @pytest.mark.parametrize("name", ["first", "x" * 250, "my run", "é" * 125, "a,b", "-x", "a.b~"])
-def test_any_other_name_is_taken(name, parse):
+def test_any_other_name_is_accepted(name, parse):
     assert parse(f"--name={name}")["name"].value == name
 
 
@@ -136,7 +147,7 @@ def test_a_flag_file_may_have_any_line_ends_and_a_mark_of_utf8(content, tmp_path
         (b"#" * 1_000_001, "more than 1,000,000 bytes; expected"),
     ],
 )
-def test_a_flag_file_that_is_not_one_is_refused_by_its_name(content, expected, tmp_path):
+def test_a_file_that_is_not_a_flag_file_is_refused_by_its_name(content, expected, tmp_path):
     with pytest.raises(UserError, match=f"^{tmp_path}/f: .*{expected}"):
         expand_flag_files(write(tmp_path / "f", content))
 

@@ -26,14 +26,14 @@ def run(body, *arguments, shell="", **environment):
         {"PYTHONIOENCODING": "latin-1"},
     ],
 )
-def test_a_letter_that_the_output_lacks_is_escaped_and_ends_nothing(environment):
+def test_a_letter_that_the_output_cannot_encode_is_escaped(environment):
     done = run("print(chr(0x10d), chr(0x1f600)); print('after')", **environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == ["\\u010d \\U0001f600", "after"]
 
 
 @pytest.mark.parametrize("shell", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "</dev/null", "<&- 2>&-"])
-def test_closed_streams_end_nothing(shell, tmp_path):
+def test_a_script_runs_with_closed_streams(shell, tmp_path):
     path = tmp_path / "file"
     body = f"""print('out'); print('err', file=sys.stderr); os.write(2, b'err')
     with open({str(path)!r}, 'w') as file: file.write('whole'); print(file.fileno())
@@ -44,7 +44,7 @@ def test_closed_streams_end_nothing(shell, tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
 @pytest.mark.parametrize("body", ["print('x')", "print('x', flush=True)", "print('x' * 10**6)"])
-def test_a_full_output_is_told_in_one_line(body):
+def test_a_full_output_is_reported_in_one_line(body):
     done = run(body, shell=">/dev/full")
     assert done.returncode == 1
     assert done.stderr.startswith("error: standard output: No space left on device; expected")
@@ -52,7 +52,7 @@ def test_a_full_output_is_told_in_one_line(body):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
-def test_help_into_a_full_output_is_told_in_one_line():
+def test_help_into_a_full_output_is_reported_in_one_line():
     done = run("pass", "--help", shell=">/dev/full")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -62,7 +62,7 @@ def test_help_into_a_full_output_is_told_in_one_line():
     ("flag", "columns"),
     [("-h", "0"), ("--help", "1"), ("-?", "-5"), ("-h", "many"), ("--help", "100000")],
 )
-def test_help_comes_by_each_of_its_flags_whatever_the_width_of_the_terminal(flag, columns):
+def test_each_flag_of_help_prints_it_at_any_width_of_the_terminal(flag, columns):
     done = run("pass", flag, COLUMNS=columns)
     assert "Traceback" not in done.stderr
     assert "--flagfile" in done.stdout or "--helpfull" in done.stdout
@@ -83,7 +83,7 @@ def test_help_comes_by_each_of_its_flags_whatever_the_width_of_the_terminal(flag
         ("EMFILE", "ulimit -n"),
     ],
 )
-def test_each_error_of_a_disk_has_a_cure_of_its_own(error, expected, monkeypatch, capsys):
+def test_each_error_of_a_disk_has_its_own_advice(error, expected, monkeypatch, capsys):
     import errno
 
     from configs import run_script
@@ -96,10 +96,10 @@ def test_each_error_of_a_disk_has_a_cure_of_its_own(error, expected, monkeypatch
     monkeypatch.setattr(sys, "argv", ["main.py"])
     with pytest.raises(SystemExit) as end:
         run_script(main)
-    problem, cure = end.value.code.split("; expected ")
+    problem, advice = end.value.code.split("; expected ")
     assert problem == f"error: some/file: {os.strerror(number)}"
-    assert expected in f"expected {cure}"
-    assert ("free space" in cure) == (error == "ENOSPC")
+    assert expected in f"expected {advice}"
+    assert ("free space" in advice) == (error == "ENOSPC")
 
 
 SCRIPTS = ("main.py", "tune.py", "explain.py", "serve.py")
@@ -108,7 +108,7 @@ SCRIPTS = ("main.py", "tune.py", "explain.py", "serve.py")
 @pytest.mark.parametrize(
     ("script", "how"), [*((script, "-P") for script in SCRIPTS), ("main.py", "-I")]
 )
-def test_scripts_run_where_python_leaves_their_folder_out(script, how, tmp_path):
+def test_scripts_run_where_python_does_not_add_their_folder_to_its_path(script, how, tmp_path):
     command = [sys.executable, how, PROJECT / script, "--nonsense"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.startswith("error: --nonsense is not a flag; expected")
@@ -129,7 +129,7 @@ def test_another_backend_than_tensorflow_is_refused_at_once(script, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_settings_of_keras_that_a_user_keeps_for_other_programs_change_nothing(tmp_path):
+def test_settings_of_keras_for_other_programs_change_nothing(tmp_path):
     (tmp_path / ".keras").mkdir()
     settings = '{"backend": "jax", "floatx": "float16", "image_data_format": "channels_first"}'
     (tmp_path / ".keras/keras.json").write_text(settings)

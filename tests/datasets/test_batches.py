@@ -1,7 +1,6 @@
 import numpy as np
 import tensorflow as tf
 
-from datasets.batches import ordered_batches, shuffled_batches
 from tests.conftest import random_split
 
 SPLIT = random_split(37, classes=37, seed=1)  # Labels 0 to 36 tell the images apart.
@@ -9,7 +8,7 @@ STEPS_PER_EPOCH = 4  # 10, 10, 10 and 7 images
 
 
 def epoch_labels(seed, epoch):
-    batches = shuffled_batches(SPLIT, 10, seed).skip(epoch * STEPS_PER_EPOCH).take(STEPS_PER_EPOCH)
+    batches = SPLIT.batches(10, seed).skip(epoch * STEPS_PER_EPOCH).take(STEPS_PER_EPOCH)
     return [labels.tolist() for _, labels in batches.as_numpy_iterator()]
 
 
@@ -28,29 +27,28 @@ def test_every_epoch_has_an_order_of_its_own_that_the_seed_decides():
 
 
 def test_images_stay_with_their_labels():
-    for images, labels in shuffled_batches(SPLIT, 10, seed=3).take(8).as_numpy_iterator():
-        np.testing.assert_array_equal(images, SPLIT.images[labels])
+    for images, labels in SPLIT.batches(10, seed=3).take(8).as_numpy_iterator():
+        np.testing.assert_array_equal(images, SPLIT.inputs[labels])
         assert images.dtype == np.uint8
         assert labels.dtype == np.int64
 
 
 def test_batches_can_begin_anywhere_in_the_same_order():
     labels = [
-        labels.tolist()
-        for _, labels in shuffled_batches(SPLIT, 10, seed=5).take(14).as_numpy_iterator()
+        labels.tolist() for _, labels in SPLIT.batches(10, seed=5).take(14).as_numpy_iterator()
     ]
     for epoch, step in [(0, 3), (1, 0), (2, 1)]:
-        batches = shuffled_batches(SPLIT, 10, 5, epoch, step).take(14 - 4 * epoch - step)
+        batches = SPLIT.batches(10, 5, epoch, step).take(14 - 4 * epoch - step)
         rest = [labels.tolist() for _, labels in batches.as_numpy_iterator()]
         assert rest == labels[STEPS_PER_EPOCH * epoch + step :]
 
 
 def test_training_batches_never_end():
-    assert shuffled_batches(SPLIT, 10, seed=0).cardinality() == tf.data.INFINITE_CARDINALITY
+    assert SPLIT.batches(10, seed=0).cardinality() == tf.data.INFINITE_CARDINALITY
 
 
 def test_evaluation_sees_every_image_once_in_order():
-    batches = ordered_batches(SPLIT, 10)
+    batches = SPLIT.batches(10)
     assert batches.cardinality() == 4
     labels = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
-    np.testing.assert_array_equal(labels, SPLIT.labels)
+    np.testing.assert_array_equal(labels, SPLIT.targets)

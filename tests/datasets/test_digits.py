@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import Config
-from datasets import Split, digits, load
+from datasets import ArraySplit, digits, load
 
 
 @pytest.fixture(scope="module")
@@ -15,15 +15,15 @@ def dataset():
 def test_all_1797_digits_are_used_once(dataset):
     splits = (dataset.train, dataset.validation, dataset.test)
     assert [len(split) for split in splits] == [1318, 119, 360]
-    assert dataset.classes == 10
+    assert dataset.spec.size == 10
     assert dataset.source == "scikit-learn"
 
 
 def test_images_have_mnists_form(dataset):
-    images = dataset.train.images
+    images = dataset.train.inputs
     assert images.dtype == np.uint8
     assert images.shape[1:] == (28, 28)
-    assert dataset.train.labels.dtype == np.int64
+    assert dataset.train.targets.dtype == np.int64
     for image in images:
         rows, columns = image.any(axis=1).nonzero()[0], image.any(axis=0).nonzero()[0]
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -36,22 +36,22 @@ def test_images_have_mnists_form(dataset):
 
 
 def test_the_test_split_is_stratified_and_always_the_same(dataset):
-    counts = np.bincount(dataset.test.labels, minlength=10)
+    counts = np.bincount(dataset.test.targets, minlength=10)
     assert counts.min() >= 34
     assert counts.max() <= 38
-    np.testing.assert_array_equal(load(Config(dataset="digits")).test.images, dataset.test.images)
+    np.testing.assert_array_equal(load(Config(dataset="digits")).test.inputs, dataset.test.inputs)
 
 
 def test_no_test_image_is_trained_on(dataset):
-    seen = {image.tobytes() for image in dataset.train.images}
-    assert not any(image.tobytes() in seen for image in dataset.test.images)
+    seen = {image.tobytes() for image in dataset.train.inputs}
+    assert not any(image.tobytes() in seen for image in dataset.test.inputs)
 
 
 def test_the_checksum_knows_the_images_and_labels_and_not_how_they_are_split(dataset):
     assert load(Config(dataset="digits", validation_size=7)).checksum() == dataset.checksum()
-    labels = dataset.test.labels.copy()
+    labels = dataset.test.targets.copy()
     labels[5] += 1
-    other = dataclasses.replace(dataset, test=Split(dataset.test.images, labels))
+    other = dataclasses.replace(dataset, test=ArraySplit(dataset.test.inputs, labels))
     assert other.checksum() != dataset.checksum()
 
 

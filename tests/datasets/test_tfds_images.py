@@ -103,8 +103,8 @@ def store_letters(data_dir, names=("train", "test"), classes=37, **options):
         features=features,
         split_datasets={
             name: [
-                (number, {"image": split.images[number, ..., np.newaxis], "label": label})
-                for number, label in enumerate(split.labels)
+                (number, {"image": split.inputs[number, ..., np.newaxis], "label": label})
+                for number, label in enumerate(split.targets)
             ]
             for name, split in splits.items()
         },
@@ -116,11 +116,11 @@ def store_letters(data_dir, names=("train", "test"), classes=37, **options):
 def test_mnist_is_split_as_in_the_tutorials(prepared, no_network):
     data = load(Config(dataset="mnist", data_dir=str(prepared)))
     assert [len(s) for s in (data.train, data.validation, data.test)] == [55_000, 5_000, 10_000]
-    assert (data.name, data.classes) == ("mnist", 10)
-    assert data.train.images.shape == (55_000, 28, 28)
-    assert data.train.images.dtype == np.uint8
+    assert (data.name, data.spec.size) == ("mnist", 10)
+    assert data.train.inputs.shape == (55_000, 28, 28)
+    assert data.train.inputs.dtype == np.uint8
     np.testing.assert_array_equal(
-        np.bincount(data.test.labels), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+        np.bincount(data.test.targets), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     )
 
 
@@ -165,11 +165,11 @@ def test_a_missing_original_is_named(tmp_path):
 def test_any_set_of_28x28_grey_images_works_by_its_name_with_its_own_class_count(tmp_path):
     splits = store_letters(tmp_path)
     data = load(Config(dataset="emnist/letters", data_dir=str(tmp_path)))
-    assert (data.name, data.classes) == ("emnist/letters", 37)
+    assert (data.name, data.spec.size) == ("emnist/letters", 37)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [44, 4, 9]
     test = splits["test"]
-    stored = dict(zip([image.tobytes() for image in test.images], test.labels, strict=True))
-    for image, label in zip(data.test.images, data.test.labels, strict=True):
+    stored = dict(zip([image.tobytes() for image in test.inputs], test.targets, strict=True))
+    for image, label in zip(data.test.inputs, data.test.targets, strict=True):
         assert stored[image.tobytes()] == label
 
 

@@ -65,21 +65,21 @@ def test_trainings_with_and_without_clipping_are_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("scan", "expected"), [("rows", 8), ("columns", 11), ("pixels", 28 * 7 + 11)]
 )
-def test_gradients_are_compared_from_where_most_images_have_ink(scan, expected):
+def test_the_first_step_with_ink_is_that_of_most_images(scan, expected):
     split = random_split(4, 4, seed=0)
-    split.images[:] = 0
-    split.images[0, 2, 3] = split.images[1, 7, 9] = 1
-    split.images[2:, 7, 10] = 255  # The third and the fourth image.
+    split.inputs[:] = 0
+    split.inputs[0, 2, 3] = split.inputs[1, 7, 9] = 1
+    split.inputs[2:, 7, 10] = 255  # The third and the fourth image.
     assert flow.first_ink(random_model(scan=scan), split) == expected
 
 
 @pytest.mark.slow
-def test_the_gradients_of_several_networks_are_drawn_beside_each_other(tmp_path):
+def test_the_gradients_of_several_networks_are_drawn_in_one_figure(tmp_path):
     runs = []
     for model in ("basic_rnn", "bidirectional_gru"):
         flags = [f"--model={model}", "--dataset=digits", "--steps=2", "--units=3"]
-        places = [f"--runs_dir={tmp_path}", f"--name={model}", f"--saved_models_dir={tmp_path}/sm"]
-        subprocess.run([sys.executable, PROJECT / "main.py", *flags, *places], check=True)
+        folders = [f"--runs_dir={tmp_path}", f"--name={model}", f"--saved_models_dir={tmp_path}/sm"]
+        subprocess.run([sys.executable, PROJECT / "main.py", *flags, *folders], check=True)
         runs.append(f"{tmp_path}/{model}")
     both = f"--runs={','.join(runs)}"
     done = run("flow", both, f"--picture={tmp_path}/a.png", "--images=20")
@@ -123,7 +123,7 @@ def slow(*values):
         (
             "products",
             "--picture=none/a.png",
-            "the folder none does not exist; expected one that does: make it",
+            "the folder none does not exist; expected an existing folder: create it",
         ),
         slow("clipping", "--cell=lstm", "--cell=lstm: expected one of basic_rnn, "),
         slow(
@@ -133,7 +133,7 @@ def slow(*values):
         slow("lags", "--lags=", "--lags: received none; expected integers, each at least 10"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(module, flag, expected):
+def test_a_users_mistake_is_reported_in_one_line(module, flag, expected):
     done = run(module, flag, code=1)
     assert expected in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The products of a matrix, against what theory says of them."""
+"""Products with a random matrix, compared with theory."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def test_tanh_only_shortens(singular_value):
     assert squashed[-1] < 7**0.5
 
 
-def test_the_picture_is_drawn_where_it_is_asked_for(tmp_path):
+def test_the_figure_is_written_to_the_given_file(tmp_path):
     command = [sys.executable, "-m", "explain.products", f"--picture={tmp_path}/a.png"]
     subprocess.run(command, cwd=PROJECT, check=True)
     assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05

@@ -24,7 +24,7 @@ def run_explain(folder, *arguments):
         (["--run=runs/othr"], "expected the folder or name of a run; did you mean other?"),
         (["--run=runs/none"], "expected the folder or name of a run, such as runs/other"),
         (["--run=a", "--against=other"], "runs/other was trained with --dataset=mnist"),
-        (["--run=runs/a", "--against=runs/other"], "expected --dataset=digits, as of runs/a"),
+        (["--run=runs/a", "--against=runs/other"], "expected --dataset=digits, as in runs/a"),
         (
             ["--run=runs/a", "--image=360"],
             "--image=360: there are 360 test images",
@@ -35,11 +35,11 @@ def run_explain(folder, *arguments):
             ["--run=runs/a", "--against=1,2,3,4,5,6,7"],
             "received 8 folders of runs; expected 1 to 7",
         ),
-        # Which has no model yet; TensorFlow looks for it.
+        # The run has no model yet: this message needs TensorFlow.
         pytest.param(["--run=runs/a"], "runs/a", marks=pytest.mark.slow),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments, expected, tmp_path):
+def test_a_users_mistake_is_reported_in_one_line(arguments, expected, tmp_path):
     Run.create(tmp_path / "runs/a", Config(dataset="digits"))
     Run.create(tmp_path / "runs/other", Config(dataset="mnist"))
     ended = run_explain(tmp_path, *arguments)
@@ -51,7 +51,7 @@ def test_a_mistake_is_told_in_one_line(arguments, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_report_is_one_page_of_all_figures(tmp_path):
+def test_a_report_is_one_page_with_all_figures(tmp_path):
     for name, flags in {
         "one": ["--model=peephole_lstm"],
         "two": ["--model=bidirectional_gru"],
@@ -67,7 +67,7 @@ def test_a_report_is_one_page_of_all_figures(tmp_path):
     assert {"calibration", "classes", "classes-2", "gates", "gradients-inputs"} < set(pictures)
     assert page.count("<img ") == len(pictures) + len(list(folder.glob("*.gif")))
     assert sorted(path.stem for path in folder.glob("*.svg")) == pictures
-    # Nothing is fetched from anywhere.
+    # The page loads nothing from other addresses.
     assert set(re.findall(r'(?:src|href)="(.{5})', page)) == {"data:"}
     assert "peephole f = 0" in ended.stdout
 

@@ -69,7 +69,7 @@ def stranger(tmp_path_factory):
         for size in (1, 3, 1000)
     }
     # Three that have MNIST's form, which stay as they are.
-    images["3"] = digits.read().test.images[:3].astype(np.float32)
+    images["3"] = digits.read().test.inputs[:3].astype(np.float32)
     encoded = np.array([encode(image.astype(np.uint8)) for image in images["3"]], dtype="S")
     np.savez(folder / "images.npz", encoded=encoded, **images)
     models = {}

@@ -13,7 +13,7 @@ from export import formats, view
 from export.formats import check_formats
 from export.saved_model import export
 from models import FastLSTM, FastRNN, LSTMCell, create_model, fast_rnn
-from tests.conftest import assert_one_line_error, random_model
+from tests.conftest import MNIST, assert_one_line_error, random_model
 
 ALL = ["saved_model", "onnx", "litert"]
 # One of every class of cell, both directions, and whatever else a graph may hold.
@@ -130,11 +130,11 @@ def test_kerass_own_export_takes_the_way_that_each_format_has(tmp_path):
 @needs("litert")
 def test_int8_is_smaller_and_nearly_the_same(tmp_path):
     keras.utils.set_random_seed(0)
-    model = create_model(Config())
+    model = create_model(Config(), MNIST)
     formats.write(model, tmp_path, ["litert"])
     exact, rounded = (tmp_path / file for file in formats.FILES["litert"])
     assert rounded.stat().st_size < 0.5 * exact.stat().st_size
-    images = digits.read().test.images.astype(np.float32)
+    images = digits.read().test.inputs.astype(np.float32)
     (expected, classes), (probabilities, rounded_classes) = (
         formats.load(path)(images) for path in (exact, rounded)
     )

@@ -15,7 +15,7 @@ from training import train
 
 @pytest.fixture(scope="module")
 def read():
-    """The served graph's function of encoded images to rows, `(batch, 28, 28)`."""
+    """The function of the served graph: encoded images to rows `(batch, 28, 28)`."""
     import tensorflow as tf
 
     from export.prepare import read_digits
@@ -25,13 +25,13 @@ def read():
 
 @pytest.fixture(scope="module")
 def images():
-    """Digits in MNIST's form: a 0, 3, 6 and 9. A slow test reads more."""
+    """Digits in the format of MNIST: a 0, 3, 6 and 9. A slow test reads more."""
     test = digits.read().test
-    return np.stack([test.images[test.labels == label][0] for label in (0, 3, 6, 9)])
+    return np.stack([test.inputs[test.targets == label][0] for label in (0, 3, 6, 9)])
 
 
 def likeness(rows, images):
-    """The correlation of each pair of images, at best within one pixel of each other."""
+    """The correlation of each pair of images: the largest one over shifts of up to one pixel."""
     best = np.full(len(images), -1.0)
     for shift in np.ndindex(3, 3):
         moved = np.roll(rows, np.subtract(shift, 1), axis=(1, 2))
@@ -41,7 +41,7 @@ def likeness(rows, images):
 
 
 @pytest.mark.parametrize("name", pictures.SETS)
-def test_whatever_form_a_digit_comes_in_the_network_is_shown_it_as_mnist_would(name, read, images):
+def test_digits_of_every_source_are_converted_to_the_format_of_mnist(name, read, images):
     draw = pictures.SETS[name]
     rows = read([draw(image, np.random.default_rng(n)) for n, image in enumerate(images)])
     assert rows.dtype == np.float32
@@ -54,8 +54,8 @@ def test_whatever_form_a_digit_comes_in_the_network_is_shown_it_as_mnist_would(n
 
 
 @pytest.mark.parametrize("draw", [lambda image: image, lambda image: 255 - image])
-def test_an_image_of_mnists_form_stays_as_it_is_to_the_bit(draw, read):
-    images = digits.read().train.images[:300]
+def test_an_image_in_the_format_of_mnist_does_not_change(draw, read):
+    images = digits.read().train.inputs[:300]
     colours = [Image.fromarray(draw(image)).convert("RGB") for image in images[:20]]
     encoded = [encode(draw(image)) for image in images] + [encode(image) for image in colours]
     np.testing.assert_array_equal(read(encoded), np.concatenate([images, images[:20]]))
@@ -63,7 +63,7 @@ def test_an_image_of_mnists_form_stays_as_it_is_to_the_bit(draw, read):
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exifs_orientation_is_heeded_as_pillow_heeds_it(orientation, form):
+def test_the_exif_orientation_is_applied_as_in_pillow(orientation, form):
     import tensorflow as tf
 
     from export.decode import decode
@@ -79,7 +79,7 @@ def test_exifs_orientation_is_heeded_as_pillow_heeds_it(orientation, form):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_exif_of_either_byte_order_is_read_and_damaged_exif_changes_nothing(order):
+def test_exif_in_both_byte_orders_is_read_and_damaged_exif_is_ignored(order):
     import struct
 
     import tensorflow as tf
@@ -99,12 +99,12 @@ def test_exif_of_either_byte_order_is_read_and_damaged_exif_changes_nothing(orde
     turned = decode(tf.constant(with_exif(tiff) + plain[2:])).numpy()
     np.testing.assert_array_equal(turned, np.rot90(upright, -1))
     for damaged in [tiff[:9], mark, b"", tiff[:4] + b"\xff" * 4 + tiff[8:], tiff[:16] + b"\t" * 6]:
-        found = decode(tf.constant(with_exif(damaged) + plain[2:])).numpy()
-        np.testing.assert_array_equal(found, upright)
+        decoded = decode(tf.constant(with_exif(damaged) + plain[2:])).numpy()
+        np.testing.assert_array_equal(decoded, upright)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_an_image_that_ends_anywhere_is_refused_or_read(form, read):
+def test_a_truncated_image_is_refused_or_read(form, read):
     import tensorflow as tf
 
     whole = encode(np.random.default_rng(0).integers(0, 256, (28, 28)).astype(float), form)
@@ -132,16 +132,16 @@ NOTHING = {
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize("name", NOTHING)
-def test_where_nothing_is_drawn_the_rows_are_0(name, form, read):
+def test_the_rows_are_0_without_a_drawing(name, form, read):
     assert not read([encode(NOTHING[name], form)]).any()
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (20, 30, 160)])
-def test_what_is_transparent_is_paper(colour, read, images):
+def test_transparent_pixels_are_paper(colour, read, images):
     empty = np.zeros((50, 50, 4))
     empty[..., :3] = colour
     assert not read([encode(empty)]).any()
-    # What cannot be seen has no colour, whatever its pixels say.
+    # The colours of transparent pixels are ignored.
     alpha = large(images[1], 100)
     drawn = np.random.default_rng(0).integers(0, 256, (100, 100, 4)).astype(float)
     drawn[alpha > 0, :3] = colour
@@ -150,7 +150,7 @@ def test_what_is_transparent_is_paper(colour, read, images):
 
 
 @pytest.mark.slow
-def test_what_people_hand_over_is_read_as_well_as_mnist(mnist_dir, read, tmp_path, capsys):
+def test_drawn_and_photographed_digits_are_read_as_well_as_mnist(mnist_dir, read, tmp_path, capsys):
     config = Config(
         **{"model": "gru", "dataset": "mnist", "mnist_dir": str(mnist_dir), "epochs": 1},
         **{"data_dir": str(tmp_path / "data")},
@@ -160,10 +160,10 @@ def test_what_people_hand_over_is_read_as_well_as_mnist(mnist_dir, read, tmp_pat
     test = data.test[:100]
     right = {}
     for name, draw in pictures.SETS.items():
-        rows = read([draw(image, np.random.default_rng(n)) for n, image in enumerate(test.images)])
-        right[name] = int((model.predict(rows, verbose=0).argmax(1) == test.labels).sum())
+        rows = read([draw(image, np.random.default_rng(n)) for n, image in enumerate(test.inputs)])
+        right[name] = int((model.predict(rows, verbose=0).argmax(1) == test.targets).sum())
         if name == "as they are":
-            np.testing.assert_array_equal(rows, test.images)
+            np.testing.assert_array_equal(rows, test.inputs)
     with capsys.disabled():
         print(f"\nof 100 images, {right}")
     assert min(right.values()) >= 95

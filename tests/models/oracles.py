@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from datasets.dataset import images_spec
 from models import CELLS, LSTM1997Cell
 from tests.models import equations
 
@@ -241,7 +242,7 @@ def tensorflow_1(name):
         return None
     folder = tf1_graphs() / TF1_GRAPHS[name]
     answers = np.load(folder / "answers.npz")
-    model = create_model(Config(model=name, units=6))
+    model = create_model(Config(model=name, units=6), images_spec(classes=10))
     load_tf1_checkpoint(model, folder / "model.ckpt-781")
     return deviation([[model(answers["images"])]], [[answers["logits"]]])
 

@@ -7,7 +7,7 @@ import pytest
 import models
 from configs import Config
 from models import create_model
-from tests.conftest import random_model
+from tests.conftest import MNIST, random_model
 
 # One gate, or one candidate, of 128 units on rows; and a peephole.
 GATE, PEEPHOLE = 28 * 128 + 128 * 128 + 128, 128
@@ -57,7 +57,7 @@ def images():
 
 @every_model
 def test_every_model_has_exactly_the_parameters_in_the_table(name):
-    assert create_model(Config(model=name)).count_params() == PARAMETERS[name]
+    assert create_model(Config(model=name), MNIST).count_params() == PARAMETERS[name]
 
 
 def test_every_cell_is_a_model():
@@ -99,7 +99,7 @@ def test_a_model_survives_its_keras_file(name, images, tmp_path):
 def test_the_first_row_and_the_last_have_a_say(name, images):
     # With its initial weights: with random ones the plain RNN forgets the first row altogether.
     keras.utils.set_random_seed(0)
-    model = create_model(Config(model=name, units=16))
+    model = create_model(Config(model=name, units=16), MNIST)
     first, last = images.copy(), images.copy()
     first[:, 0], last[:, 27] = 255 - first[:, 0], 255 - last[:, 27]
     logits = np.reshape(model(np.concatenate([images, first, last])), (3, 5, 10))
@@ -114,7 +114,7 @@ def test_our_cell_without_peepholes_is_the_built_in_lstm(images):
 
 @pytest.mark.parametrize("name", ["lstm", "custom_lstm", "bidirectional_peephole_lstm"])
 def test_an_lstm_starts_with_a_forget_bias_of_1(name):
-    biases = [w.numpy() for w in create_model(Config(model=name, units=6)).weights[:-1]]
+    biases = [w.numpy() for w in create_model(Config(model=name, units=6), MNIST).weights[:-1]]
     biases = [bias for bias in biases if bias.shape == (24,)]
     assert len(biases) == (2 if name.startswith("bidirectional") else 1)
     for bias in biases:
@@ -122,7 +122,7 @@ def test_an_lstm_starts_with_a_forget_bias_of_1(name):
 
 
 def test_blocks_of_the_lstm_of_1997_share_their_gates():
-    model = create_model(Config(model="lstm_1997", units=12, block_size=4))
+    model = create_model(Config(model="lstm_1997", units=12, block_size=4), MNIST)
     assert model.get_layer("recurrent_1").cell.count_params() == (12 + 2 * 3) * (28 + 12 + 1)
 
 
@@ -154,7 +154,7 @@ def test_a_bidirectional_model_reads_the_states_it_names(head, images):
 
 
 def test_the_tutorials_head_starts_from_a_standard_normal_and_a_bias_of_a_tenth():
-    kernel, bias = create_model(Config(head_init="tutorial", units=1000)).get_weights()[-2:]
+    kernel, bias = create_model(Config(head_init="tutorial", units=1000), MNIST).get_weights()[-2:]
     assert abs(kernel.mean()) < 0.05
     assert abs(kernel.std() - 1) < 0.05
     np.testing.assert_array_equal(bias, np.float32(0.1) * np.ones(10))
@@ -166,7 +166,7 @@ def test_the_tutorials_head_starts_from_a_standard_normal_and_a_bias_of_a_tenth(
 def test_the_seed_decides_every_random_weight(name, head_init):
     def random_weights(seed):
         keras.utils.set_random_seed(seed)
-        model = create_model(Config(model=name, units=6, head_init=head_init))
+        model = create_model(Config(model=name, units=6, head_init=head_init), MNIST)
         return [w.numpy() for w in model.weights if len(np.unique(w)) > 2]  # No 0s and 1s.
 
     one, same, other = random_weights(1), random_weights(1), random_weights(2)

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from configs import Config
 from models import Distort, create_model
+from tests.conftest import MNIST
 
 
 @pytest.fixture
@@ -93,7 +94,9 @@ def test_a_distortion_survives_a_file(images, tmp_path):
 
 def test_rows_and_pixels_are_left_out_in_training_alone():
     bright = np.full((50, 28, 28), 255, np.uint8)
-    model = create_model(Config(model="basic_rnn", units=5, row_dropout=0.5, pixel_dropout=0.2))
+    model = create_model(
+        Config(model="basic_rnn", units=5, row_dropout=0.5, pixel_dropout=0.2), MNIST
+    )
     seen = keras.Model(model.input, model.get_layer("scan").input)
     np.testing.assert_allclose(seen(bright), 1, rtol=1e-6)
     rows = np.asarray(seen(bright, training=True)) > 0

@@ -9,7 +9,7 @@ import pytest
 
 from configs import Config
 from models import create_model, load_tf1_checkpoint
-from tests.conftest import assert_one_line_error
+from tests.conftest import MNIST, assert_one_line_error
 from tests.models import tf1_cells
 from tests.models.oracles import tf1_graphs
 
@@ -310,7 +310,7 @@ def graph():
 @functools.cache
 def a_model(**values):
     """One model for all tests: its weights are replaced."""
-    return create_model(Config(units=6, **values))
+    return create_model(Config(units=6, **values), MNIST)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -600,7 +600,7 @@ def test_layers_whose_order_no_number_tells_are_refused(tmp_path):
         )
         variables |= {f"{scope}/{name}": value for name, value in weights.items()}
     tf1_cells.save(path, variables)
-    model = create_model(Config(model="basic_rnn", units=units, layers=2))
+    model = create_model(Config(model="basic_rnn", units=units, layers=2), MNIST)
     with pytest.raises(
         ValueError, match="missing: numbers in bottom, top, which would tell the or"
     ):
@@ -633,7 +633,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_whole_with_what_was_found_and
     name, values, missing, suggestion, graph
 ):
     path, _, _ = graph(name)
-    model = create_model(Config(**{"units": 6} | values))
+    model = create_model(Config(**{"units": 6} | values), MNIST)
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"does not fit .*, its cells are --model=") as error:
         load_tf1_checkpoint(model, path)
@@ -746,7 +746,7 @@ def test_what_the_keras_of_those_days_has_saved_in_any_way_is_read(values, layer
     old.save_weights(tmp_path / "weights")
     old.save(tmp_path / "saved_model")
     for name in ("weights", "saved_model"):
-        model = create_model(Config(units=UNITS, **values))
+        model = create_model(Config(units=UNITS, **values), MNIST)
         load_tf1_checkpoint(model, tmp_path / name)
         np.testing.assert_allclose(model(IMAGES), old(IMAGES / 255), rtol=0, atol=1e-6)
 

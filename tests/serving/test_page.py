@@ -1062,11 +1062,11 @@ def test_of_300_test_digits_drawn_on_the_canvas_97_percent_are_read_right(open_p
           }
           return read;
         }""",
-        test.images[:300].tolist(),
+        test.inputs[:300].tolist(),
     )
     answers, images = zip(*read, strict=True)
-    right = (np.array(answers) == test.labels[:300]).mean()
-    same = (np.array(images) == test.images[:300]).all((1, 2)).mean()
+    right = (np.array(answers) == test.targets[:300]).mean()
+    same = (np.array(images) == test.inputs[:300]).all((1, 2)).mean()
     print(f"{right:.2%} of 300 digits right, {same:.2%} drawn as they were")
     assert right >= 0.97
     assert same >= 0.99

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from configs import Config, UserError
-from datasets.batches import shuffled_batches
 from models import create_model
 from training import callbacks, runs
 from training.anomaly import Anomaly, explain
-from training.distribute import Distribution
+from training.distributed.distribution import Distribution
 from training.run import Run
 from training.train import compile_model, train
 
@@ -53,7 +52,7 @@ def test_a_run_that_diverged_is_listed_as_such_until_it_goes_on(data, tmp_path, 
 @pytest.fixture
 def keep(data, tmp_path):
     """A `Keep` in the last but one step of an epoch of 4."""
-    model = create_model(TOO_FAST, data.classes)
+    model = create_model(TOO_FAST, data.spec)
     compile_model(model, TOO_FAST, 36, 4)
     run = Run.create(tmp_path / "run", TOO_FAST)
     keep = callbacks.Keep(run, TOO_FAST, data, "random", 36, lambda: None, Distribution())
@@ -95,13 +94,13 @@ def test_nothing_is_written_of_an_epoch_that_ends_lost(lost, keep):
 )
 def test_detect_anomaly_names_the_layer_it_began_in(weight, value, told, data):
     config = Config(**vars(TOO_FAST) | {"detect_anomaly": True})
-    model = create_model(config, data.classes)
+    model = create_model(config, data.spec)
     compile_model(model, config, 36, 4)
     variable = model.trainable_variables[weight]
     variable.assign(
         value * np.linspace(1, 2, num=int(np.prod(variable.shape))).reshape(variable.shape)
     )
-    batches = shuffled_batches(data.train, 10, config.seed).take(36)
+    batches = data.train.batches(10, config.seed).take(36)
     error = explain(Anomaly("the loss is nan"), model, config, batches, Run("runs/fast"))
     with pytest.raises(UserError, match=told):
         raise error

@@ -1,4 +1,4 @@
-"""The averages of the weights are what is measured and saved."""
+"""The averages of the weights are evaluated and saved."""
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from training.train import compile_model, train
 CONFIG = Config(model="basic_rnn", units=5, epochs=1, batch_size=10, ema=0.8, log_every=1)
 
 
-def test_averages_take_the_place_of_the_weights_when_measured_and_saved(
-    data, tmp_path, monkeypatch
-):
+def test_averages_are_evaluated_and_saved_in_place_of_the_weights(data, tmp_path, monkeypatch):
     # a(t) = 0.8 a(t-1) + 0.2 w(t), over the weights after each of four steps.
     weights = []
 
@@ -34,7 +32,7 @@ def test_averages_take_the_place_of_the_weights_when_measured_and_saved(
         assert np.abs(last - weight).max() > 1e-4
 
 
-def test_the_weights_come_back_bit_by_bit():
+def test_the_exact_weights_are_restored():
     model = random_model(model="gru")
     compile_model(model, CONFIG, 4, 4)
     before = [v.numpy() for v in model.trainable_variables]

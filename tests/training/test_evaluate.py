@@ -25,7 +25,7 @@ def test_views_are_averaged_the_image_itself_among_them(model, data):
     np.testing.assert_allclose(other.sum(axis=1), 1, rtol=1e-5)
     assert other.min() > -1e-6
     assert np.abs(other - itself.probabilities).max() > 0.01
-    right = two.probabilities[np.arange(23), data.test.labels]
+    right = two.probabilities[np.arange(23), data.test.targets]
     assert two.loss == pytest.approx(-np.log(right).mean(), rel=1e-5)
 
 

@@ -9,13 +9,13 @@ from training.evaluate import Evaluation
 def evaluation_with_mistakes(count, size=60, classes=10):
     """`size` answers of which the first `count` are wrong, the earlier the surer."""
     split = random_split(size, classes, seed=0)
-    answers = split.labels.copy()
+    answers = split.targets.copy()
     answers[:count] = (answers[:count] + 1) % classes
     confidence = np.linspace(0.9, 0.6, size)
     rest = (1 - confidence) / (classes - 1)
     probabilities = np.repeat(rest[:, np.newaxis], classes, axis=1)
     probabilities[np.arange(size), answers] = confidence
-    return split, Evaluation(split.labels, probabilities, loss=0.1)
+    return split, Evaluation(split.targets, probabilities, loss=0.1)
 
 
 def drawn_images(figure):
@@ -25,9 +25,9 @@ def drawn_images(figure):
 @pytest.mark.parametrize(("mistakes", "drawn"), [(0, 0), (5, 5), (50, 32)])
 def test_the_surest_mistakes_are_drawn_in_order_with_what_was_said(mistakes, drawn):
     split, evaluation = evaluation_with_mistakes(mistakes)
-    figure = figures.draw_mistakes(evaluation, split.images)
+    figure = figures.draw_mistakes(evaluation, split.inputs)
     for number, image in enumerate(drawn_images(figure)):
-        np.testing.assert_array_equal(image, split.images[number])
+        np.testing.assert_array_equal(image, split.inputs[number])
     assert len(drawn_images(figure)) == drawn
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     assert titles[:2] == ["0 → 1  90.0%", "1 → 2  89.5%"][:mistakes]

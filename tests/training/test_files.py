@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes of files and folders."""
 
 import contextlib
 import os
@@ -17,19 +17,19 @@ from training.files import (
 )
 
 
-def test_a_folder_has_its_name_when_it_is_whole(tmp_path):
-    with temporary_folder(tmp_path) as aside:
-        (aside / "a.txt").write_text("whole")
-        assert aside.name.startswith(ASIDE)
-        aside.rename(tmp_path / "a")
+def test_a_complete_folder_is_renamed(tmp_path):
+    with temporary_folder(tmp_path) as temporary:
+        (temporary / "a.txt").write_text("whole")
+        assert temporary.name.startswith(ASIDE)
+        temporary.rename(tmp_path / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a/a.txt").read_text() == "whole"
 
 
-def test_a_folder_that_is_not_finished_is_gone(tmp_path):
+def test_an_unfinished_folder_is_removed(tmp_path):
     def fill():
-        with temporary_folder(tmp_path) as aside:
-            (aside / "a.txt").write_text("half")
+        with temporary_folder(tmp_path) as temporary:
+            (temporary / "a.txt").write_text("half")
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -37,7 +37,7 @@ def test_a_folder_that_is_not_finished_is_gone(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
+def test_abandoned_folders_are_removed_and_locked_ones_stay(tmp_path):
     (tmp_path / f"{ASIDE}killed/deep").mkdir(parents=True)
     (tmp_path / f"{ASIDE}file").touch()
     (tmp_path / "finished").mkdir()
@@ -48,7 +48,7 @@ def test_what_was_killed_goes_and_what_is_at_work_stays(tmp_path):
             assert not locked
 
 
-def test_of_files_too_those_stay_that_are_being_written(tmp_path):
+def test_abandoned_files_are_removed_and_locked_ones_stay(tmp_path):
     (tmp_path / f"{ASIDE}killed.txt").touch()
     with atomic_write(tmp_path / "a.txt") as at_work:
         at_work.write_text("half")
@@ -57,19 +57,19 @@ def test_of_files_too_those_stay_that_are_being_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_takes_the_place_of_another_when_it_is_whole(tmp_path):
+def test_a_folder_is_replaced_if_the_block_succeeds(tmp_path):
     path = tmp_path / "report"
     for content in ("first", "second"):
-        with atomic_folder(path) as aside:
-            (aside / content).touch()
+        with atomic_folder(path) as temporary:
+            (temporary / content).touch()
         assert [p.name for p in path.iterdir()] == [content]
-    with contextlib.suppress(ZeroDivisionError), atomic_folder(path) as aside:
-        (aside / "third").touch()
+    with contextlib.suppress(ZeroDivisionError), atomic_folder(path) as temporary:
+        (temporary / "third").touch()
         raise ZeroDivisionError
     assert list(tmp_path.rglob("*")) == [path, path / "second"]
 
 
-def test_all_of_a_folder_reaches_the_disk(tmp_path, monkeypatch):
+def test_a_folder_is_flushed_to_the_disk_with_its_contents(tmp_path, monkeypatch):
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/c.txt").touch()
     (tmp_path / "d.txt").touch()

@@ -4,7 +4,7 @@ import pytest
 
 from configs import Config, UserError
 from models import create_model
-from tests.conftest import assert_one_line_error
+from tests.conftest import MNIST, assert_one_line_error
 from training import memory
 from training.memory import OutOfMemory, min_parameters, require_memory, telling_memory
 from training.run import Run
@@ -17,9 +17,9 @@ MODELS = next(f for f in dataclasses.fields(Config) if f.name == "model").metada
 
 
 @pytest.mark.parametrize("model", [*MODELS[::9], "gru", "cifg_lstm", "bidirectional_lstm"])
-def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
+def test_the_estimate_of_parameters_is_a_tight_lower_bound(model):
     config = Config(model=model, units=40, layers=2)
-    count = create_model(config).count_params()
+    count = create_model(config, MNIST).count_params()
     assert count / 4 < min_parameters(config) <= count
 
 
@@ -27,7 +27,7 @@ def test_the_estimate_of_parameters_is_a_lower_bound_and_near(model):
 @pytest.mark.parametrize("head", ["both", "backward", "last"])
 def test_the_estimate_is_a_lower_bound_for_every_scan_and_head(scan, head):
     config = Config(model="bidirectional_lstm", units=9, scan=scan, head=head)
-    assert min_parameters(config) <= create_model(config).count_params()
+    assert min_parameters(config) <= create_model(config, MNIST).count_params()
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_the_estimate_is_a_lower_bound_for_every_scan_and_head(scan, head):
         {"units": 10_000, "batch_size": 10**9, "scan": "pixels"},
     ],
 )
-def test_a_model_beyond_all_memory_is_refused(values):
+def test_a_model_larger_than_all_memory_is_refused(values):
     with pytest.raises(OutOfMemory, match=r"--units=\d+.* free; expected .* choose smaller --unit"):
         require_memory(Config(**values), images=60_000)
 
 
-def test_a_batch_has_no_more_images_than_there_are(monkeypatch):
+def test_the_batch_size_is_bounded_by_the_number_of_images(monkeypatch):
     monkeypatch.setattr(memory, "memory_bytes", lambda: 2**30)
     require_memory(Config(batch_size=10**12), images=1000)
     with pytest.raises(OutOfMemory, match="choose smaller --units or --batch_size"):
@@ -55,7 +55,7 @@ def test_the_memory_of_this_machine_is_known():
     assert 2**27 < memory.memory_bytes() < 2**50
 
 
-def test_errors_of_tensorflow_that_mean_memory_are_told_as_such_and_no_others():
+def test_only_errors_about_memory_become_out_of_memory():
     import tensorflow as tf
 
     for error in (
@@ -63,21 +63,21 @@ def test_errors_of_tensorflow_that_mean_memory_are_told_as_such_and_no_others():
         tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
         ValueError("Unable to allocate 3 TiB: array is too big"),
     ):
-        told = pytest.raises(OutOfMemory, match="too large for this machine")
-        with told, telling_memory(Config()):
+        raised = pytest.raises(OutOfMemory, match="too large for this machine")
+        with raised, telling_memory(Config()):
             raise error
     with pytest.raises(ValueError, match="shape"), telling_memory(Config()):
         raise ValueError("a shape")
 
 
 @pytest.mark.parametrize("values", [["--units=100000000"], ["--layers=100", "--units=50000"]])
-def test_a_model_that_cannot_fit_is_told_in_one_line_and_leaves_no_run(values, run_main, tmp_path):
+def test_a_model_that_cannot_fit_is_refused_and_leaves_no_run(values, run_main, tmp_path):
     result = run_main(*values)
     assert_one_line_error(result, values[0], "GB")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_memory_ends_before_its_first_step_is_removed(run_main, tmp_path, monkeypatch):
+def test_a_run_out_of_memory_before_its_first_step_is_removed(run_main, tmp_path, monkeypatch):
     def fit(*arguments):
         raise MemoryError("out of memory")
 
@@ -87,9 +87,7 @@ def test_a_run_that_memory_ends_before_its_first_step_is_removed(run_main, tmp_p
     assert not (tmp_path / "runs/first").exists()
 
 
-def test_a_process_that_is_killed_while_it_builds_its_model_leaves_no_run(
-    data, tmp_path, monkeypatch
-):
+def test_a_process_killed_while_it_builds_its_model_leaves_no_run(data, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -103,11 +101,11 @@ def test_a_process_that_is_killed_while_it_builds_its_model_leaves_no_run(
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_taken_is_told_before_the_model_is_built_and_again_after(
+def test_an_existing_folder_is_refused_before_the_model_is_built_and_after(
     data, tmp_path, monkeypatch
 ):
     def create_model(*arguments):
-        Run.create(tmp_path / "run", Config())  # As another process does meanwhile.
+        Run.create(tmp_path / "run", Config())  # As another process could.
         raise MemoryError
 
     monkeypatch.setattr("training.train.create_model", create_model)
@@ -118,17 +116,17 @@ def test_a_folder_that_is_taken_is_told_before_the_model_is_built_and_again_afte
         train(Config(units=4), tmp_path / "run", data)
 
 
-def test_a_draw_of_a_search_that_memory_cannot_hold_is_a_trial_that_failed(data, tmp_path):
+def test_a_trial_out_of_memory_fails(data, tmp_path):
     config = Config(units=10**8)
     trial = run_trial(Trial(0, "running", {"units": 10**8}), config, tmp_path, data)
     assert trial.status == "failed"
     assert "--units=100000000" in trial.reason
     assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
     with pytest.raises(OutOfMemory):
-        measure(config, classes=10, max_parameters=100)
+        measure(config, MNIST, max_parameters=100)
 
 
-def test_a_model_that_does_not_fit_when_it_is_read_is_not_called_damaged(tmp_path, monkeypatch):
+def test_a_saved_model_that_does_not_fit_is_not_reported_as_damaged(tmp_path, monkeypatch):
     def load_model(path):
         raise MemoryError
 
@@ -140,7 +138,7 @@ def test_a_model_that_does_not_fit_when_it_is_read_is_not_called_damaged(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_that_memory_ends_later_is_kept(run_main, tmp_path, monkeypatch):
+def test_a_run_out_of_memory_later_is_kept(run_main, tmp_path, monkeypatch):
     def record(*arguments, **options):
         raise MemoryError("out of memory")
 

@@ -15,7 +15,7 @@ from configs import Config, Interrupted, UserError
 from models import create_model
 from tests.conftest import PROJECT
 from training import callbacks, checkpoint
-from training.files import ASIDE, replacing_folder
+from training.files import ASIDE, atomic_folder
 from training.run import Run
 from training.train import compile_model, train
 
@@ -137,14 +137,14 @@ def test_a_run_whose_explanation_was_killed_goes_on(interrupted, data):
     left.mkdir()
     (left / "gates.png").touch()
     (interrupted.folder / f"{ASIDE}1-model.keras").touch()
-    with replacing_folder(interrupted.folder / "explanation") as at_work:
+    with atomic_folder(interrupted.folder / "explanation") as at_work:
         train(EVERYTHING, interrupted.folder, data, resume=True)
         assert list(interrupted.folder.rglob(f"{ASIDE}*")) == [at_work]
     assert interrupted.metrics()
 
 
 def test_what_was_imported_cannot_be_resumed(interrupted, data):
-    interrupted.save_model(create_model(EVERYTHING, data.classes))
+    interrupted.save_model(create_model(EVERYTHING, data.spec))
     shutil.rmtree(interrupted.checkpoints_path)
     with pytest.raises(
         UserError, match=r"a model.keras but not a checkpoint, .* expected a checkpoint"
@@ -198,7 +198,7 @@ def interrupted(interrupted_folder, tmp_path):
 @pytest.fixture(scope="module")
 def untrained(data):
     """The model of `EVERYTHING`, ready for a checkpoint."""
-    model = create_model(EVERYTHING, data.classes)
+    model = create_model(EVERYTHING, data.spec)
     compile_model(model, EVERYTHING, 12, 4)
     return model
 

@@ -1,4 +1,4 @@
-"""One request to stop is noted, another ends the process."""
+"""The first signal is recorded, the second one ends the process."""
 
 import os
 import signal
@@ -37,20 +37,20 @@ def run(seconds):
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1])
-def test_the_same_request_sent_twice_is_one(seconds):
+def test_a_signal_repeated_within_a_second_counts_once(seconds):
     done = run(seconds)
     assert done.returncode == 0
     assert done.stdout == "asked by 15\n"
-    assert done.stderr.count("once more to stop at once") == 1
+    assert done.stderr.count("send the signal again to stop at once") == 1
 
 
-def test_a_second_request_ends_at_once():
+def test_a_second_signal_ends_the_process_at_once():
     done = run(1.2)
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stdout == ""
 
 
-def test_a_block_within_a_block_notes_what_the_outer_one_notes():
+def test_nested_blocks_record_the_same_signal():
     with stop_signal() as outer:
         with stop_signal() as inner:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -64,7 +64,7 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-def test_a_block_that_can_be_left_is_left_at_once_and_cleans_up_undisturbed():
+def test_an_interruptible_block_is_left_at_once_and_its_cleanup_is_not_interrupted():
     cleaned = []
 
     def leave():
@@ -73,7 +73,7 @@ def test_a_block_that_can_be_left_is_left_at_once_and_cleans_up_undisturbed():
                 send(signal.SIGTERM)
                 time.sleep(9)
             finally:
-                send(signal.SIGTERM)  # As `timeout` does: the same once more.
+                send(signal.SIGTERM)  # `timeout` sends the signal twice, too.
                 cleaned.append(True)
 
     with pytest.raises(Interrupted, match=r"^the end$") as interrupt:
@@ -82,7 +82,7 @@ def test_a_block_that_can_be_left_is_left_at_once_and_cleans_up_undisturbed():
     assert cleaned
 
 
-def test_what_was_noted_before_ends_a_block_that_can_be_left_before_it_begins():
+def test_an_interruptible_block_is_not_entered_after_a_signal():
     with stop_signal() as stop:
         send(signal.SIGINT)
         with pytest.raises(Interrupted) as interrupt, interruptible("the end"):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from configs import Config, UserError
+from datasets.dataset import images_spec
 from models import create_model
+from tests.conftest import MNIST
 from training.evaluate import evaluate, evaluate_run
 from training.loss import SmoothedCrossentropy
 from training.optimizers import create_optimizer
@@ -60,17 +62,17 @@ def test_a_run_leaves_everything_it_promises(finished):
 
 def test_the_metrics_count_every_test_image_and_are_right(data, finished):
     metrics = json.loads((finished.folder / "metrics.json").read_text())
-    logits = np.array(finished.load_model()(data.test.images))
+    logits = np.array(finished.load_model()(data.test.inputs))
     predictions = logits.argmax(axis=-1)
     test = metrics["test"]
     assert test["images"] == 23
-    assert test["accuracy"] == np.mean(predictions == data.test.labels)
+    assert test["accuracy"] == np.mean(predictions == data.test.targets)
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert test["loss"] == pytest.approx(
-        -log_probabilities[range(23), data.test.labels].mean(), 1e-5
+        -log_probabilities[range(23), data.test.targets].mean(), 1e-5
     )
     for row in test["per_class"]:
-        of_class, said = data.test.labels == row["class"], predictions == row["class"]
+        of_class, said = data.test.targets == row["class"], predictions == row["class"]
         hits = np.sum(of_class & said)
         assert row["images"] == of_class.sum()
         assert row["recall"] == pytest.approx(hits / of_class.sum())
@@ -117,14 +119,14 @@ def test_steps_replace_epochs_even_in_the_middle_of_one(data, tmp_path):
     ],
 )
 def test_steps_are_taken_together_as_long_as_they_come_out_even(values, steps, at_once):
-    model = create_model(TINY)
+    model = create_model(TINY, MNIST)
     compile_model(model, replace(**values), steps, 430)
     assert model.steps_per_execution == at_once
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "nadam", "rmsprop", "sgd"])
 def test_every_optimizer_changes_every_weight(optimizer):
-    model = create_model(replace(model="peephole_lstm"))
+    model = create_model(replace(model="peephole_lstm"), MNIST)
     before = model.get_weights()
     gradients = [np.random.default_rng(0).normal(size=w.shape).astype("f4") for w in before]
     create_optimizer(replace(optimizer=optimizer), 10).apply(gradients, model.trainable_variables)
@@ -134,7 +136,7 @@ def test_every_optimizer_changes_every_weight(optimizer):
 
 
 def test_muon_turns_matrices_alone_and_leaves_the_head_to_adam():
-    model = create_model(replace(model="peephole_lstm"))
+    model = create_model(replace(model="peephole_lstm"), MNIST)
     before = [variable.numpy() for variable in model.trainable_variables]
     # Of rank one, for a step that is orthogonal is nothing like it.
     gradients = [np.ones_like(value) for value in before]
@@ -161,7 +163,7 @@ def test_the_learning_rate_rises_before_it_falls():
 
 
 def test_weight_decay_takes_off_matrices_and_leaves_biases_and_peepholes():
-    model = create_model(replace(model="peephole_lstm"))
+    model = create_model(replace(model="peephole_lstm"), MNIST)
     for variable in model.trainable_variables:
         variable.assign(variable + 1)
     before = [variable.numpy() for variable in model.trainable_variables]
@@ -223,10 +225,8 @@ def test_the_tutorials_prints_show_the_accuracy_of_the_steps_since_the_last(data
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert [int(line.split()[1]) for line in lines] == [3, 6]
 
-    from datasets.batches import shuffled_batches
-
     model, right = run.load_model(), []
-    for images, labels in shuffled_batches(data.train, 10, config.seed).take(8).as_numpy_iterator():
+    for images, labels in data.train.batches(10, config.seed).take(8).as_numpy_iterator():
         right.append(np.argmax(model(images), axis=-1) == labels)
     for line, three in zip(lines, [(0, 1, 2), (3, 4, 5)], strict=True):
         expected = np.mean(np.concatenate([right[step] for step in three]))
@@ -253,7 +253,7 @@ def test_a_run_is_evaluated_on_another_dataset_whatever_its_split(finished, data
 
 @pytest.mark.parametrize("classes", [6, 8])
 def test_another_number_of_classes_is_refused(classes, finished, data):
-    other = dataclasses.replace(data, classes=classes)
+    other = dataclasses.replace(data, spec=images_spec(classes))
     with pytest.raises(
         UserError, match=f"--dataset=random: it has {classes} classes.* 7; expected"
     ):

@@ -46,7 +46,7 @@ class Trainer:
             seconds=1.0,
         )
 
-    def measure(self, config, classes, max_parameters=None, max_latency_ms=None):
+    def measure(self, config, spec, max_parameters=None, max_latency_ms=None):
         self.measured.append(config)
         return 10 * config.units, None, self.excess(config)
 

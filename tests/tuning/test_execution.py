@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from configs import Config, UserError
+from datasets.dataset import images_spec
 from training.evaluate import evaluate
 from training.run import Run
 from tuning import execution
@@ -13,6 +14,7 @@ from tuning.execution import run_trial
 from tuning.trial import Trial
 
 CONFIG = Config(model="basic_rnn", units=4, epochs=1, batch_size=37, dataset="random")
+SPEC = images_spec(classes=7)
 TRIAL = Trial(3, "running", {"units": 4}, epochs=1)
 
 
@@ -91,18 +93,18 @@ def test_a_full_disk_ends_the_search(data, tmp_path, monkeypatch):
 def test_parameters_are_counted_exactly_before_training():
     # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
     count = 4 * (28 + 4 + 1) + 7 * (4 + 1)
-    assert measure(CONFIG, 7, max_parameters=count) == (count, None, None)
-    parameters, latency, excess = measure(CONFIG, 7, max_parameters=count - 1)
+    assert measure(CONFIG, SPEC, max_parameters=count) == (count, None, None)
+    parameters, latency, excess = measure(CONFIG, SPEC, max_parameters=count - 1)
     assert (parameters, latency) == (count, None)
     assert excess == f"{count} parameters are more than --max_parameters={count - 1}"
 
 
 def test_the_latency_is_the_median_time_for_one_image(monkeypatch):
-    _, latency, excess = measure(CONFIG, 7, max_latency_ms=1e-6)
+    _, latency, excess = measure(CONFIG, SPEC, max_latency_ms=1e-6)
     assert latency > 0.001
     assert excess == f"{latency:.3g} ms are more than --max_latency_ms=1e-06"
     ticks = iter(np.arange(1e6) * 0.0005)
     monkeypatch.setattr("tuning.budget.time.perf_counter", lambda: next(ticks))
-    _, latency, excess = measure(CONFIG, 7, max_latency_ms=0.51)
+    _, latency, excess = measure(CONFIG, SPEC, max_latency_ms=0.51)
     assert latency == pytest.approx(0.5)
     assert excess is None

@@ -69,7 +69,7 @@ def test_an_error_is_reported_in_one_line(flags, expected, tmp_path):
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
     from configs import UserError
-    from training.cluster import cluster
+    from training.distributed.cluster import cluster
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"--ray=auto: .*pip install -r requirements-ray.txt"):
@@ -78,10 +78,10 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
 
 def test_another_program_in_place_of_ray_is_reported_in_seconds(monkeypatch):
     from configs import UserError
-    from training.cluster import _probe, cluster
+    from training.distributed.cluster import _probe, cluster
 
     pytest.importorskip("ray", reason="Ray is not installed")
-    monkeypatch.setattr("training.cluster._SECONDS", 0.5)
+    monkeypatch.setattr("training.distributed.cluster._SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(
@@ -95,7 +95,7 @@ def test_another_program_in_place_of_ray_is_reported_in_seconds(monkeypatch):
 @pytest.mark.parametrize("address", ["nonsense", "a:b", ":1", "host:", "host:65536"])
 def test_an_address_that_is_not_host_port_is_reported(address, monkeypatch):
     from configs import UserError
-    from training.cluster import cluster
+    from training.distributed.cluster import cluster
 
     pytest.importorskip("ray", reason="Ray is not installed")
     told = f"{address} is not host:port; expected local, auto, or host:port of the head"
@@ -107,7 +107,7 @@ def test_an_address_that_is_not_host_port_is_reported(address, monkeypatch):
 
 def test_a_worker_with_other_packages_or_another_disk_is_reported(tmp_path):
     from configs import UserError
-    from training.rendezvous import versions
+    from training.distributed.rendezvous import versions
     from tuning.on_ray import _run
 
     def outcome(folder=tmp_path, **other):

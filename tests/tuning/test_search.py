@@ -194,6 +194,12 @@ def test_values_that_contradict_each_other_fail_as_a_trial(trainer, search):
     assert "--schedule=constant starts with its full rate" in rows[0]["reason"]
 
 
+def test_a_value_that_does_not_apply_to_the_model_fails_as_a_trial(trainer, search):
+    rows = search("grid", "model:gru|bidirectional_gru,head:both|last")
+    assert [row["status"] for row in rows] == ["completed", "failed", "completed", "completed"]
+    assert "--head=last: --model=gru has one direction; expected" in rows[1]["reason"]
+
+
 def test_a_trial_over_the_budget_is_recorded_but_neither_trained_nor_counted(trainer, search):
     trainer.excess = lambda config: f"{config.units} is too much" if config.units > 40 else None
     rows = search(max_trials=5, max_parameters=400)
@@ -377,6 +383,20 @@ def test_the_folder_of_the_data_may_change(trainer, search):
     config = Config(dataset="digits", model="basic_rnn", epochs=3, data_dir="elsewhere")
     assert search(config=config) == rows
     assert len(trainer.configs) == 7
+
+
+def test_a_search_of_an_earlier_version_continues(trainer, search, tmp_path):
+    rows = search()
+    path = tmp_path / "tune-it/search.flags"
+    text = path.read_text()
+    assert "--head" not in text.replace("--head_init", "")
+    path.write_text(
+        text.replace("--head_init=", "--read_out=both\n--block_size=1\n--read_out_init=")
+    )
+    assert search() == rows
+    path.write_text(f"{text}--read_out=last\n")
+    with pytest.raises(UserError, match="holds a search with --head=last, not both; expected"):
+        search()
 
 
 def test_a_folder_in_which_another_process_searches_is_refused(trainer, search, tmp_path):

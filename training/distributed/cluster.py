@@ -9,7 +9,7 @@ import tempfile
 
 from configs import UserError
 
-_PROJECT = pathlib.Path(__file__).parent.parent
+_PROJECT = pathlib.Path(__file__).parents[2]
 _CODE = ("configs", "datasets", "export", "models", "training", "tuning")
 _LEAST_MEMORY = 80_000_000  # Bytes, of what is shared between processes: Ray refuses less.
 _SECONDS = 10  # For the head of a cluster to answer.

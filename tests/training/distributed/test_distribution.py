@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from configs import Config
 from tests.conftest import PROJECT, Result, assert_one_line_error
-from training.distribute import Distribution
-from training.replicas import parts
+from training.distributed.distribution import Distribution
+from training.distributed.replicas import parts
 from training.run import Run
 from training.train import train
 
@@ -221,11 +221,12 @@ import keras, tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from configs import Config
+from datasets.dataset import images_spec
 from models import create_model
-from training.distribute import Distribution
+from training.distributed.distribution import Distribution
 distribution = Distribution("mirrored")
 config = Config(model="basic_rnn", units=5, dropout=0.5)
-model = distribution.place(lambda: create_model(config, 7))
+model = distribution.replicate(lambda: create_model(config, images_spec(7)))
 drop = model.get_layer("dropout_1")
 
 def draw():

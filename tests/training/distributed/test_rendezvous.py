@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from configs import UserError
-from training.rendezvous import Peers, meet
+from training.distributed.rendezvous import Peers, wait_for_workers
 
-FACTS = {"tensorflow": "2.21.0", "--units": 5}
+ENVIRONMENT = {"tensorflow": "2.21.0", "--units": 5}
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def addresses():
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
-def meet_all(addresses, facts, seconds=30):
+def join_all(addresses, environments, seconds=30):
     """What each of the workers that come is told: `None`, or why they cannot train together."""
     told = {}
 
     def come(index):
         try:
-            told[index] = meet(Peers(addresses, index), facts[index], seconds)
+            told[index] = wait_for_workers(Peers(addresses, index), environments[index], seconds)
         except UserError as error:
             told[index] = str(error)
 
-    threads = [threading.Thread(target=come, args=(index,)) for index in facts]
+    threads = [threading.Thread(target=come, args=(index,)) for index in environments]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -42,17 +42,17 @@ def meet_all(addresses, facts, seconds=30):
 
 
 def test_equal_workers_meet(addresses):
-    assert meet_all(addresses, dict.fromkeys(range(3), FACTS)) == {0: None, 1: None, 2: None}
+    assert join_all(addresses, dict.fromkeys(range(3), ENVIRONMENT)) == {0: None, 1: None, 2: None}
 
 
 def test_all_are_told_who_is_missing(addresses):
-    told = meet_all(addresses, {0: FACTS, 2: FACTS}, seconds=1)
+    told = join_all(addresses, {0: ENVIRONMENT, 2: ENVIRONMENT}, seconds=1)
     assert told[0] == told[2]
     assert f"worker 1 ({addresses[1]}) did not come within 1 seconds; expected all 3" in told[0]
 
 
 def test_workers_are_told_of_a_chief_that_is_missing(addresses):
-    (told,) = meet_all(addresses, {1: FACTS}, seconds=0.5).values()
+    (told,) = join_all(addresses, {1: ENVIRONMENT}, seconds=0.5).values()
     assert f"worker 0 ({addresses[0]}), the chief, did not answer worker 1" in told
 
 
@@ -64,7 +64,7 @@ def test_workers_are_told_of_a_chief_that_is_missing(addresses):
     ],
 )
 def test_all_are_told_who_differs_and_in_what(other, expected, addresses):
-    told = meet_all(addresses, {0: FACTS, 1: FACTS, 2: FACTS | other})
+    told = join_all(addresses, {0: ENVIRONMENT, 1: ENVIRONMENT, 2: ENVIRONMENT | other})
     assert told[0] == told[1] == told[2]
     assert f"worker 2 ({addresses[2]}) {expected}" in told[0]
 
@@ -72,7 +72,7 @@ def test_all_are_told_who_differs_and_in_what(other, expected, addresses):
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"worker": 7}\n'])
 def test_strangers_at_the_port_are_no_workers(said, addresses):
     address, port = addresses[0].split(":")
-    come = threading.Thread(target=meet_all, args=(addresses, {0: FACTS}, 5))
+    come = threading.Thread(target=join_all, args=(addresses, {0: ENVIRONMENT}, 5))
     come.start()
     while True:
         try:
@@ -82,7 +82,7 @@ def test_strangers_at_the_port_are_no_workers(said, addresses):
             continue
     stranger.sendall(said)
     stranger.shutdown(socket.SHUT_WR)
-    told = meet_all(addresses, {1: FACTS, 2: FACTS})
+    told = join_all(addresses, {1: ENVIRONMENT, 2: ENVIRONMENT})
     assert told == {1: None, 2: None}
     come.join()
     stranger.close()
@@ -90,7 +90,7 @@ def test_strangers_at_the_port_are_no_workers(said, addresses):
 
 def test_a_port_in_use_is_named(addresses):
     with socket.create_server(("127.0.0.1", int(addresses[0].split(":")[1]))):
-        told = meet_all(addresses, {0: FACTS})
+        told = join_all(addresses, {0: ENVIRONMENT})
     assert "cannot listen on port" in told[0]
     assert "Address already in use" in told[0]
 

@@ -67,12 +67,12 @@ class Peers:
         return f"worker {index} ({self.addresses[index]})"
 
 
-def meet(peers, facts, seconds):
+def wait_for_workers(peers, environment, seconds):
     """Wait until all workers are there, and make sure that they are of one kind.
 
     Args:
         peers: The `Peers`.
-        facts: What must be the same for all, JSON-ready values by name.
+        environment: What must be the same for all, JSON-ready values by name.
         seconds: How long to wait.
 
     Raises:
@@ -83,13 +83,16 @@ def meet(peers, facts, seconds):
         with contextlib.closing(_listen(peers)) as listener, contextlib.ExitStack() as stack:
             reports = _gather_reports(listener, len(peers.addresses), deadline, stack)
             problem = _problem(
-                peers, facts, {n: facts for n, (facts, _) in reports.items()}, seconds
+                peers,
+                environment,
+                {n: environment for n, (environment, _) in reports.items()},
+                seconds,
             )
             for _, connection in reports.values():
                 with contextlib.suppress(OSError):
                     connection.sendall(json.dumps({"problem": problem}).encode() + b"\n")
     else:
-        problem = _report(peers, facts, deadline, seconds)
+        problem = _report(peers, environment, deadline, seconds)
     if problem:
         raise UserError(problem)
 
@@ -100,7 +103,7 @@ def versions():
     Raises:
         PackageNotFoundError: If a package is not installed.
     """
-    project = pathlib.Path(__file__).parent.parent
+    project = pathlib.Path(__file__).parents[2]
     folders = ("configs", "datasets", "models", "training")
     digest = hashlib.sha256()
     for path in sorted(path for folder in folders for path in (project / folder).rglob("*.py")):
@@ -128,7 +131,7 @@ def _listen(peers):
 
 
 def _gather_reports(listener, count, deadline, stack):
-    """The facts and the connection of each worker that has come by the deadline, by its index."""
+    """The environment and the connection of each worker that came in time, by its index."""
     reports = {}
     while len(reports) < count - 1 and time.monotonic() < deadline:
         listener.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -140,11 +143,11 @@ def _gather_reports(listener, count, deadline, stack):
             connection.settimeout(5)
             report = json.loads(_read_line(connection))
             if report["worker"] in range(1, count):
-                reports[report["worker"]] = report["facts"], connection
+                reports[report["worker"]] = report["environment"], connection
     return reports
 
 
-def _problem(peers, facts, others, seconds):
+def _problem(peers, environment, others, seconds):
     """What keeps these workers from training together, or `None`."""
     missing = [peers.name(n) for n in range(1, len(peers.addresses)) if n not in others]
     if missing:
@@ -154,19 +157,19 @@ def _problem(peers, facts, others, seconds):
             "reached from there, or wait longer with --peer_seconds"
         )
     for index, other in sorted(others.items()):
-        for name in sorted(facts.keys() | other.keys()):
-            if facts.get(name) != other.get(name):
+        for name in sorted(environment.keys() | other.keys()):
+            if environment.get(name) != other.get(name):
                 return (
                     f"{peers.name(index)} has {name} {other.get(name)}, {peers.name(0)} has "
-                    f"{facts.get(name)}; expected the same of all: give all of them the same flags "
-                    "and the same versions of this program and its packages"
+                    f"{environment.get(name)}; expected the same of all: give all of them the same "
+                    "flags and the same versions of this program and its packages"
                 )
     return None
 
 
-def _report(peers, facts, deadline, seconds):
+def _report(peers, environment, deadline, seconds):
     """Report to the chief; its answer: what keeps the workers from training together, or `None`."""
-    own = json.dumps({"worker": peers.index, "facts": facts}).encode() + b"\n"
+    own = json.dumps({"worker": peers.index, "environment": environment}).encode() + b"\n"
     while True:
         left = max(deadline - time.monotonic(), 0.001)
         try:

@@ -7,7 +7,7 @@ import shutil
 import threading
 
 from configs import Interrupted, UserError
-from training.cluster import cluster
+from training.distributed.cluster import cluster
 from training.run import Run
 from training.signals import stop_signal
 
@@ -124,7 +124,7 @@ def _work(task):
     import ray
 
     from training import train
-    from training.distribute import Distribution, PeerLost
+    from training.distributed.distribution import Distribution, PeerLost
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     mailbox = task["mailbox"]

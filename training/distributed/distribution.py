@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs import Interrupted, UserError
-from training import rendezvous
-from training.replicas import DistributedModel
+from configs import Interrupted, UserError, names_of
+from training.distributed import rendezvous
+from training.distributed.replicas import DistributedModel
 
 
 class PeerLost(UserError):
@@ -43,7 +43,8 @@ class Distribution:
         self.is_chief = True
         if kind == "multi_worker":
             self._peers = rendezvous.Peers.from_environment()
-            rendezvous.meet(self._peers, rendezvous.versions() | _flags(config), peer_seconds)
+            environment = rendezvous.versions() | _flags(config)
+            rendezvous.wait_for_workers(self._peers, environment, peer_seconds)
             self.is_chief = self._peers.is_chief
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
             # Not eagerly, which would trace it anew each time.
@@ -63,7 +64,7 @@ class Distribution:
         """What a model that is to be trained here is compiled in."""
         return contextlib.nullcontext() if self.kind == "none" else self._strategy.scope()
 
-    def place(self, create_model):
+    def replicate(self, create_model):
         """The model that `create_model()` makes, on every device."""
         if self.kind == "none":
             return create_model()
@@ -106,7 +107,7 @@ class Distribution:
         return to_any
 
     @contextlib.contextmanager
-    def losing_peers(self):
+    def translate_errors(self):
         """Turn the loss of another machine into a `PeerLost`."""
         try:
             yield
@@ -132,4 +133,4 @@ class Distribution:
 def _flags(config):
     """The flags a training depends on: each machine may have the data in a place of its own."""
     values = dataclasses.asdict(config)
-    return {f"--{name}": values[name] for name in values.keys() - {"data_dir", "mnist_dir"}}
+    return {f"--{name}": values[name] for name in values.keys() - names_of(location=True)}

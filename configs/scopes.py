@@ -1,0 +1,118 @@
+"""Scopes: the datasets or the models to which a field of `Config` applies."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+# What an example consists of, what a model predicts from it, and whether a program generates it.
+Kind = collections.namedtuple("Kind", "reads answers generated")
+
+_KINDS = {
+    "adding": Kind("vectors", "number", generated=True),
+    "temporal_order": Kind("vectors", "class", generated=True),
+    "first_row": Kind("vectors", "bits", generated=True),
+}
+
+
+def kind_of(dataset):
+    """Return the `Kind` of a dataset, given its name.
+
+    Names that are not in the table above, which include all of TFDS's, are sets of images.
+    """
+    return _KINDS.get(dataset, Kind("images", "class", generated=False))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """A condition on one flag, `--dataset` or `--model`, under which a field of `Config` applies.
+
+    Attributes:
+        flag: The name of that flag.
+        contains: A function of the flag's value: whether the field applies.
+        words: A noun phrase for the values in the scope.
+        otherwise: A verb phrase for any other value.
+        example: A value in the scope.
+    """
+
+    flag: str
+    contains: Callable
+    words: str
+    otherwise: str
+    example: str
+
+
+SCOPES = {
+    "images": Scope(
+        "dataset",
+        lambda name: kind_of(name).reads == "images",
+        "a dataset of images",
+        "does not read images",
+        "mnist",
+    ),
+    "stored": Scope(
+        "dataset",
+        lambda name: not kind_of(name).generated,
+        "a dataset that is not generated",
+        "is generated",
+        "mnist",
+    ),
+    "generated": Scope(
+        "dataset",
+        lambda name: kind_of(name).generated,
+        "a generated dataset",
+        "is not generated",
+        "adding",
+    ),
+    "class": Scope(
+        "dataset",
+        lambda name: kind_of(name).answers == "class",
+        "a dataset whose answer is a class",
+        "does not answer with a class",
+        "mnist",
+    ),
+    "bidirectional": Scope(
+        "model",
+        lambda name: name.startswith("bidirectional_"),
+        "a bidirectional model",
+        "has one direction",
+        "bidirectional_lstm",
+    ),
+    "lstm_1997": Scope(
+        "model",
+        lambda name: name.endswith("lstm_1997"),
+        "a model of lstm_1997 cells",
+        "has no blocks",
+        "lstm_1997",
+    ),
+}
+
+
+def applies(field, config):
+    """Return whether a field of `Config` applies to the dataset and the model of a `Config`."""
+    scope = _scope_of(field)
+    return scope is None or scope.contains(getattr(config, scope.flag))
+
+
+def scope_problem(field, config):
+    """Describe why the value of a field in a `Config` does not apply, or return `None`.
+
+    The default is accepted everywhere: it stands for "not given".
+    """
+    if applies(field, config) or getattr(config, field.name) == field.default:
+        return None
+    scope = _scope_of(field)
+    return (
+        f"--{scope.flag}={getattr(config, scope.flag)} {scope.otherwise}; expected {scope.words}, "
+        f"such as --{scope.flag}={scope.example}, or no --{field.name}"
+    )
+
+
+def scope_help(field):
+    """Return the last sentence of a field's help, `Only for ...`; an empty text without a scope."""
+    scope = _scope_of(field)
+    return f"Only for {scope.words}." if scope else ""
+
+
+def _scope_of(field):
+    name = field.metadata["scope"]
+    return SCOPES[name] if name else None

@@ -1,0 +1,1 @@
+"""Training on more than one device: several devices of one machine, or several machines."""
