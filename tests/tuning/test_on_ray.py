@@ -28,7 +28,7 @@ ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 NOT_NICE = {"RAY_worker_niceness": "0"}
 # A machine that runs other programs starts Ray and TensorFlow slowly. A limit is reached only if
 # a test fails, so a long one costs no time.
-SECONDS = 600
+SECONDS = 1800
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
