@@ -1,16 +1,16 @@
-# Two commands do all set-up: `make train` and `make test`. The others assume nothing either.
+# Every command installs the packages that it needs into .venv first.
 #
-#   make train      train an LSTM on MNIST's rows for 3 epochs, measure, draw and export it
+#   make train      train an LSTM on MNIST's rows for 3 epochs, evaluate it, draw figures, export it
 #   make test       lint and test
-#   make test-slow  test the cells on JAX, ONNX and LiteRT, killed runs, machines, servers, benchmarks
-#   make test-bench test the benchmarks with PyTorch and JAX beside, and the cells on PyTorch
-#   make serve      serve what was exported, with a page to draw on
-#   make audit      look for known vulnerabilities in what is pinned
-#   make lint       lint alone
+#   make test-slow  test JAX, ONNX, LiteRT, killed runs, several processes, servers and benchmarks
+#   make test-bench test the benchmarks against PyTorch and JAX, and the cells on PyTorch
+#   make serve      serve the exported models, with a page to draw on
+#   make audit      check the pinned packages for known vulnerabilities
+#   make lint       lint and check the format
 #   make format     format the code
-#   make lock       compile the pinned requirements anew
+#   make lock       compile the pinned requirements again
 #
-# PYTHON=python3.12 chooses the interpreter of the virtual environment; ARGS='--units=64' adds flags.
+# PYTHON=python3.12 selects the interpreter of the virtual environment. ARGS='--units=64' adds flags.
 
 PYTHON ?= python3
 ARGS ?=
@@ -37,7 +37,7 @@ test-slow: $(VENV)/installed-formats $(VENV)/installed-ray
 	$(RUN) -m pytest tests/export/test_formats.py $(ARGS)
 	$(RUN) -m pytest -m slow tests $(ARGS)
 
-# Without the network it is skipped; with it, pins that cannot be installed are an error.
+# Skipped without the network. With it, pins that cannot be installed are an error.
 test-bench:
 	@if $(MAKE) $(BENCH)/installed; \
 	then $(BENCH)/bin/python -m pytest --dist=load -m slow tests/benchmarks/test_peers.py $(ARGS) && \
@@ -48,7 +48,8 @@ test-bench:
 	then exit 1; \
 	else echo "make test-bench: skipped: PyPI cannot be reached"; fi
 
-# A package of old is known to be vulnerable: where not even that is known, nothing can be found out.
+# Skipped where PyPI's list of vulnerabilities cannot be reached. The check asks for a package that is
+# known to be vulnerable, requests 2.19.0.
 audit: $(VENV)/installed-dev
 	@if $(RUN) -c 'import requests; assert requests.get("https://pypi.org/pypi/requests/2.19.0/json", \
 			timeout=10).json()["vulnerabilities"]' 2>/dev/null; \
@@ -97,8 +98,8 @@ $(VENV)/installed-ray: requirements-ray.txt $(VENV)/installed-dev
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	@touch $@
 
-# An environment of its own, so that all other tests show that PyTorch is not needed. It has what
-# $(VENV) has. The pins are constraints: a PyTorch without CUDA is not given NVIDIA's libraries.
+# A separate environment, so that all other tests run without PyTorch. It also sees the packages of
+# $(VENV). The pins are only constraints, so a PyTorch without CUDA does not install NVIDIA's packages.
 $(BENCH)/installed: requirements-bench.txt $(VENV)/installed-dev
 	$(RUN) -m venv $(BENCH)
 	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \

@@ -1,4 +1,4 @@
-"""Which tests no run of pytest has run: a plugin that notes how tests ended, and a list of them.
+"""List the tests that no run of pytest has run; and the pytest plugin that records all runs.
 
 export PYTHONPATH=.ci PYTEST_ADDOPTS="-p outcomes" OUTCOMES=FILE
 pytest ...
@@ -13,7 +13,7 @@ import sys
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Append to the file the tests that ran, and those that were skipped with their reasons."""
+    """Append the tests that ran, and the skipped tests with their reasons, to the file."""
     stats = terminalreporter.stats
     ran = [report.nodeid for key in ("passed", "failed", "error") for report in stats.get(key, [])]
     skipped = {report.nodeid: report.longrepr[2] for report in stats.get("skipped", [])}
@@ -22,7 +22,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def never_run(lines):
-    """A test, or a whole module, that was skipped and that no other run has run: its reason."""
+    """The tests and modules that were skipped and that no run has run, with their reasons."""
     runs = [json.loads(line) for line in lines]
     ran = {name for run in runs for test in run["ran"] for name in (test, test.split("::")[0])}
     skipped = {test: reason for run in runs for test, reason in run["skipped"].items()}
@@ -30,7 +30,7 @@ def never_run(lines):
 
 
 def main(path):
-    """Print the list, by module and reason."""
+    """Print the skipped tests by module and reason."""
     counts = collections.Counter(
         (test.split("::")[0], reason.removeprefix("Skipped: "))
         for test, reason in never_run(pathlib.Path(path).read_text().splitlines()).items()

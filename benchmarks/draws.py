@@ -87,13 +87,13 @@ def measure(tuner, total):
 class _Instant:
     """Replaces the training of trials (`tuning.execution.InProcess`) and records their starts."""
 
-    at_once, threads = 1, {}
+    max_running, threads = 1, {}
 
     def __init__(self):
         self.times, self._random, self._trial = [], np.random.default_rng(0), None
 
     @property
-    def under_way(self):
+    def running(self):
         return int(self._trial is not None)
 
     def start(self, trial, config, folder):

@@ -1,7 +1,7 @@
-"""The embedded dataset: scikit-learn's 1,797 handwritten digits, brought to MNIST's form.
+"""The embedded dataset: scikit-learn's 1,797 handwritten digits, normalised as MNIST's.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998,
-https://archive.ics.uci.edu/dataset/80; shipped inside scikit-learn, so nothing is downloaded.
+https://archive.ics.uci.edu/dataset/80. It is part of scikit-learn and is not downloaded.
 """
 
 import numpy as np
@@ -11,24 +11,24 @@ from datasets.dataset import Dataset, images_spec
 from datasets.splits import ArraySplit
 
 TEST_SIZE = 360
-_INK = 16  # scikit-learn's digits count 0 to 16 inked pixels per 4x4 block.
+_MAX_INK = 16  # A pixel is the number of inked pixels in a 4x4 block, from 0 to 16.
 
 
 def read(because=None):
-    """Read the digits: 1,437 to train on and a fixed, stratified 360 to test on.
+    """Read the digits: 1,437 for training, and a fixed, stratified test split of 360.
 
     Args:
-        because: Why they stand in for another dataset, if they do.
+        because: Why they replace another dataset, or `None`.
 
     Returns:
         A `Dataset` with an empty validation split.
     """
-    # Imported here: two seconds that no other dataset should pay.
+    # Imported here, since it takes two seconds that other datasets do not need.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     data = load_digits()
-    images = np.stack([to_mnist_form(image * (255 / _INK)) for image in data.images])
+    images = np.stack([to_mnist_form(image * (255 / _MAX_INK)) for image in data.images])
     labels = data.target.astype(np.int64)
     train_images, test_images, train_labels, test_labels = train_test_split(
         images, labels, test_size=TEST_SIZE, stratify=labels, random_state=0
@@ -45,14 +45,14 @@ def read(because=None):
 
 
 def to_mnist_form(image):
-    """Normalise a picture of one digit as MNIST's were.
+    """Normalise the image of one digit as in MNIST.
 
-    The digit is scaled to fit a 20x20 box with its aspect ratio kept, and placed in a 28x28 image
-    so that its centre of mass is the image's centre (LeCun et al. 1998,
+    The digit is scaled to a 20x20 box without changing its aspect ratio. It is placed in a 28x28
+    image so that its centre of mass is the centre of the image (LeCun et al. 1998,
     http://yann.lecun.com/exdb/mnist/).
 
     Args:
-        image: `(height, width)`, 0 (paper) to 255 (ink), with some ink in it.
+        image: `(height, width)`, 0 (paper) to 255 (ink), not empty.
 
     Returns:
         `uint8 (28, 28)`.
@@ -69,7 +69,7 @@ def to_mnist_form(image):
     ink = digit.sum()
     row_of_mass = (digit.sum(axis=1) @ np.arange(height) + ink / 2) / ink
     column_of_mass = (digit.sum(axis=0) @ np.arange(width) + ink / 2) / ink
-    # A digit whose mass lies far from its middle must still fit whole.
+    # Clip, so that a digit with an off-centre mass stays inside the image.
     top = int(np.clip(round(14 - row_of_mass), 0, 28 - height))
     left = int(np.clip(round(14 - column_of_mass), 0, 28 - width))
     centred = np.zeros((28, 28), np.uint8)

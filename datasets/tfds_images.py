@@ -1,4 +1,4 @@
-"""28x28 grey image sets from TensorFlow Datasets: MNIST and its family, online or from disk."""
+"""Sets of 28x28 grey images from TensorFlow Datasets, downloaded or from disk: MNIST and others."""
 
 import errno
 import functools
@@ -18,21 +18,21 @@ from configs.option import did_you_mean
 from datasets.dataset import Dataset, images_spec
 from datasets.splits import ArraySplit
 
-# A dead network must be noticed in seconds; TFDS alone retries for minutes.
+# Without a network, TFDS would retry for minutes.
 _PROBE_SECONDS = 2.5
-# TFDS also takes other spellings, versions and remote hubs; one name for one dataset is enough.
+# TFDS also accepts versions, remote hubs and other spellings. Here a dataset has one name.
 _NAME = re.compile(r"[a-z0-9_]+(/[A-Za-z0-9_.-]+)?")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
-# Sets that fit, to suggest one when a name is misspelled.
+# Valid names, for a suggestion when a name is misspelled.
 _EMNIST = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 _NEAR = ("auto", "digits", "mnist", "fashion_mnist", "kmnist", *(f"emnist/{n}" for n in _EMNIST))
 
 
 class Unavailable(UserError):
-    """The dataset is not on this machine and the network does not answer.
+    """The dataset is not on this machine, and it cannot be downloaded.
 
     Attributes:
-        why: The reason alone, without the advice.
+        why: The reason, without the advice on how to fix it.
     """
 
     def __init__(self, name, why):
@@ -48,20 +48,20 @@ class Unavailable(UserError):
 
 
 def read(name, data_dir=None, mnist_dir=None):
-    """Read an image set by its TFDS name, preparing it first where that was never done.
+    """Read an image set by its TFDS name; download and prepare it first if necessary.
 
     Args:
         name: A TFDS name, such as `"mnist"` or `"emnist/letters"`.
-        data_dir: Where TFDS keeps prepared datasets; `None` for TFDS's own choice.
-        mnist_dir: For `"mnist"` alone: a folder with the four original files, used in place of
-            the network. Their published checksums are verified whether they are needed or not.
+        data_dir: Folder of the prepared datasets of TFDS; `None` for the default of TFDS.
+        mnist_dir: Only for `"mnist"`: a folder with the four original files, used in place of the
+            network. Their checksums are always verified, even if the files are not needed.
 
     Returns:
         A `Dataset` with an empty validation split.
 
     Raises:
         UserError: If the name is unknown, the images are not 28x28 and grey, or a file is damaged.
-        Unavailable: If it would have to be downloaded and the network does not answer.
+        Unavailable: If it must be downloaded, and that is not possible.
     """
     import tensorflow_datasets as tfds
 
@@ -85,7 +85,7 @@ def read(name, data_dir=None, mnist_dir=None):
     if form is not tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"--dataset={name}: {builder.data_path} is stored as {form.value}; expected tfrecord: "
-            "let TFDS prepare it anew in another folder with --data_dir=DIR"
+            "let TFDS prepare it again in another folder with --data_dir=DIR"
         )
     train, test = (_read_split(builder, split) for split in ("train", "test"))
     spec = images_spec(classes)
@@ -94,7 +94,7 @@ def read(name, data_dir=None, mnist_dir=None):
 
 def _find(name, data_dir):
     """The TFDS builder of a name."""
-    # Imported here: half a second that `--dataset=digits` should not pay.
+    # Imported here, since it takes half a second that `--dataset=digits` does not need.
     import tensorflow_datasets as tfds
 
     if not _NAME.fullmatch(name):
@@ -103,19 +103,19 @@ def _find(name, data_dir):
         return tfds.builder(name, data_dir=data_dir)
     except ValueError as error:
         raise _unfit(name, "TensorFlow Datasets does not have it") from error
-    except Exception as error:  # What TFDS makes of a damaged description has no one type.
+    except Exception as error:  # TFDS raises many exception types for a damaged description.
         folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
         paths = ", ".join(str(path) for path in folder.rglob("dataset_info.json"))
         raise UserError(
             f"--dataset={name}: {paths or folder} is damaged ({type(error).__name__}); expected "
-            f"the files that TFDS wrote: remove {folder} to prepare it anew"
+            f"the files that TFDS wrote: remove {folder} to prepare it again"
         ) from error
 
 
 def _check_folder(builder, name):
-    """Raise a `UserError` if what is at the place of the prepared data is not whole, or no folder.
+    """Raise a `UserError` if the path of the prepared data is incomplete or not a folder.
 
-    TFDS would take any folder that is there for one that it has prepared.
+    TFDS takes any folder at this path for complete data.
     """
     path = pathlib.Path(builder.data_path)
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))
@@ -134,12 +134,12 @@ def _check_folder(builder, name):
         raise UserError(
             f"--dataset={name}: the prepared data in {path} are incomplete: dataset_info.json is "
             "missing; expected a folder that TFDS has finished: remove "
-            f"{path} to prepare it anew, or {again}"
+            f"{path} to prepare it again, or {again}"
         )
 
 
 def _class_count(builder, name):
-    """The number of classes, once it is sure that these are labelled 28x28 grey images."""
+    """The number of classes; `UserError` if these are not labelled 28x28 grey images."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -161,7 +161,7 @@ def _unfit(name, problem):
 
 
 def _verify_files(folder, url_infos):
-    """Compare the files of `folder` with the sizes and checksums TFDS has on record."""
+    """Compare the files of `folder` with the checksums that TFDS has recorded."""
     names = ", ".join(sorted(info.filename for info in url_infos.values()))
     if not folder.is_dir():
         problem = "this is a file" if folder.exists() else "the folder does not exist"
@@ -188,7 +188,7 @@ def _prepare_from_files(builder, folder):
     """Let TFDS prepare MNIST from original files on disk, without the network."""
     import tensorflow_datasets as tfds
 
-    # TFDS unpacks under the file's bare name and reuses what it finds there: give it a fresh place.
+    # A new folder, since TFDS would reuse an older unpacked file with the same name.
     with tempfile.TemporaryDirectory() as unpacked:
         config = tfds.download.DownloadConfig(manual_dir=folder)
         _prepare(builder, download_dir=unpacked, download_config=config)
@@ -218,7 +218,7 @@ def _download(builder, name):
 
 
 def _prepare(builder, **how):
-    """Let TFDS prepare a dataset; it does so aside and renames, so nothing half-done stays."""
+    """Let TFDS prepare a dataset. It writes a temporary folder and renames it at the end."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -227,7 +227,7 @@ def _prepare(builder, **how):
     try:
         builder.download_and_prepare(**how)
     except (RuntimeError, tf.errors.OpError, tfds.download.extractor.ExtractError) as error:
-        # How a disk that is full, or may not be written to, reaches us through TFDS.
+        # TFDS reports a full or read-only disk in the text of these exceptions.
         text = str(error).splitlines()[0]
         number = next((n for n in _DISK_ERRORS if os.strerror(n) in text), errno.EIO)
         raise OSError(number, f"preparing {builder.name} failed ({text})", builder.data_dir) from (
@@ -236,7 +236,10 @@ def _prepare(builder, **how):
 
 
 def _first_silent(urls):
-    """The first of `urls` that does not answer within a few seconds in all, or `None`."""
+    """The first URL that does not answer within `_PROBE_SECONDS`, or `None`.
+
+    All URLs are probed at the same time.
+    """
     import requests
 
     answered = set()
@@ -248,7 +251,7 @@ def _first_silent(urls):
         except requests.RequestException:
             pass
 
-    # One daemon thread each: looking up a host name knows no time limit of its own.
+    # Each URL has a daemon thread, since looking up a host name has no time limit.
     probes = [threading.Thread(target=probe, args=(url,), daemon=True) for url in urls]
     for thread in probes:
         thread.start()
@@ -263,7 +266,7 @@ def _read_split(builder, name):
     import tensorflow as tf
 
     info = builder.info.splits[name]
-    again = f"remove {builder.data_path} to prepare it anew"
+    again = f"remove {builder.data_path} to prepare it again"
     if not info.num_examples:
         raise UserError(
             f"the prepared data in {builder.data_path} are incomplete: dataset_info.json counts 0 "
@@ -290,7 +293,7 @@ def _read_split(builder, name):
 
 
 def _read_records(split):
-    """A split's examples, a thousand at a time: singly, as TFDS reads them, takes seconds more."""
+    """Read the examples of a split in batches of 1,000, which is seconds faster than TFDS."""
     import tensorflow as tf
 
     features = {

@@ -1,5 +1,5 @@
-"""Search the hyper-parameters: what is drawn becomes a `Config`, and `training.train` trains it.
+"""Hyper-parameter search: drawn values become a `Config`, and `training.train` trains it.
 
-Each module is imported by its own name: `tuning.space` and `tuning.search` need no TensorFlow,
+Import each module by its own name: `tuning.space` and `tuning.search` do not import TensorFlow,
 which takes seconds.
 """

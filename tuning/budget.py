@@ -1,4 +1,4 @@
-"""What a model costs, measured before it is trained."""
+"""Parameters and latency of a model, measured before it is trained."""
 
 import statistics
 import time
@@ -11,25 +11,24 @@ from models import create_model
 from tasks import task_of
 from training.memory import require_memory, timesteps
 
-_WARM_UP, _TIMES = 10, 101
+_WARM_UP_CALLS, _CALLS = 10, 101
 
 
 def measure(config, spec, max_parameters=None, max_latency_ms=None):
-    """Build the model a `Config` describes, with the weights it starts from, and measure it.
+    """Build a model with its initial weights, and measure it.
 
-    The latency is the median of 101 calls of the function that is exported as `serving_default`,
-    each with one image, after ten more; on this machine as it is now. It is measured if there is a
-    limit to it.
+    The latency is the median of 101 calls, after 10 more, of the function that is exported as
+    `serving_default`. Each call has one image. The latency is measured only if it has a limit.
 
     Args:
         config: A `Config`.
         spec: The `Spec` of the dataset.
-        max_parameters: How many numbers the model may consist of.
-        max_latency_ms: The milliseconds it may take for an image.
+        max_parameters: Maximum number of parameters.
+        max_latency_ms: Maximum milliseconds for one image.
 
     Returns:
-        The numbers the model consists of; its latency in milliseconds, or `None`; and by how much
-        it is over a limit in words, or `None`.
+        The number of parameters; the latency in milliseconds, or `None`; and a text that says which
+        limit was exceeded, or `None`.
     """
     require_memory(config)
     keras.utils.clear_session()
@@ -47,13 +46,15 @@ def measure(config, spec, max_parameters=None, max_latency_ms=None):
 
 
 def _latency_ms(model, task):
+    """The median milliseconds of a call, until its predictions are NumPy arrays."""
     predict = serving_function(model, task)
     with override_attributes(model, for_serving=True):
         predict.get_concrete_function()
     example = tf.zeros([1, *(size or timesteps(task.config) for size in model.input_shape[1:])])
     times = []
-    for _ in range(_WARM_UP + _TIMES):
+    for _ in range(_WARM_UP_CALLS + _CALLS):
         start = time.perf_counter()
-        predict(example)[task.output].numpy()
+        for values in predict(example).values():
+            values.numpy()
         times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times[_WARM_UP:])
+    return statistics.median(times[_WARM_UP_CALLS:])

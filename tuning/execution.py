@@ -1,4 +1,4 @@
-"""Trials: from a `Config` to its score, by the `train` of `main.py`."""
+"""Train one trial: from its `Config` to its score, with the `train` that `main.py` calls."""
 
 import contextlib
 import dataclasses
@@ -11,31 +11,32 @@ import tensorflow as tf
 
 from configs import Interrupted, UserError
 from training.train import train
+from tuning.score import score_of
 from tuning.trial import THREADS
 
-# What a draw can be to blame for: it makes no network, the loss explodes, or memory is too small.
+# Errors that drawn values can cause: an invalid model, a diverged loss, too little memory.
 FAILURES = (UserError, ValueError, MemoryError, tf.errors.OpError)
 
 
 def run_trial(trial, config, folder, data, executions=1):
-    """Train what was drawn, with one seed or several, and judge it on the validation images.
+    """Train a trial with one seed or several, and score it on the validation images.
 
-    The test images are out of its reach: what `train` is given as such are the validation images.
-    Called again after it was interrupted or killed, it goes on, to the same bits.
+    `train` receives the validation images as its test images too, so a search never sees the real
+    test images. After an interruption or a kill, the same call continues to the same bits.
 
     Args:
         trial: The `Trial`.
         config: Its `Config`.
-        folder: The folder for a run of each seed and what they print.
+        folder: The folder for a run of each seed and for their printed output.
         data: A `Dataset`.
-        executions: How often to train: with the config's seed and those that follow it.
+        executions: Number of seeds to train with: the seed of `config` and those that follow.
 
     Returns:
         The `Trial`, completed or failed.
 
     Raises:
         Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
-        OSError: If the disk refuses.
+        OSError: If the disk is full or cannot be written to.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,14 +46,14 @@ def run_trial(trial, config, folder, data, executions=1):
     metrics = []
     try:
         for seed in range(config.seed, config.seed + executions):
-            keras.utils.clear_session()  # Else the memory of all trials would add up.
+            keras.utils.clear_session()  # Frees the memory of earlier trials.
             with _open_log(folder / "output.txt") as log, contextlib.redirect_stdout(log):
-                of_seed = dataclasses.replace(config, seed=seed)
-                run = train(of_seed, folder / f"seed-{seed}", data, resume=True)
+                seed_config = dataclasses.replace(config, seed=seed)
+                run = train(seed_config, folder / f"seed-{seed}", data, resume=True)
             metrics.append(run.metrics())
     except FAILURES as error:
         return trial.failed(error)
-    scores = tuple(each["test"]["score"] for each in metrics)
+    scores = tuple(map(score_of, metrics))
     return dataclasses.replace(
         trial,
         status="completed",
@@ -64,7 +65,7 @@ def run_trial(trial, config, folder, data, executions=1):
 
 
 def _open_log(path):
-    # Whatever the trial prints, and whatever the encoding of the terminal.
+    # UTF-8, since the encoding of the terminal may not have all characters.
     return open(path, "a", encoding="utf-8", errors="backslashreplace")
 
 
@@ -72,12 +73,12 @@ class InProcess:
     """Trains one trial after another, in this process.
 
     Attributes:
-        at_once: How many trials it trains at the same time.
-        flags: The flags by which `tune.py` trains so.
-        threads: The environment variables, by name, that give a trial its number of threads.
+        max_running: How many trials it trains at the same time.
+        flags: The flags of `tune.py` that select these workers.
+        threads: The environment variables that set the number of threads of a trial, by name.
     """
 
-    at_once = 1
+    max_running = 1
     flags = ""
 
     def __init__(self):
@@ -85,25 +86,25 @@ class InProcess:
         self._task = None
 
     @property
-    def under_way(self):
-        """How many trials are being trained."""
+    def running(self):
+        """The number of running trials."""
         return int(self._task is not None)
 
     @contextlib.contextmanager
     def ready(self, data, executions):
-        """Be ready to train, until the block ends, on a `Dataset` with so many seeds."""
+        """Make the workers ready for a `Dataset` and a number of seeds, until the block ends."""
         self._data, self._executions = data, executions
         yield
 
     def start(self, trial, config, folder):
-        """Have a `Trial` with its `Config` trained, in its folder."""
+        """Start the training of a `Trial` with its `Config`, in its folder."""
         self._task = trial, config, folder
 
     def wait(self):
-        """The `Trial`s, maybe none, that have ended after a while.
+        """Wait a while; return the `Trial`s that ended, which may be none.
 
-        One that is still running is not being trained any more, and has to be started again; its
-        reason says why.
+        A returned trial whose status is still `running` has lost its worker. Its `reason` says why,
+        and it must be started again.
         """
         task, self._task = self._task, None
         try:
@@ -113,5 +114,5 @@ class InProcess:
             raise Interrupted(interrupt.signal, f"{after} of trial {task[0].number}") from None
 
     def stop(self):
-        """Stop what is under way, in good order; the `Trial`s that ended just then."""
+        """Stop the running trials after a checkpoint; return the `Trial`s that ended meanwhile."""
         return []

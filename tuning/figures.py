@@ -1,4 +1,4 @@
-"""Pictures of a search."""
+"""Figures of a search."""
 
 import math
 
@@ -7,18 +7,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tuning.importance import importances
-from tuning.space import Choice, height
+from tuning.score import AXIS_LABEL, NAME, axis_value, format_score
+from tuning.space import Choice, to_unit_interval
 
-_ACROSS = 3
-_COLOURS = "viridis_r"  # Told apart by the colour-blind, and in grey; the best is darkest.
+_MAX_COLUMNS = 3
+# Readable for colour-blind readers and in grey. Reversed, so that the best trial is darkest.
+_COLORMAP = "viridis_r"
 
 
 def draw(space, trials):
-    """All pictures of a search by name.
+    """All figures of a search, by name.
 
     Args:
         space: A tuple of `Range` and `Choice`.
-        trials: Its completed `Trial`s, one at least.
+        trials: Its completed `Trial`s, at least one.
     """
     drawn = {
         "scores": draw_scores(space, trials),
@@ -34,8 +36,8 @@ def draw(space, trials):
 
 
 def draw_scores(space, trials):
-    """The validation accuracy of each trial against each hyper-parameter, the best marked."""
-    columns = min(_ACROSS, math.ceil(math.sqrt(len(space))))
+    """Scatter plots of the score against each hyper-parameter, with the best trial marked."""
+    columns = min(_MAX_COLUMNS, math.ceil(math.sqrt(len(space))))
     rows = math.ceil(len(space) / columns)
     figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -43,87 +45,92 @@ def draw_scores(space, trials):
     for axes in panels[len(space) :]:
         axes.set_axis_off()
     for axes, parameter in zip(panels, space, strict=False):
-        places = [_place(parameter, trial.values[parameter.name]) for trial in trials]
-        axes.plot(places, _percent(trials), "o", alpha=0.7)
+        x = [_x_value(parameter, trial.values[parameter.name]) for trial in trials]
+        axes.plot(x, _y_values(trials), "o", alpha=0.7)
         axes.plot(
-            _place(parameter, best.values[parameter.name]),
-            100 * best.score,
+            _x_value(parameter, best.values[parameter.name]),
+            axis_value(best.score),
             "*",
             color="black",
             markersize=13,
-            label=f"trial {best.number}, {best.score:.2%}",
+            label=f"trial {best.number}, {format_score(best.score)}",
         )
         if isinstance(parameter, Choice):
-            slanted = {"rotation": 30, "ha": "right"} if _wide(parameter) else {}
-            axes.set_xticks(range(len(parameter.values)), parameter.values, **slanted)
+            rotated = {"rotation": 30, "ha": "right"} if _has_long_labels(parameter) else {}
+            axes.set_xticks(range(len(parameter.values)), parameter.values, **rotated)
             axes.margins(x=0.15)
         elif parameter.log:
             axes.set_xscale("log")
-        axes.set(xlabel=parameter.name, ylabel="validation accuracy (%)")
+        axes.set(xlabel=parameter.name, ylabel=AXIS_LABEL)
         axes.grid(alpha=0.3)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center")
     return figure
 
 
 def draw_parallel(space, trials):
-    """Each trial as a line through its values, coloured by its validation accuracy."""
+    """Parallel coordinates: each trial is a line through its values, coloured by its score."""
     figure = Figure(figsize=(max(6, 2 * (len(space) + 1)), 4.5), layout="constrained")
     axes = figure.subplots()
-    scores = _percent(trials)
+    scores = _y_values(trials)
     low, high = min(scores), max(scores)
     worst_first = sorted(trials, key=lambda trial: trial.score)
-    lines = [[height(p, trial.values[p.name]) for p in space] for trial in worst_first]
-    # Through the middle of the scores' axis where they are all alike.
-    ends = [(100 * t.score - low) / (high - low) if high > low else 0.5 for t in worst_first]
-    colours = axes.scatter([], [], c=[], cmap=_COLOURS, vmin=low, vmax=high)
+    lines = [[to_unit_interval(p, trial.values[p.name]) for p in space] for trial in worst_first]
+    # Equal scores are drawn in the middle of their axis.
+    ends = [(y - low) / (high - low) if high > low else 0.5 for y in _y_values(worst_first)]
+    colours = axes.scatter([], [], c=[], cmap=_COLORMAP, vmin=low, vmax=high)
     for line, end in zip(lines, ends, strict=True):
-        last = end == ends[-1] and line is lines[-1]
+        best = end == ends[-1] and line is lines[-1]
         colour = colours.to_rgba(low + end * (high - low))
-        axes.plot([*line, end], color=colour, linewidth=3 if last else 1.2, alpha=0.9)
-    for place, parameter in enumerate(space):
-        axes.axvline(place, color="grey", linewidth=0.8)
+        axes.plot([*line, end], color=colour, linewidth=3 if best else 1.2, alpha=0.9)
+    for x, parameter in enumerate(space):
+        axes.axvline(x, color="grey", linewidth=0.8)
         for value in _ticks(parameter):
             text = f"{value:.3g}" if isinstance(value, float) else f"{value}"
-            y = height(parameter, value)
+            y = to_unit_interval(parameter, value)
             axes.annotate(
                 text,
-                (place, y),
+                (x, y),
                 (4, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=8,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
             )
-    axes.set_xticks(range(len(space) + 1), [*(p.name for p in space), "validation\naccuracy"])
+    axes.set_xticks(range(len(space) + 1), [*(p.name for p in space), NAME.replace(" ", "\n")])
     axes.set(yticks=[], ylim=(-0.05, 1.05), xlim=(-0.1, len(space) + 0.1))
-    figure.colorbar(colours, label="validation accuracy (%)")
+    figure.colorbar(colours, label=AXIS_LABEL)
     return figure
 
 
 def draw_costs(trials, attribute, label):
-    """The validation accuracy against a cost, and the front no other trial is above and left of."""
+    """The score of each trial against a cost, and the Pareto front.
+
+    Args:
+        trials: Completed `Trial`s.
+        attribute: The attribute of a `Trial` that holds the cost.
+        label: The label of the cost's axis.
+    """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     front = pareto_front(trials, attribute)
-    costs = [getattr(trial, attribute) for trial in front]
-    axes.plot([getattr(t, attribute) for t in trials], _percent(trials), "o", alpha=0.7)
+    axes.plot([getattr(t, attribute) for t in trials], _y_values(trials), "o", alpha=0.7)
     axes.plot(
-        costs,
-        _percent(front),
+        [getattr(t, attribute) for t in front],
+        _y_values(front),
         "s-",
         color="black",
         drawstyle="steps-post",
         markerfacecolor="none",
         label="Pareto front",
     )
-    axes.set(xscale="log", xlabel=label, ylabel="validation accuracy (%)")
+    axes.set(xscale="log", xlabel=label, ylabel=AXIS_LABEL)
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return figure
 
 
 def pareto_front(trials, attribute):
-    """The trials of which none is both cheaper and better, the cheapest first."""
+    """The trials that are better than each cheaper trial, the cheapest first."""
     front = []
     for trial in sorted(trials, key=lambda t: (getattr(t, attribute), -t.score)):
         if not front or trial.score > front[-1].score:
@@ -132,7 +139,7 @@ def pareto_front(trials, attribute):
 
 
 def draw_importances(shares, count):
-    """The share of each hyper-parameter in the variance of the score, the largest on top."""
+    """Bars: the share of each hyper-parameter in the variance of the score, the largest on top."""
     figure = Figure(figsize=(6, 1 + 0.4 * len(shares)), layout="constrained")
     axes = figure.subplots()
     names = sorted(shares, key=shares.get)
@@ -144,17 +151,17 @@ def draw_importances(shares, count):
     return figure
 
 
-def _percent(trials):
-    return [100 * trial.score for trial in trials]
-
-
-def _wide(parameter):
-    return sum(len(str(value)) + 2 for value in parameter.values) > 30
-
-
-def _place(parameter, value):
-    """Where a value stands on its axis: of a choice the number."""
+def _x_value(parameter, value):
+    """The coordinate of a value on the axis of its parameter: the index for a choice."""
     return parameter.values.index(value) if isinstance(parameter, Choice) else value
+
+
+def _y_values(trials):
+    return [axis_value(trial.score) for trial in trials]
+
+
+def _has_long_labels(parameter):
+    return sum(len(str(value)) + 2 for value in parameter.values) > 30
 
 
 def _ticks(parameter):

@@ -1,4 +1,4 @@
-"""The folder of a search, and the only place that knows what lies where in it."""
+"""The files of a search. No other module knows their paths and formats."""
 
 import contextlib
 import csv
@@ -13,12 +13,13 @@ from configs.flag_files import read_text
 from configs.flags import with_new_name
 from training.files import ASIDE, atomic_write, locking
 from training.run import save_figure
+from tuning.score import NAME, format_score
 from tuning.space import Choice
 from tuning.trial import Trial, csv_line
 
-# Flags that may change when a search is resumed.
+# Flags that may change when a search is continued.
 _CHANGEABLE = ("max_trials", "name", "runs_dir", *names_of(location=True))
-# What `trials.csv` says of a trial, but for its scores and values.
+# The columns of `trials.csv` and their types, without the scores and values.
 _COLUMNS = {
     **{"number": int, "status": str, "score": float, "parameters": int, "latency_ms": float},
     **{"seconds": float, "epochs": int, "known_at": int, "reason": str},
@@ -27,15 +28,16 @@ _COLUMNS = {
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a search has found, on disk.
+    """The files of a search.
 
     Attributes:
         folder: `runs/tune-<name>/`.
         space: A tuple of `Range` and `Choice`.
 
-    Files: `search.flags` repeats the search; `trials.csv` has a line for each draw, from which a
-    search that was ended goes on; `trials/<number>/` the runs of a trial; `best.flags` is the best
-    trial as a flag file for `main.py`; `hparams/` is for TensorBoard; the pictures show it all.
+    Files: `search.flags` repeats the search. `trials.csv` has one line for each draw; an
+    interrupted search continues from it. `trials/<number>/` has the runs of a trial. `best.flags`
+    is the best trial as a flag file for `main.py`. `hparams/` is for TensorBoard. The figures are
+    those of `tuning.figures`.
     """
 
     folder: pathlib.Path
@@ -62,7 +64,7 @@ class Results:
 
     @contextlib.contextmanager
     def locked(self):
-        """Make the folder, and keep other searches out of it until the block or process ends.
+        """Make the folder and lock it until the block or the process ends.
 
         Raises:
             UserError: If another process is searching in it.
@@ -71,10 +73,10 @@ class Results:
         with locking(self.folder) as locked:
             if not locked:
                 raise UserError(
-                    f"{self.folder}: another process is searching in it; expected a folder of its "
-                    "own: choose another with --name, or wait"
+                    f"{self.folder}: another process is searching in it; expected a folder that no "
+                    "other process uses: choose another with --name, or wait"
                 )
-            # What a process that was killed had begun to write.
+            # Remove the unfinished files of a process that was killed.
             for path in list(self.folder.rglob(f"{ASIDE}*")):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             yield
@@ -83,20 +85,20 @@ class Results:
         """Write `search.flags`.
 
         Args:
-            flags: The flags of the search, one a line.
+            flags: The text of the flags of the search, one a line.
 
         Raises:
-            UserError: If another search is in the folder.
+            UserError: If the folder holds a search with other flags.
         """
         if self.trials_path.exists() or self.flags_path.exists():
-            there = _by_name(read_text(self.flags_path)) if self.flags_path.exists() else {}
-            given = _by_name(flags)
-            for name in {**there, **given}:
-                if there.get(name) != given.get(name) and name not in _CHANGEABLE:
+            saved = _parse_flags(read_text(self.flags_path)) if self.flags_path.exists() else {}
+            given = _parse_flags(flags)
+            for name in {**saved, **given}:
+                if saved.get(name) != given.get(name) and name not in _CHANGEABLE:
                     raise UserError(
-                        f"{self.folder} is a search with --{name}={there.get(name)}, not "
-                        f"{given.get(name)}; expected the flags that it began with, to go on with "
-                        "it, or another --name"
+                        f"{self.folder} holds a search with --{name}={saved.get(name)}, not "
+                        f"{given.get(name)}; expected the same flags, to go on with this search, "
+                        "or another --name"
                     )
         name, runs_dir = self.folder.name.removeprefix("tune-"), self.folder.parent
         with atomic_write(self.flags_path) as path:
@@ -107,7 +109,7 @@ class Results:
             path.write_bytes(os.fsencode(text))
 
     def read(self):
-        """The `Trial`s so far, in order; `UserError` if `trials.csv` is damaged."""
+        """Read the recorded `Trial`s, in order; `UserError` if `trials.csv` is damaged."""
         if not self.trials_path.is_file():
             return []
         try:
@@ -137,13 +139,13 @@ class Results:
         return Trial(values=values, scores=scores, **rest)
 
     def save(self, trials, trial):
-        """Write `trials.csv`, with a new `Trial` or what has become of one in its place."""
+        """Add or replace a `Trial` in the list `trials`, and write `trials.csv`."""
         trials[trial.number :] = [trial, *trials[trial.number + 1 :]]
         names = [parameter.name for parameter in self.space]
         *columns, last = _COLUMNS
-        head = csv_line([*columns, "scores", *names, last])
+        header = csv_line([*columns, "scores", *names, last])
         with atomic_write(self.trials_path) as path:
-            lines = head + "".join(trial.line for trial in trials)
+            lines = header + "".join(trial.line for trial in trials)
             path.write_text(lines, encoding="utf-8", errors="backslashreplace", newline="")
 
     def save_best(self, trial, config, environment):
@@ -152,21 +154,20 @@ class Results:
         Args:
             trial: The best `Trial`.
             config: Its `Config`.
-            environment: The environment variables, by name, with which it is the same again.
+            environment: The environment variables that repeat it to the same bits, by name.
         """
         path = self.best_path
         variables = "".join(f"{name}={value} " for name, value in environment.items())
-        with atomic_write(path) as aside:
+        with atomic_write(path) as temporary_path:
             text = (
-                f"# Trial {trial.number} of {self.folder}: {trial.score:.2%} of the validation "
-                f"images right.\n#   {variables}python main.py "
-                f"--flagfile={shlex.quote(str(path))}\n"
+                f"# Trial {trial.number} of {self.folder}: {NAME} {format_score(trial.score)}.\n"
+                f"#   {variables}python main.py --flagfile={shlex.quote(str(path))}\n"
                 f"{format_flags(config)}"
             )
-            aside.write_bytes(os.fsencode(text))
+            temporary_path.write_bytes(os.fsencode(text))
 
     def best_command(self):
-        """The command that repeats the best trial, as `best.flags` has it."""
+        """The command that repeats the best trial, from the second line of `best.flags`."""
         _, command, *_ = os.fsdecode(self.best_path.read_bytes()).splitlines()
         return command.removeprefix("#   ")
 
@@ -176,26 +177,25 @@ class Results:
         from tensorboard.plugins.hparams import api
 
         folder = self.folder / "hparams" / f"{trial.number:04d}"
-        shutil.rmtree(folder, ignore_errors=True)  # What a process that was killed had begun.
+        shutil.rmtree(folder, ignore_errors=True)  # Files of a process that was killed.
         writer = tf.summary.create_file_writer(str(folder))
         with writer.as_default(step=0):
             api.hparams(trial.values | {"epochs": trial.epochs}, trial_id=str(trial.number))
-            tf.summary.scalar("validation accuracy", trial.score)
+            tf.summary.scalar(NAME, trial.score)
             tf.summary.scalar("parameters", trial.parameters)
         writer.close()
 
     def save_figures(self, trials):
-        """Draw the completed of the `Trial`s; the names of the pictures."""
+        """Draw the figures of the completed `Trial`s."""
         from tuning import figures
 
         drawn = figures.draw(self.space, [t for t in trials if t.status == "completed"])
         for name, figure in drawn.items():
             save_figure(self.folder / f"{name}.png", figure)
-        return [f"{name}.png" for name in drawn]
 
 
-def _by_name(flags):
-    """The values in the text of a flag file by name, and the defaults of fields that it omits."""
+def _parse_flags(flags):
+    """The values in the text of a flag file, and the defaults of the fields that it omits."""
     lines = [with_new_name(line)[2:] for line in flags.splitlines() if line.startswith("--")]
     defaults = {field.name: str(field.default) for field in dataclasses.fields(Config)}
     return defaults | dict(line.split("=", 1) for line in lines)

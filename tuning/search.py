@@ -1,4 +1,4 @@
-"""A search, from its first draw to its last, however often it is ended in between."""
+"""A search: its settings, and `run_search`, which starts or continues it."""
 
 import dataclasses
 import shlex
@@ -14,17 +14,16 @@ TUNERS = ("random", "bayesian", "hyperband", "asha", "grid")
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched, and how.
+    """The settings of a search.
 
     Attributes:
-        config: The `Config` of which each draw replaces some values. Its seed decides the draws.
-        space: What is searched, a tuple of `Range` and `Choice`.
+        config: The `Config` in which each draw replaces some values. Its seed decides the draws.
+        space: The search space, a tuple of `Range` and `Choice`.
         tuner: One of `TUNERS`.
-        max_trials: How many draws to train; `None` for a whole grid, or a whole sweep of
-            Hyperband.
-        executions_per_trial: With how many seeds to train each.
-        max_parameters: How many numbers a model may consist of, or `None`.
-        max_latency_ms: How many milliseconds it may take for an image, or `None`.
+        max_trials: Maximum number of trials; `None` for a whole grid, or all brackets of Hyperband.
+        executions_per_trial: Number of seeds to train each trial with.
+        max_parameters: Maximum number of parameters of a model, or `None`.
+        max_latency_ms: Maximum milliseconds of a model for one image, or `None`.
 
     Raises:
         UserError: If values contradict each other.
@@ -57,7 +56,7 @@ class Search:
             )
         if self.config.validation_size == 0:
             raise UserError(
-                "--validation_size=0: trials are compared by the validation images; expected "
+                "--validation_size=0: trials are scored on the validation images; expected "
                 "--validation_size=1 or more, or no --validation_size"
             )
 
@@ -74,27 +73,28 @@ class Search:
 
 
 def run_search(search, folder, data, workers=None):
-    """Draw, train and score until the search is at its end, and write what it has found.
+    """Draw, train and score until the search ends, and write the results.
 
-    Called again after it was ended, by whatever, it goes on to the same draws and scores. Other
-    than a grid, it ends before its time when a hundred draws in a row cost too much or were drawn
-    before.
+    After an interruption or a kill, the same call continues with the same draws and scores. A
+    search also ends when 100 draws in a row are over the budget or repeat an earlier draw, unless
+    it is a grid.
 
     Args:
         search: The `Search`.
-        folder: Its folder, `runs/tune-<name>/`, made if it is not there.
+        folder: Its folder, `runs/tune-<name>/`, made if it does not exist.
         data: A `Dataset`.
-        workers: What trains: `execution.InProcess`, which `None` stands for, or `on_ray.OnRay`.
+        workers: An `execution.InProcess` or `on_ray.OnRay`; `None` for the former.
 
     Returns:
         The `Results`, and the best `Trial`.
 
     Raises:
         UserError: If the folder holds another search or is in use, its `trials.csv` is damaged,
-            three trials in a row fail alike, no trial was completed, or Ray cannot be had.
+            three trials in a row fail for the same reason, no trial was completed, or Ray cannot
+            be used.
         Interrupted: At SIGINT (Ctrl-C) and SIGTERM, after a checkpoint was written.
     """
-    # What `auto` stood for decides what a score means.
+    # Record the dataset that `auto` chose, since scores on different data are not comparable.
     config = dataclasses.replace(search.config, dataset=data.name)
     search = dataclasses.replace(search, config=config)
     results = Results(folder, search.space)
@@ -105,9 +105,9 @@ def run_search(search, folder, data, workers=None):
             from tuning.execution import InProcess
 
             workers = InProcess()
-        # Ray, when it starts, takes the signals for itself.
+        # `stop_signal` comes second, since Ray installs signal handlers when it starts.
         with workers.ready(data, search.executions_per_trial), stop_signal() as signal:
-            from tuning.loop import Loop  # With it comes TensorFlow.
+            from tuning.loop import Loop  # Imports TensorFlow.
 
             try:
                 Loop(search, results, trials, data.spec, workers).run(signal)

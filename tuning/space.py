@@ -1,29 +1,28 @@
-"""What is searched: ranges and choices of the fields of `Config`, as `--search` writes them."""
+"""The search space: ranges and choices of fields of `Config`, as written in `--search`."""
 
 import dataclasses
-import difflib
 import math
 
 from configs import Config, UserError
-from configs.option import problem, value_type
+from configs.option import did_you_mean, problem, value_type
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 _MAX_VALUES = 1000
 _FORMS = (
     "expected --search=NAME:LOW..HIGH, NAME:LOW..HIGH:log, NAME:LOW..HIGH:STEP or NAME:A|B|C, "
-    "with commas between several"
+    "separated by commas"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """All numbers from `low` to `high`, both included: integers if these are.
+    """All numbers from `low` to `high`, both included; integers if `low` and `high` are integers.
 
     Attributes:
         name: A field of `Config`.
         low: The smallest value.
         high: The largest value.
-        log: Whether each factor, rather than each difference, counts the same.
+        log: Whether the scale is logarithmic.
     """
 
     name: str
@@ -35,17 +34,17 @@ class Range:
         return f"{self.name}:{self.low}..{self.high}" + (":log" if self.log else "")
 
     def clip(self, value):
-        """The value of the range nearest to a number, whatever NumPy made of its type."""
+        """The nearest value in the range, as a Python number (KerasTuner draws NumPy numbers)."""
         return type(self.low)(min(max(value, self.low), self.high))
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of some values.
+    """A choice from several values.
 
     Attributes:
         name: A field of `Config`.
-        values: The values, all of the field's type.
+        values: The values, all of the type of the field.
     """
 
     name: str
@@ -55,8 +54,8 @@ class Choice:
         return f"{self.name}:" + "|".join(map(str, self.values))
 
 
-def height(parameter, value):
-    """Where a value stands between the ends of its parameter, from 0 to 1, on its own scale."""
+def to_unit_interval(parameter, value):
+    """Map a value to 0 (lowest or first) to 1 (highest or last), on the scale of its parameter."""
     if isinstance(parameter, Choice):
         return parameter.values.index(value) / (len(parameter.values) - 1)
     scale = math.log if parameter.log else float
@@ -65,19 +64,19 @@ def height(parameter, value):
 
 
 def parse_space(text):
-    """Read a search space.
+    """Parse a search space.
 
     Args:
-        text: As in `learning_rate:1e-4..1e-2:log,units:32..128:32,model:lstm|gru`: after the name
-            of a field of `Config` a range, on a linear or a logarithmic scale; a range in steps,
-            which is a choice; or a choice.
+        text: Such as `learning_rate:1e-4..1e-2:log,units:32..128:32,model:lstm|gru`. The name of a
+            field of `Config` comes first. After it comes a range on a linear or logarithmic scale,
+            a range with a step (which becomes a choice), or a choice.
 
     Returns:
         A tuple of `Range` and `Choice`.
 
     Raises:
-        UserError: If it cannot be read, a name is no field that can be searched or comes twice, a
-            range is empty or reversed, or a value is none that the field may have.
+        UserError: If the text has another form, a name is not a searchable field or comes twice, a
+            range is empty or reversed, or a field does not allow a value.
     """
     space = tuple(_parse(part.strip()) for part in (text or "").split(","))
     names = [parameter.name for parameter in space]
@@ -88,28 +87,27 @@ def parse_space(text):
 
 
 def _parse(text):
-    name, colon, what = text.partition(":")
-    if not (name and colon and what):
+    name, _, values = text.partition(":")
+    if not (name and values):
         raise UserError(f"--search: received {text!r}; {_FORMS}")
     if name not in _FIELDS:
-        near = difflib.get_close_matches(name, _FIELDS, 1)
-        such = f"did you mean {near[0]}?" if near else "see python main.py --help"
-        raise UserError(f"--search={text}: there is no {name}; expected the name of a flag; {such}")
+        hint = did_you_mean(name, _FIELDS) or "; see python main.py --help"
+        raise UserError(f"--search={text}: {name} is unknown; expected the name of a flag{hint}")
     if not _FIELDS[name].metadata["searchable"]:
         several = ", or several seeds with --executions_per_trial," if name == "seed" else ""
         raise UserError(
             f"--search={text}: {name} is the same for all trials; expected a flag of the model or "
             f"its training: give --{name}{several} beside --search"
         )
-    bounds, *options = what.split(":")
+    bounds, *options = values.split(":")
     if ".." in bounds:
         return _parse_range(text, _FIELDS[name], bounds.split(".."), options)
     values = tuple(_value(text, _FIELDS[name], word) for word in bounds.split("|"))
     if options:
-        raise UserError(f"--search={text}: only a range has a third part; {_FORMS}")
+        raise UserError(f"--search={text}: a choice does not have a third part; {_FORMS}")
     if len(set(values)) < max(len(values), 2):
         raise UserError(
-            f"--search={text}: expected at least two choices, each choice once, as in {name}:A|B|C"
+            f"--search={text}: expected at least two choices, each choice once: {name}:A|B|C"
         )
     return Choice(name, values)
 
@@ -138,12 +136,12 @@ def _parse_range(text, field, bounds, options):
             f"--search={text}: the step {options[0]} makes {max(count, 0)} values; expected a step "
             f"that makes 2 to {_MAX_VALUES}, or log"
         )
-    # Without the rounding 0.1 * 3 would be 0.30000000000000004.
+    # Rounds, since 0.1 * 3 would be 0.30000000000000004.
     return Choice(field.name, tuple(type(low)(f"{low + step * n:.12g}") for n in range(count)))
 
 
 def _value(text, field, word):
-    """A value of a field, which has to be one that `Config` allows."""
+    """Parse a value of a field; `UserError` if `Config` does not allow it."""
     value = word if value_type(field) is str else _number(text, field, word)
     wrong = problem(field, value)
     if wrong:

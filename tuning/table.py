@@ -1,13 +1,15 @@
-"""What a search shows while it runs."""
+"""The printed output of a search."""
 
+import shlex
 import shutil
 import sys
 
+from tuning.score import NAME, format_score
 from tuning.trial import best_of
 
 
 class Table:
-    """Prints a line for each draw; on a terminal, below them, what is under way.
+    """Prints one line for each draw. On a terminal the last line shows the running trials.
 
     Args:
         stream: Where to print.
@@ -15,41 +17,59 @@ class Table:
 
     def __init__(self, stream=None):
         self._stream = stream or sys.stdout
-        self._live = self._stream.isatty()
+        self._is_terminal = self._stream.isatty()
         self._best = None
-        self._under_way = {}
+        self._running = {}
 
     def begin(self, trial):
-        """Say that a `Trial` is under way."""
-        self._under_way[trial.number] = trial
-        self._show_under_way()
+        """Show that a `Trial` is running."""
+        self._running[trial.number] = trial
+        self._show_running()
 
     def end(self, trial):
-        """Say what has become of a `Trial`."""
+        """Print the result of a `Trial`."""
         if trial.status == "completed" and (not self._best or trial.score > self._best.score):
             self._best = trial
         self._print(_line(trial) + ("  best so far" if trial is self._best else ""))
-        self._under_way.pop(trial.number, None)
-        self._show_under_way()
+        self._running.pop(trial.number, None)
+        self._show_running()
 
-    def _show_under_way(self):
-        """The best so far and the trial that was begun last, in a line that is not ended."""
-        if self._live and self._under_way:
-            best = f"best {self._best.score:.2%} in {self._best.number}; " if self._best else ""
-            *others, last = self._under_way.values()
+    def _show_running(self):
+        """Show the best trial and the last one that began, without a line break."""
+        if self._is_terminal and self._running:
+            best = ""
+            if self._best:
+                best = f"best {format_score(self._best.score)} in {self._best.number}; "
+            *others, last = self._running.values()
             more = f"  and {len(others)} more" if others else ""
-            # A line that is wrapped could not be wiped out whole, and would stay.
+            # The escape code below erases one line, so the text must not wrap.
             columns = max(shutil.get_terminal_size().columns - 1, 0)
             self._print((best + _line(last) + more)[:columns], end="")
 
     def _print(self, line, end="\n"):
-        # To the line's beginning, and what stands there wiped out.
-        self._stream.write(("\r\x1b[2K" if self._live else "") + line + end)
+        erase_line = "\r\x1b[2K" if self._is_terminal else ""
+        self._stream.write(erase_line + line + end)
         self._stream.flush()
 
 
+def print_summary(results, best):
+    """Print the end of a search.
+
+    Args:
+        results: The `Results` of a search.
+        best: Its best `Trial`.
+    """
+    if "model" in best.values:
+        print(f"the best of each model:\n{best_of_each('model', results.read())}")
+    folder = results.folder
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    print(f"pictures: {shlex.quote(str(folder))}/{', '.join(pictures)}")
+    print(f"to repeat the best: {results.best_command()}")
+    print(f"done: {NAME} {format_score(best.score)} in trial {best.number}, see {folder}")
+
+
 def best_of_each(name, trials):
-    """The best completed `Trial` of each value of a parameter, the best first, a line each."""
+    """The best completed `Trial` for each value of a parameter, one a line, the best first."""
     values = dict.fromkeys(trial.values[name] for trial in trials)
     groups = [[t for t in trials if t.values[name] == value] for value in values]
     best = [trial for trial in map(best_of, groups) if trial]
@@ -57,13 +77,13 @@ def best_of_each(name, trials):
 
 
 def _line(trial):
-    """A `Trial` in a line: number, status, score, seconds, parameters, values, reason."""
-    score = f"{trial.score:.2%}" if trial.scores else ""
+    """One line: number, status, score, seconds, parameters, values, reason."""
+    score = format_score(trial.score) if trial.scores else ""
     seconds = f"{trial.seconds:,.0f} s" if trial.seconds is not None else ""
     parameters = f"{trial.parameters:,}" if trial.parameters is not None else ""
     values = " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in trial.values.items()
     )
-    words = f"{trial.number:4d}  {trial.status:9}  {score:>7}  {seconds:>7}  {parameters:>9}  "
-    return words + values + (f"  ({trial.reason})" if trial.reason else "")
+    columns = f"{trial.number:4d}  {trial.status:9}  {score:>7}  {seconds:>7}  {parameters:>9}  "
+    return columns + values + (f"  ({trial.reason})" if trial.reason else "")

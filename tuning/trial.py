@@ -1,4 +1,4 @@
-"""A trial: what was drawn, and what became of it."""
+"""A trial: the values that were drawn, and the result."""
 
 import csv
 import dataclasses
@@ -6,30 +6,30 @@ import functools
 import io
 import re
 
-# Environment variables: how many threads TensorFlow has, with others of which it rounds otherwise.
+# Environment variables that set TensorFlow's number of threads, on which its rounding depends.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _NUMBER = re.compile(r"\b(\d[\d.,]*(e[+-]?\d+)?|nan|inf)\b")
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A draw, and what became of it.
+    """The values that were drawn, and the result.
 
     Attributes:
-        number: Its place among all draws, from 0.
-        status: `running`; `completed`; `failed`; `rejected`, as the model costs too much; or
-            `repeated`, as the same was drawn before.
-        values: What was drawn, by name.
-        score: The mean of `scores`; that of the trial it repeats; or `None`.
-        scores: The validation accuracy of each execution, a fraction.
-        parameters: The numbers the model consists of, or `None` if it was neither measured
-            for a budget nor trained to its end.
-        latency_ms: Milliseconds it takes for an image, or `None` if that was not measured.
-        seconds: What training took, all executions together and interruptions left out.
-        epochs: The epochs of each execution at most.
-        known_at: The number of the first draw that was made after what became of it was known, or
-            `None` while it is not.
-        reason: Why it has no score of its own, in words.
+        number: Index of the draw, from 0.
+        status: `running`; `completed`; `failed`; `rejected`, if the model is over the budget; or
+            `repeated`, if an earlier trial has the same values.
+        values: The drawn values by name.
+        score: The mean of `scores`; for a repeated trial, the score of the earlier one; or `None`.
+        scores: The score of each execution.
+        parameters: Number of parameters of the model; `None` if it was neither measured for a
+            budget nor trained to the end.
+        latency_ms: Milliseconds of the model for one image; `None` if it was not measured.
+        seconds: Training time of all executions together, without interruptions.
+        epochs: Maximum number of epochs of each execution.
+        known_at: Index of the first draw made after this trial's result was available; `None`
+            until then.
+        reason: Why the trial does not have a score of its own.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Trial:
 
     @functools.cached_property
     def line(self):
-        """Its line in `trials.csv`. Kept, as the file is written anew for every trial."""
+        """The line in `trials.csv`, cached because each trial rewrites the whole file."""
         number, status, values, score, scores, *rest, reason = (
             getattr(self, field.name) for field in dataclasses.fields(self)
         )
@@ -54,12 +54,12 @@ class Trial:
         return csv_line([number, status, score, *rest, scores, *values.values(), reason])
 
     @property
-    def kind(self):
-        """The reason without its numbers, which make two of a kind differ."""
+    def reason_pattern(self):
+        """The reason with `#` for each number: equal for failures of the same kind."""
         return self.reason and _NUMBER.sub("#", self.reason)
 
     def failed(self, error):
-        """The same, failed by an exception."""
+        """A copy of this trial that failed with an exception."""
         reason = " ".join(str(error).split()) or type(error).__name__
         return dataclasses.replace(self, status="failed", reason=reason)
 
@@ -72,6 +72,6 @@ def csv_line(values):
 
 
 def best_of(trials):
-    """The completed `Trial` with the highest score, the first of equals; `None` if none is."""
+    """The completed `Trial` with the highest score, the first of equals; or `None`."""
     completed = [trial for trial in trials if trial.status == "completed"]
     return max(completed, key=lambda trial: trial.score, default=None)

@@ -223,8 +223,8 @@ def test_incomplete_prepared_data_are_told_with_the_cure(name, content, tmp_path
     folder.mkdir(parents=True)
     for file in content:
         (folder / file).touch()
-    told = f"{folder} are incomplete: .* expected .*: remove {folder} to prepare it anew, or choose"
-    with pytest.raises(UserError, match=told):
+    cure = f"remove {folder} to prepare it again, or choose"
+    with pytest.raises(UserError, match=f"{folder} are incomplete: .* expected .*: {cure}"):
         load(Config(dataset=name, data_dir=str(tmp_path)))
 
 

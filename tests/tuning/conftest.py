@@ -1,4 +1,4 @@
-"""A search whose trials take no time, and what it leaves."""
+"""A search whose trials take no time, and its results."""
 
 import csv
 import dataclasses
@@ -16,13 +16,13 @@ from tuning.space import parse_space
 
 @dataclasses.dataclass
 class Trainer:
-    """Stands in for the training of trials: scores by their values, and notes what it was given.
+    """Replaces the training of trials: computes a score from the values, and records the calls.
 
     Attributes:
         configs: The `Config` of each call.
         measured: The `Config` of each model whose cost was measured.
-        before: A function of each call's number and `Config`, called before it scores.
-        excess: A function of a `Config`: why its model costs too much, or `None`.
+        before: A function of the index and `Config` of a call, called before it scores.
+        excess: A function of a `Config` that returns why it is over the budget, or `None`.
     """
 
     configs: list = dataclasses.field(default_factory=list)
@@ -51,35 +51,35 @@ class Trainer:
         return 10 * config.units, None, self.excess(config)
 
 
-class SideBySide(InProcess):
-    """Trials under way at the same time, which end in an order drawn at random.
+class Parallel(InProcess):
+    """Runs several trials at the same time, which end in a random order.
 
     Args:
-        at_once: How many.
-        seed: Of the order.
-        most: After how many trials the process is killed, as it were.
+        max_running: Number of trials at the same time.
+        seed: Seed of the order.
+        kill_after: Number of trials after which `Killed` is raised, or `None`.
     """
 
-    def __init__(self, at_once, seed=0, most=None):
+    def __init__(self, max_running, seed=0, kill_after=None):
         super().__init__()
-        self.at_once, self.most = at_once, most
+        self.max_running, self.kill_after = max_running, kill_after
         self._random, self._tasks = random.Random(seed), []
 
     @property
-    def under_way(self):
+    def running(self):
         return len(self._tasks)
 
     def start(self, *task):
-        assert len(self._tasks) < self.at_once
+        assert len(self._tasks) < self.max_running
         self._tasks.append(task)
 
     def wait(self):
-        if self.most is not None and self.most <= 0:
+        if self.kill_after is not None and self.kill_after <= 0:
             raise Killed
         count = self._random.randrange(len(self._tasks) + 1)
         ended = [self._tasks.pop(self._random.randrange(len(self._tasks))) for _ in range(count)]
-        if self.most is not None:
-            self.most -= count
+        if self.kill_after is not None:
+            self.kill_after -= count
         return [execution.run_trial(*task, self._data, self._executions) for task in ended]
 
 
@@ -89,11 +89,11 @@ class Killed(BaseException):
 
 @pytest.fixture
 def trainer(monkeypatch):
-    """In place of TensorFlow a `Trainer`; and no pictures are drawn."""
+    """A `Trainer` in place of TensorFlow. Figures and TensorBoard files are not written."""
     trainer = Trainer()
     monkeypatch.setattr("tuning.execution.run_trial", trainer.run_trial)
     monkeypatch.setattr("tuning.loop.measure", trainer.measure)
-    monkeypatch.setattr(Results, "save_figures", lambda self, trials: [])
+    monkeypatch.setattr(Results, "save_figures", lambda self, trials: None)
     monkeypatch.setattr(Results, "save_hparams", lambda self, trial: None)
     return trainer
 
@@ -105,28 +105,28 @@ SPACES = {
     "asha": "units:8..64,dropout:0..0.5",
     "grid": "units:8..64:8,model:lstm|gru",
 }
-NUMBERS = {"random": 7, "bayesian": 5, "hyperband": None, "asha": 9, "grid": None}
+MAX_TRIALS = {"random": 7, "bayesian": 5, "hyperband": None, "asha": 9, "grid": None}
 
 
-def a_search(tuner="random", space=None, max_trials=0, **options):
-    """A `Search` that has an end."""
+def make_search(tuner="random", space=None, max_trials=0, **options):
+    """A `Search` that ends after a few trials."""
     config = options.pop("config", Config(dataset="digits", model="basic_rnn", epochs=3))
     space = parse_space(space or SPACES[tuner])
-    return Search(config, space, tuner, max_trials or NUMBERS[tuner], **options)
+    return Search(config, space, tuner, max_trials or MAX_TRIALS[tuner], **options)
 
 
 @pytest.fixture
 def search(data, tmp_path):
-    """Run a search, given as to `a_search`, in a folder; the rows of its `trials.csv`."""
+    """Run a search with the arguments of `make_search`; return the rows of its `trials.csv`."""
 
     def run(*arguments, folder="tune-it", workers=None, **options):
-        run_search(a_search(*arguments, **options), tmp_path / folder, data, workers)
+        run_search(make_search(*arguments, **options), tmp_path / folder, data, workers)
         return rows_of(tmp_path / folder)
 
     return run
 
 
 def rows_of(folder):
-    """The rows of a `trials.csv` as dicts of texts."""
+    """The rows of a `trials.csv` as dicts of strings."""
     with open(folder / "trials.csv", newline="") as file:
         return list(csv.DictReader(file))

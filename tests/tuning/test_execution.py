@@ -14,17 +14,18 @@ from tuning.execution import run_trial
 from tuning.trial import Trial
 
 CONFIG = Config(model="basic_rnn", units=4, epochs=1, batch_size=37, dataset="random")
-DRAWN = Trial(3, "running", {"units": 4}, epochs=1)
+SPEC = images_spec(classes=7)
+TRIAL = Trial(3, "running", {"units": 4}, epochs=1)
 
 
-def test_a_trial_is_a_run_scored_on_the_validation_images_without_a_look_at_the_test_images(
+def test_a_trial_is_a_run_that_is_scored_on_the_validation_images_and_never_sees_the_test_images(
     data, tmp_path, capsys
 ):
     class Unseen:
-        """A `Split` that none may look into."""
+        """A `Split` that cannot be read."""
 
-    blind = dataclasses.replace(data, test=Unseen())
-    trial = run_trial(DRAWN, CONFIG, tmp_path / "0003", blind)
+    validation_only = dataclasses.replace(data, test=Unseen())
+    trial = run_trial(TRIAL, CONFIG, tmp_path / "0003", validation_only)
     run = Run(tmp_path / "0003/seed-0")
     assert run.config() == CONFIG
     # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
@@ -36,11 +37,11 @@ def test_a_trial_is_a_run_scored_on_the_validation_images_without_a_look_at_the_
     assert "validation images in place of test" in run.metrics()["dataset"]["source"]
     assert capsys.readouterr().out == ""
     assert "1/1" in (tmp_path / "0003/output.txt").read_text()
-    # Once more, as after a kill before it was recorded: the same, and nothing is trained.
-    assert run_trial(DRAWN, CONFIG, tmp_path / "0003", blind) == trial
+    # After a kill the result is the same, and nothing is trained again.
+    assert run_trial(TRIAL, CONFIG, tmp_path / "0003", validation_only) == trial
 
 
-def test_the_score_of_several_executions_is_the_mean_of_their_seeds(data, tmp_path, monkeypatch):
+def test_the_score_of_several_executions_is_their_mean(data, tmp_path, monkeypatch):
     class FakeRun:
         def __init__(self, config, folder, data, resume):
             assert resume
@@ -53,7 +54,7 @@ def test_the_score_of_several_executions_is_the_mean_of_their_seeds(data, tmp_pa
 
     monkeypatch.setattr(execution, "train", FakeRun)
     config = dataclasses.replace(CONFIG, seed=4)
-    trial = run_trial(DRAWN, config, tmp_path, data, executions=3)
+    trial = run_trial(TRIAL, config, tmp_path, data, executions=3)
     assert trial.scores == (0.4, 0.5, 0.6)
     assert trial.score == pytest.approx(0.5)
     assert trial.seconds == 4.5
@@ -67,12 +68,12 @@ def test_the_score_of_several_executions_is_the_mean_of_their_seeds(data, tmp_pa
         tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
     ],
 )
-def test_what_a_draw_is_to_blame_for_is_its_reason(error, data, tmp_path, monkeypatch):
+def test_an_error_that_the_values_caused_is_the_reason(error, data, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise error
 
     monkeypatch.setattr(execution, "train", fail)
-    trial = run_trial(DRAWN, CONFIG, tmp_path, data)
+    trial = run_trial(TRIAL, CONFIG, tmp_path, data)
     assert trial.status == "failed"
     assert trial.score is None
     assert trial.reason in (
@@ -80,30 +81,30 @@ def test_what_a_draw_is_to_blame_for_is_its_reason(error, data, tmp_path, monkey
     )
 
 
-def test_a_full_disk_is_no_fault_of_a_draw(data, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_search(data, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(execution, "train", fail)
     with pytest.raises(OSError, match="No space"):
-        run_trial(DRAWN, CONFIG, tmp_path, data)
+        run_trial(TRIAL, CONFIG, tmp_path, data)
 
 
 def test_parameters_are_counted_exactly_before_training():
     # 28 inputs, 4 units and a bias each; 4 inputs and a bias of 7 classes.
     count = 4 * (28 + 4 + 1) + 7 * (4 + 1)
-    assert measure(CONFIG, images_spec(7), max_parameters=count) == (count, None, None)
-    parameters, latency, excess = measure(CONFIG, images_spec(7), max_parameters=count - 1)
+    assert measure(CONFIG, SPEC, max_parameters=count) == (count, None, None)
+    parameters, latency, excess = measure(CONFIG, SPEC, max_parameters=count - 1)
     assert (parameters, latency) == (count, None)
     assert excess == f"{count} parameters are more than --max_parameters={count - 1}"
 
 
-def test_the_latency_of_an_image_decides_too(monkeypatch):
-    _, latency, excess = measure(CONFIG, images_spec(7), max_latency_ms=1e-6)
+def test_the_latency_is_the_median_time_for_one_image(monkeypatch):
+    _, latency, excess = measure(CONFIG, SPEC, max_latency_ms=1e-6)
     assert latency > 0.001
     assert excess == f"{latency:.3g} ms are more than --max_latency_ms=1e-06"
     ticks = iter(np.arange(1e6) * 0.0005)
     monkeypatch.setattr("tuning.budget.time.perf_counter", lambda: next(ticks))
-    _, latency, excess = measure(CONFIG, images_spec(7), max_latency_ms=0.51)
+    _, latency, excess = measure(CONFIG, SPEC, max_latency_ms=0.51)
     assert latency == pytest.approx(0.5)
     assert excess is None

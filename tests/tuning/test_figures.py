@@ -1,4 +1,4 @@
-"""The pictures show the trials: what is drawn is read back."""
+"""The figures show the trials: the plotted values are read back."""
 
 import itertools
 import random
@@ -27,25 +27,25 @@ TRIALS = [
 ]
 
 
-def test_the_score_is_drawn_against_each_hyper_parameter_on_its_scale_and_the_best_is_marked():
+def test_scores_are_plotted_against_each_hyper_parameter_with_the_best_marked():
     figure = figures.draw_scores(SPACE, TRIALS)
     rate, units, model, _ = figure.axes
     assert [axes.get_xlabel() for axes in (rate, units, model)] == [p.name for p in SPACE]
     assert (rate.get_xscale(), units.get_xscale()) == ("log", "linear")
-    for axes, places in [
+    for axes, x in [
         (rate, [1e-4, 1e-3, 1e-2, 1e-3]),
         (units, [8, 36, 64, 36]),
         (model, [0, 2, 1, 1]),
     ]:
         points, best = axes.lines
-        assert list(points.get_xdata()) == places
+        assert list(points.get_xdata()) == x
         np.testing.assert_allclose(points.get_ydata(), [90, 98, 95, 97])
-        assert (best.get_xdata()[0], best.get_ydata()[0]) == (places[1], 98)
+        assert (best.get_xdata()[0], best.get_ydata()[0]) == (x[1], 98)
     assert [text.get_text() for text in model.get_xticklabels()] == ["lstm", "gru", "irnn"]
     assert figure.legends[0].get_texts()[0].get_text() == "trial 1, 98.00%"
 
 
-def test_each_trial_is_a_line_through_its_values_the_best_on_top_and_thickest():
+def test_each_trial_is_a_line_through_its_values_with_the_best_on_top_and_thickest():
     axes = figures.draw_parallel(SPACE, TRIALS).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
     heights = [line.get_ydata() for line in lines]
@@ -54,10 +54,10 @@ def test_each_trial_is_a_line_through_its_values_the_best_on_top_and_thickest():
     np.testing.assert_allclose(heights[-1], [0.5, 0.5, 1, 1])
     assert lines[-1].get_linewidth() > max(line.get_linewidth() for line in lines[:-1])
     ticks = [text.get_text() for text in axes.get_xticklabels()]
-    assert ticks == ["learning_rate", "units", "model", "validation\naccuracy"]
+    assert ticks == ["learning_rate", "units", "model", "validation\nscore"]
 
 
-def test_the_pareto_front_holds_what_nothing_cheaper_equals():
+def test_each_trial_of_the_pareto_front_is_better_than_all_cheaper_trials():
     assert [t.number for t in figures.pareto_front(TRIALS, "parameters")] == [0, 2, 1]
     axes = figures.draw_costs(TRIALS, "parameters", "parameters").axes[0]
     points, front = axes.lines
@@ -66,34 +66,34 @@ def test_the_pareto_front_holds_what_nothing_cheaper_equals():
     np.testing.assert_allclose(front.get_ydata(), [90, 95, 98])
 
 
-def test_trials_that_are_all_alike_are_drawn_too_and_nothing_is_more_important():
+def test_equal_trials_are_plotted_without_importances():
     alike = [trial(n, 0.9, parameters=100, latency_ms=0.5) for n in range(2)]
     assert set(figures.draw(SPACE, alike)) == {"scores", "parallel", "parameters", "latency"}
     assert importances(SPACE, alike) == {}
 
 
 def random_trials(score):
-    """Forty trials of random values with a score that is a function of them."""
+    """40 trials of random values. `score` computes the score from them."""
     draw = random.Random(0)
     trials = []
     for number in range(40):
-        place, units = draw.random(), draw.randrange(8, 65)
+        rate, units = draw.random(), draw.randrange(8, 65)
         model, epochs = draw.choice(SPACE[2].values), draw.choice([1, 3])
-        values = (1e-4 * 100**place, units, model)
-        trials.append(trial(number, score(place, units, model, epochs), *values, epochs))
+        values = (1e-4 * 100**rate, units, model)
+        trials.append(trial(number, score(rate, units, model, epochs), *values, epochs))
     return trials
 
 
 @pytest.mark.parametrize(
     ("name", "score"),
     [
-        ("learning_rate", lambda place, units, model, epochs: place),
-        ("units", lambda place, units, model, epochs: units / 64),
-        ("model", lambda place, units, model, epochs: float(model == "gru")),
-        ("epochs", lambda place, units, model, epochs: epochs / 3),
+        ("learning_rate", lambda rate, units, model, epochs: rate),
+        ("units", lambda rate, units, model, epochs: units / 64),
+        ("model", lambda rate, units, model, epochs: float(model == "gru")),
+        ("epochs", lambda rate, units, model, epochs: epochs / 3),
     ],
 )
-def test_the_importance_is_that_of_what_the_score_depends_on(name, score):
+def test_the_hyper_parameter_that_decides_the_score_is_the_most_important(name, score):
     shares = importances(SPACE, random_trials(score))
     assert set(shares) == {"learning_rate", "units", "model", "epochs"}
     assert sum(shares.values()) == pytest.approx(1)
@@ -102,10 +102,10 @@ def test_the_importance_is_that_of_what_the_score_depends_on(name, score):
     np.testing.assert_allclose(max(bar.get_width() for bar in bars), 100 * shares[name])
 
 
-def test_the_importance_of_a_logarithmic_range_is_by_factors():
-    # By differences two thirds of the range would be the last 0.2 decades, where all is alike.
+def test_the_importance_of_a_logarithmic_range_is_computed_on_its_scale():
+    # On a linear scale, rates above 1e-3 would be 91 % of the range, and all score alike.
     shares = importances(
-        SPACE, random_trials(lambda place, units, model, epochs: (place < 0.5) + (units > 36) / 2)
+        SPACE, random_trials(lambda rate, units, model, epochs: (rate < 0.5) + (units > 36) / 2)
     )
     assert shares["learning_rate"] > 2 * shares["units"]
     assert all(one >= other for one, other in itertools.pairwise(shares.values()))

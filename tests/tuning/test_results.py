@@ -2,10 +2,11 @@ import dataclasses
 
 import pytest
 
+from configs import Config
 from tests.tuning.conftest import rows_of
 from tuning.results import Results
 from tuning.space import parse_space
-from tuning.table import Table, best_of_each
+from tuning.table import Table, best_of_each, print_summary
 from tuning.trial import Trial, best_of
 
 SPACE = parse_space(
@@ -24,7 +25,7 @@ def results(tmp_path):
     return Results(tmp_path, SPACE)
 
 
-def test_trials_read_back_are_the_same_in_every_bit(results):
+def test_trials_are_read_back_with_equal_bits(results):
     saved = []
     for trial in TRIALS:
         results.save(saved, trial)
@@ -40,7 +41,7 @@ def test_tensorboard_shows_the_values_and_the_score_of_a_trial(results):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
 
-    for _ in range(2):  # Killed after the first time, it is written again.
+    for _ in range(2):  # After a kill it is written again.
         results.save_hparams(TRIALS[0])
     assert len(list((results.folder / "hparams/0000").iterdir())) == 1
     events = EventAccumulator(str(results.folder / "hparams/0000")).Reload()
@@ -49,11 +50,11 @@ def test_tensorboard_shows_the_values_and_the_score_of_a_trial(results):
     assert shown["learning_rate"].number_value == 1 / 300
     assert shown["model"].string_value == "gru"
     assert shown["epochs"].number_value == 3
-    (score,) = events.Tensors("validation accuracy")
+    (score,) = events.Tensors("validation score")
     assert tf.make_ndarray(score.tensor_proto) == pytest.approx(0.3)
 
 
-def test_the_best_is_the_first_of_the_highest_scores_of_what_was_trained():
+def test_the_best_is_the_first_completed_trial_with_the_highest_score():
     trials = [
         Trial(number, status, {}, score)
         for number, (status, score) in enumerate(
@@ -65,13 +66,13 @@ def test_the_best_is_the_first_of_the_highest_scores_of_what_was_trained():
 
 
 class Terminal:
-    """A stream that says whether it is a terminal, and remembers."""
+    """A stream that may be a terminal, and keeps its text."""
 
-    def __init__(self, live):
-        self.live, self.text = live, ""
+    def __init__(self, is_terminal):
+        self.is_terminal, self.text = is_terminal, ""
 
     def isatty(self):
-        return self.live
+        return self.is_terminal
 
     def write(self, text):
         self.text += text
@@ -81,7 +82,7 @@ class Terminal:
 
 
 def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
-    log = Terminal(live=False)
+    log = Terminal(is_terminal=False)
     table = Table(log)
     table.begin(TRIALS[0])
     table.end(TRIALS[0])
@@ -94,18 +95,18 @@ def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
 
 def test_a_line_on_a_terminal_is_cut_to_its_width(monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
-    terminal = Terminal(live=True)
+    terminal = Terminal(is_terminal=True)
     table = Table(terminal)
     table.end(TRIALS[0])
     table.begin(TRIALS[2])
-    live = terminal.text.split("\n")[-1].removeprefix("\r\x1b[2K")
-    assert live.startswith("best 30.00% in 0;    2")
-    assert len(live) == 29
+    line = terminal.text.split("\n")[-1].removeprefix("\r\x1b[2K")
+    assert line.startswith("best 30.00% in 0;    2")
+    assert len(line) == 29
 
 
-def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends(monkeypatch):
+def test_a_terminal_shows_the_running_trials_and_the_best(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    terminal = Terminal(live=True)
+    terminal = Terminal(is_terminal=True)
     table = Table(terminal)
     table.end(TRIALS[0])
     table.begin(TRIALS[2])
@@ -119,7 +120,27 @@ def test_a_terminal_shows_what_is_under_way_and_the_best_until_it_ends(monkeypat
     assert "  3  running" in terminal.text.split("\n")[-1]
 
 
-def test_the_best_of_each_model_is_told_the_best_first():
+def test_the_summary_names_the_best_of_each_model_the_figures_the_command_and_the_score(
+    results, capsys
+):
+    saved = []
+    for trial in TRIALS:
+        results.save(saved, trial)
+    results.save_best(TRIALS[0], Config(units=16), {"THREADS": "1"})
+    for name in ("scores.png", "importance.png"):
+        (results.folder / name).touch()
+    print_summary(results, TRIALS[0])
+    title, best, *lines = capsys.readouterr().out.splitlines()
+    assert title == "the best of each model:"
+    assert best.split()[:3] == ["0", "completed", "30.00%"]
+    assert lines == [
+        f"pictures: {results.folder}/importance.png, scores.png",
+        f"to repeat the best: THREADS=1 python main.py --flagfile={results.folder}/best.flags",
+        f"done: validation score 30.00% in trial 0, see {results.folder}",
+    ]
+
+
+def test_the_best_of_each_model_is_listed_with_the_best_first():
     scores = [("lstm", 0.5), ("gru", 0.9), ("lstm", 0.7), ("irnn", None), ("gru", 0.8)]
     trials = [
         Trial(number, "completed" if score else "failed", {"model": model}, score, (score,))

@@ -1,4 +1,4 @@
-"""A search goes on after whatever ended it, and ends in good order."""
+"""A search continues after any interruption, and stops cleanly."""
 
 import dataclasses
 import os
@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from configs import Config, Interrupted, UserError
-from tests.tuning.conftest import NUMBERS, SPACES, Killed, SideBySide, rows_of
+from tests.tuning.conftest import MAX_TRIALS, SPACES, Killed, Parallel, rows_of
 from training.files import locking
 from tuning import execution
-from tuning.loop import MOST_REJECTED
+from tuning.loop import MAX_SKIPPED
 from tuning.on_ray import OnRay
 from tuning.results import Results
 from tuning.search import Search
@@ -19,7 +19,7 @@ from tuning.trial import THREADS
 
 
 def kill_at(*calls):
-    """A function that ends the process, as it were, at these calls of it."""
+    """A function that raises `Killed` at the calls with these indices."""
 
     def kill(number, config):
         if number in calls:
@@ -28,56 +28,58 @@ def kill_at(*calls):
     return kill
 
 
-@pytest.mark.parametrize("tuner", NUMBERS)
-def test_a_search_killed_in_every_trial_ends_with_the_same_trials_each_counted_once(
+@pytest.mark.parametrize("tuner", MAX_TRIALS)
+def test_a_search_killed_in_every_trial_has_the_same_trials_and_counts_each_once(
     tuner, trainer, search, tmp_path
 ):
     whole = search(tuner, folder="tune-whole")
     trained = list(trainer.configs)
     trainer.configs.clear()
-    trainer.before = kill_at(*range(0, 999, 2))  # Each trial when it is first begun.
+    trainer.before = kill_at(*range(0, 999, 2))  # Each trial at its first start.
     for _ in range(len(whole)):
         with pytest.raises(Killed):
             search(tuner)
         assert rows_of(tmp_path / "tune-it")[-1]["status"] == "running"
     assert search(tuner) == whole
-    assert trainer.configs[::2] == trainer.configs[1::2] == trained  # Once more, and never again.
+    assert trainer.configs[::2] == trainer.configs[1::2] == trained  # Each trial started twice.
     assert search(tuner) == whole
     assert len(trainer.configs) == 2 * len(trained)
 
 
 def drawn_of(rows):
-    """What was drawn and scored, which is to be the same whatever ended first."""
+    """The rows without `known_at`, which depends on the order in which trials end."""
     return [row | {"known_at": None} for row in rows]
 
 
 @pytest.mark.parametrize("tuner", ["random", "grid"])
-@pytest.mark.parametrize("at_once", [2, 5])
-def test_side_by_side_the_same_is_drawn_as_one_after_another(tuner, at_once, trainer, search):
-    alone = search(tuner, folder="tune-alone")
-    together = search(tuner, workers=SideBySide(at_once))
-    assert drawn_of(together) == drawn_of(alone)
-    assert together != alone  # Since what is known when is recorded.
+@pytest.mark.parametrize("max_running", [2, 5])
+def test_parallel_trials_have_the_same_draws_as_sequential_ones(
+    tuner, max_running, trainer, search
+):
+    sequential = search(tuner, folder="tune-sequential")
+    parallel = search(tuner, workers=Parallel(max_running))
+    assert drawn_of(parallel) == drawn_of(sequential)
+    assert parallel != sequential  # `known_at` differs.
 
 
-@pytest.mark.parametrize("tuner", NUMBERS)
-def test_side_by_side_every_trial_is_accounted_for_once(tuner, trainer, search):
-    alone = search(tuner, folder="tune-alone")
+@pytest.mark.parametrize("tuner", MAX_TRIALS)
+def test_each_parallel_trial_is_trained_and_counted_once(tuner, trainer, search):
+    sequential = search(tuner, folder="tune-sequential")
     trainer.configs.clear()
-    together = search(tuner, workers=SideBySide(3))
-    assert len(together) >= min(len(alone), 9)
-    assert {row["status"] for row in together} == {"completed"}
-    assert len(trainer.configs) == len(set(trainer.configs)) == len(together)
+    parallel = search(tuner, workers=Parallel(3))
+    assert len(parallel) >= min(len(sequential), 9)
+    assert {row["status"] for row in parallel} == {"completed"}
+    assert len(trainer.configs) == len(set(trainer.configs)) == len(parallel)
 
 
-@pytest.mark.parametrize("tuner", NUMBERS)
-def test_a_search_killed_with_trials_side_by_side_keeps_what_was_finished_and_goes_on(
+@pytest.mark.parametrize("tuner", MAX_TRIALS)
+def test_a_search_killed_with_parallel_trials_keeps_the_finished_ones_and_continues(
     tuner, trainer, search, tmp_path
 ):
     kept, kills = [], 0
     while True:
-        # With another number of workers each time.
-        workers = SideBySide((3, 1, 4)[kills % 3], seed=kills, most=2)
+        # The number of workers changes each time.
+        workers = Parallel((3, 1, 4)[kills % 3], seed=kills, kill_after=2)
         try:
             rows = search(tuner, workers=workers)
             break
@@ -89,7 +91,7 @@ def test_a_search_killed_with_trials_side_by_side_keeps_what_was_finished_and_go
         kept = finished
     assert kills
     assert {row["status"] for row in rows} == {"completed"}
-    assert search(tuner) == rows  # What was drawn by more than one process is drawn by one.
+    assert search(tuner) == rows  # One process replays the draws of several processes.
 
 
 def test_the_best_trial_is_a_flag_file(trainer, search, tmp_path):
@@ -105,7 +107,7 @@ def test_the_best_trial_is_a_flag_file(trainer, search, tmp_path):
     assert f"python main.py --flagfile={tmp_path}/tune-it/best.flags" in text
 
 
-def test_the_command_of_the_best_trial_gives_it_the_threads_it_had(
+def test_the_command_of_the_best_trial_sets_its_number_of_threads(
     trainer, search, tmp_path, monkeypatch
 ):
     def command_of(name, workers=None):
@@ -122,13 +124,13 @@ def test_the_command_of_the_best_trial_gives_it_the_threads_it_had(
     assert command_of("plain") == ""
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert command_of("three") == "TF_NUM_INTRAOP_THREADS=3 "
-    on_ray = SideBySide(2)
+    on_ray = Parallel(2)
     on_ray.threads = OnRay("local", cpus_per_trial=0.5).threads
     assert command_of("ray", on_ray) == "TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 "
     assert OnRay("local", cpus_per_trial=4).threads == dict.fromkeys(THREADS, "4")
 
 
-def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_search_goes_on(trainer, search):
+def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_continues(trainer, search):
     def fail(number, config):
         if number in (1, 2, 4):
             raise ValueError(f"the loss\nis nan in {number}")
@@ -141,10 +143,10 @@ def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_search_goes_on(t
         "the loss is nan in 1",
         "the loss is nan in 2",
     ]
-    assert len(rows) == 7  # Those that failed count.
+    assert len(rows) == 7  # Failed trials count.
 
 
-def test_three_alike_failures_in_a_row_end_a_search_and_the_same_command_goes_past_them(
+def test_three_equal_failures_in_a_row_end_a_search_and_the_same_command_continues_after_them(
     trainer, search, tmp_path
 ):
     def fail(number, config):
@@ -153,7 +155,7 @@ def test_three_alike_failures_in_a_row_end_a_search_and_the_same_command_goes_pa
 
     trainer.before = fail
     with pytest.raises(
-        UserError, match="3 trials in a row failed alike: the loss is inf at step 3"
+        UserError, match="3 trials in a row failed for the same reason: the loss is inf at step 3"
     ):
         search()
     assert [row["status"] for row in rows_of(tmp_path / "tune-it")] == ["completed"] + 3 * [
@@ -163,7 +165,7 @@ def test_three_alike_failures_in_a_row_end_a_search_and_the_same_command_goes_pa
     assert [row["status"] for row in rows] == ["completed"] + 3 * ["failed"] + 3 * ["completed"]
 
 
-def test_a_search_killed_in_the_third_alike_failure_ends_at_it_too(trainer, search, tmp_path):
+def test_a_search_killed_in_the_third_equal_failure_ends_at_it_too(trainer, search, tmp_path):
     def fail(number, config):
         if number == 2:
             raise Killed
@@ -172,12 +174,12 @@ def test_a_search_killed_in_the_third_alike_failure_ends_at_it_too(trainer, sear
     trainer.before = fail
     with pytest.raises(Killed):
         search()
-    with pytest.raises(UserError, match="3 trials in a row failed alike"):
+    with pytest.raises(UserError, match="3 trials in a row failed for the same reason"):
         search()
     assert len(rows_of(tmp_path / "tune-it")) == 3
 
 
-def test_failures_that_differ_end_no_search(trainer, search):
+def test_different_failures_do_not_end_a_search(trainer, search):
     def fail(number, config):
         raise ValueError(["out of memory", "the loss is nan"][number % 2])
 
@@ -198,7 +200,7 @@ def test_a_value_that_does_not_apply_to_the_model_fails_as_a_trial(trainer, sear
     assert "--head=last: --model=gru has one direction; expected" in rows[1]["reason"]
 
 
-def test_what_costs_too_much_is_recorded_and_not_trained_nor_counted(trainer, search):
+def test_a_trial_over_the_budget_is_recorded_but_neither_trained_nor_counted(trainer, search):
     trainer.excess = lambda config: f"{config.units} is too much" if config.units > 40 else None
     rows = search(max_trials=5, max_parameters=400)
     rejected = [row for row in rows if row["status"] == "rejected"]
@@ -211,7 +213,7 @@ def test_what_costs_too_much_is_recorded_and_not_trained_nor_counted(trainer, se
     assert all(config.units <= 40 for config in trainer.configs)
 
 
-def test_without_a_budget_no_model_is_built_but_by_its_training_which_counts_its_parameters(
+def test_without_a_budget_only_the_training_builds_a_model_and_counts_its_parameters(
     trainer, search
 ):
     rows = search()
@@ -221,17 +223,17 @@ def test_without_a_budget_no_model_is_built_but_by_its_training_which_counts_its
     assert trainer.measured == trainer.configs[len(rows) :]
 
 
-def test_what_costs_too_much_takes_no_place_of_hyperbands(trainer, search):
+def test_a_trial_over_the_budget_is_replaced_in_its_hyperband_bracket(trainer, search):
     whole = search("hyperband", folder="tune-whole")
     trainer.excess = lambda config: "too much" if config.units > 40 else None
     rows = [row for row in search("hyperband", max_parameters=400) if row["status"] != "rejected"]
     assert [row["epochs"] for row in rows] == [row["epochs"] for row in whole]
 
 
-@pytest.mark.parametrize(("tuner", "draws"), [("random", MOST_REJECTED), ("grid", 2 * 249)])
-def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, draws, trainer, search, tmp_path):
+@pytest.mark.parametrize(("tuner", "draws"), [("random", MAX_SKIPPED), ("grid", 2 * 249)])
+def test_a_budget_that_all_draws_exceed_ends_in_one_line(tuner, draws, trainer, search, tmp_path):
     trainer.excess = lambda config: f"{config.units} is too much"
-    for _ in range(2):  # The same command comes to the same.
+    for _ in range(2):  # The same command has the same result.
         with pytest.raises(
             UserError, match=r"no trial was completed .*: \d+ is too much\); expected"
         ):
@@ -239,51 +241,52 @@ def test_a_budget_that_nothing_meets_ends_in_one_line(tuner, draws, trainer, sea
         assert len(rows_of(tmp_path / "tune-it")) == draws
 
 
-def test_a_grid_goes_on_to_what_fits_however_many_before_it_cost_too_much(trainer, search):
+def test_a_grid_continues_after_any_number_of_trials_over_the_budget(trainer, search):
     trainer.excess = lambda config: "too much" if config.units < 200 else None
     rows = search("grid", "units:8..201:1", max_parameters=1)
     assert [row["status"] for row in rows] == 192 * ["rejected"] + 2 * ["completed"]
-    assert MOST_REJECTED < 192
+    assert MAX_SKIPPED < 192
 
 
-def test_what_was_drawn_before_is_not_trained_again_and_ends_a_search_if_it_is_all(
+def test_repeated_draws_are_not_trained_and_end_a_search_if_there_are_too_many(
     trainer, search, monkeypatch, capsys
 ):
-    monkeypatch.setattr("tuning.loop.MOST_REJECTED", 2)
+    monkeypatch.setattr("tuning.loop.MAX_SKIPPED", 2)
     rows = search("bayesian", "units:8|16|24|32", max_trials=5)
     assert [row["status"] for row in rows[-2:]] == ["repeated", "repeated"]
     for row in rows[-2:]:
-        (earlier,) = (r for r in rows if row["reason"] == f"the same as {r['number']}")
+        (earlier,) = (r for r in rows if row["reason"] == f"the same values as trial {r['number']}")
         assert (row["units"], row["score"]) == (earlier["units"], earlier["score"])
     assert len(set(trainer.configs)) == len(trainer.configs) <= 4
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "the search ends: 2 draws in a row cost too much or were drawn before"
+    expected = "2 draws in a row were over the budget or repeated an earlier draw"
+    assert last == f"the search ends: {expected}"
 
 
 @pytest.mark.parametrize(
-    ("tuner", "space", "found"),
+    ("tuner", "space", "counts"),
     [("random", "units:8|16|24,model:lstm|gru", range(1, 7)), ("grid", "units:8|16", [2])],
 )
 def test_a_search_that_ends_before_max_trials_says_so_each_time(
-    tuner, space, found, trainer, search, capsys
+    tuner, space, counts, trainer, search, capsys
 ):
     for _ in range(2):
         rows = search(tuner, space, max_trials=9)
-        assert len(rows) in found
+        assert len(rows) in counts
         assert capsys.readouterr().out.splitlines()[-1] == (
-            f"the search ends after {len(rows)} of --max_trials=9: --tuner={tuner} found nothing "
-            "else to draw"
+            f"the search ends after {len(rows)} of --max_trials=9: --tuner={tuner} found no other "
+            "combination of values"
         )
     search(tuner, space, max_trials=len(rows))
     assert "the search ends" not in capsys.readouterr().out
 
 
-def test_more_trials_go_on_with_a_search(trainer, search):
+def test_a_larger_max_trials_continues_a_search(trainer, search):
     few = search(max_trials=3)
     more = search(max_trials=6)
     assert more[:3] == few
     assert len(more) == len(trainer.configs) == 6
-    assert search(max_trials=6, folder="tune-at-once") == more
+    assert search(max_trials=6, folder="tune-fresh") == more
 
 
 @pytest.mark.parametrize(
@@ -302,7 +305,7 @@ def test_more_trials_go_on_with_a_search(trainer, search):
         ({"config": Config(model="basic_rnn", epochs=4)}, "--epochs=3, not 4"),
     ],
 )
-def test_the_folder_of_another_search_is_refused_and_kept(
+def test_the_folder_of_another_search_is_refused_and_not_changed(
     options, expected, trainer, search, tmp_path
 ):
     search()
@@ -314,27 +317,27 @@ def test_the_folder_of_another_search_is_refused_and_kept(
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize(("most", "of_whole_sweeps"), [(5, 6), (7, 12), (None, 6)])
-def test_hyperband_without_max_trials_goes_on_to_the_end_of_the_sweep_it_is_in(
-    most, of_whole_sweeps, trainer, search
+@pytest.mark.parametrize(("max_trials", "whole"), [(5, 6), (7, 12), (None, 6)])
+def test_hyperband_without_max_trials_continues_to_the_end_of_its_iteration(
+    max_trials, whole, trainer, search
 ):
-    begun = search("hyperband", max_trials=most)
+    first_rows = search("hyperband", max_trials=max_trials)
     rows = search("hyperband")
-    assert rows == search("hyperband") == search("hyperband", max_trials=of_whole_sweeps)
-    assert rows[: len(begun)] == begun
-    assert len(rows) == len(trainer.configs) == of_whole_sweeps
-    more = search("hyperband", max_trials=of_whole_sweeps + 1)
-    assert more == search("hyperband", max_trials=of_whole_sweeps + 1, folder="tune-at-once")
+    assert rows == search("hyperband") == search("hyperband", max_trials=whole)
+    assert rows[: len(first_rows)] == first_rows
+    assert len(rows) == len(trainer.configs) == whole
+    more = search("hyperband", max_trials=whole + 1)
+    assert more == search("hyperband", max_trials=whole + 1, folder="tune-fresh")
 
 
-def test_fewer_trials_than_there_are_draw_nothing_more(trainer, search):
+def test_a_smaller_max_trials_draws_nothing(trainer, search):
     rows = search(max_trials=5)
     assert search(max_trials=3) == rows
     assert len(trainer.configs) == 5
 
 
-def test_a_trial_that_loses_its_worker_goes_on_with_another(trainer, search, capsys):
-    class Losing(SideBySide):
+def test_a_trial_that_loses_its_worker_continues_on_another(trainer, search, capsys):
+    class Losing(Parallel):
         lost = ()
 
         def wait(self):
@@ -344,17 +347,17 @@ def test_a_trial_that_loses_its_worker_goes_on_with_another(trainer, search, cap
             self.lost = (*self.lost, trial.number)
             return [dataclasses.replace(trial, reason="lost its worker: hit by a meteorite")]
 
-    alone = search(folder="tune-alone")
+    sequential = search(folder="tune-sequential")
     capsys.readouterr()
-    assert drawn_of(search(workers=Losing(2))) == drawn_of(alone)
-    assert len(trainer.configs) == 2 * len(alone)
+    assert drawn_of(search(workers=Losing(2))) == drawn_of(sequential)
+    assert len(trainer.configs) == 2 * len(sequential)
     assert capsys.readouterr().out.count("(lost its worker: hit by a meteorite)") == 3
 
 
-def test_a_signal_stops_trials_side_by_side_and_counts_those_that_ended_just_then(
+def test_a_signal_stops_parallel_trials_and_records_those_that_ended_meanwhile(
     trainer, search, tmp_path
 ):
-    class Stopping(SideBySide):
+    class Stopping(Parallel):
         flags = " --ray=local"
 
         def wait(self):
@@ -375,14 +378,14 @@ def test_a_signal_stops_trials_side_by_side_and_counts_those_that_ended_just_the
     assert statuses == ["completed", "running", "running"]
 
 
-def test_the_places_of_the_data_may_change(trainer, search):
+def test_the_folder_of_the_data_may_change(trainer, search):
     rows = search()
     config = Config(dataset="digits", model="basic_rnn", epochs=3, data_dir="elsewhere")
     assert search(config=config) == rows
     assert len(trainer.configs) == 7
 
 
-def test_a_search_of_an_earlier_version_goes_on(trainer, search, tmp_path):
+def test_a_search_of_an_earlier_version_continues(trainer, search, tmp_path):
     rows = search()
     path = tmp_path / "tune-it/search.flags"
     text = path.read_text()
@@ -392,7 +395,7 @@ def test_a_search_of_an_earlier_version_goes_on(trainer, search, tmp_path):
     )
     assert search() == rows
     path.write_text(f"{text}--read_out=last\n")
-    with pytest.raises(UserError, match="is a search with --head=last, not both; expected"):
+    with pytest.raises(UserError, match="holds a search with --head=last, not both; expected"):
         search()
 
 
@@ -403,7 +406,7 @@ def test_a_folder_in_which_another_process_searches_is_refused(trainer, search, 
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "value", "gap", "more"])
-def test_damaged_trials_are_told_and_kept(damage, trainer, search, tmp_path):
+def test_a_damaged_file_of_trials_is_reported_and_not_changed(damage, trainer, search, tmp_path):
     search("grid")
     path = tmp_path / "tune-it/trials.csv"
     lines = path.read_text().splitlines(keepends=True)
@@ -420,7 +423,7 @@ def test_damaged_trials_are_told_and_kept(damage, trainer, search, tmp_path):
     assert path.read_text() == "".join(lines)
 
 
-def test_a_signal_between_two_trials_ends_in_good_order_and_says_how_to_go_on(
+def test_a_signal_between_two_trials_stops_cleanly_and_says_how_to_continue(
     trainer, search, tmp_path
 ):
     trainer.before = lambda number, config: number == 2 and os.kill(os.getpid(), signal.SIGTERM)
@@ -459,7 +462,7 @@ def test_a_signal_between_two_trials_ends_in_good_order_and_says_how_to_go_on(
         ),
     ],
 )
-def test_flags_that_contradict_each_other_are_told(options, expected):
+def test_flags_that_contradict_each_other_are_reported(options, expected):
     options = {"config": Config(), "space": "units:8..64"} | options
     options["space"] = parse_space(options["space"])
     with pytest.raises(UserError) as error:

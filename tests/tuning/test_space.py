@@ -4,7 +4,7 @@ import pytest
 
 from configs import Config, UserError
 from configs.option import value_type
-from tuning.space import Choice, Range, height, parse_space
+from tuning.space import Choice, Range, parse_space, to_unit_interval
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,7 @@ from tuning.space import Choice, Range, height, parse_space
         ("clip_norm:0.1|1", Choice("clip_norm", (0.1, 1.0))),
     ],
 )
-def test_a_space_is_read_in_the_types_of_config_and_written_so_that_it_is_read_again(
-    text, expected
-):
+def test_a_space_has_the_types_of_config_and_can_be_written_and_parsed_again(text, expected):
     (parameter,) = parse_space(text)
     assert parameter == expected
     assert parse_space(str(parameter)) == (expected,)
@@ -79,7 +77,7 @@ def test_several_parameters_keep_their_order():
         ("epochs:1..9", "epochs is the same for all trials"),
     ],
 )
-def test_a_mistake_in_a_space_is_told_with_what_is_expected(text, expected):
+def test_an_error_in_a_space_says_what_is_expected(text, expected):
     with pytest.raises(UserError) as error:
         parse_space(text)
     assert expected in str(error.value)
@@ -87,7 +85,7 @@ def test_a_mistake_in_a_space_is_told_with_what_is_expected(text, expected):
     assert "\n" not in str(error.value)
 
 
-def test_what_is_true_or_false_is_the_same_for_all_trials_since_keras_tuner_would_draw_1_and_0():
+def test_booleans_cannot_be_searched_since_keras_tuner_would_draw_1_and_0():
     names = [field.name for field in dataclasses.fields(Config) if value_type(field) is bool]
     assert "deterministic" in names
     for name in names:
@@ -95,10 +93,12 @@ def test_what_is_true_or_false_is_the_same_for_all_trials_since_keras_tuner_woul
             parse_space(f"{name}:true|false")
 
 
-def test_a_value_stands_on_the_scale_of_its_parameter():
-    assert height(Range("learning_rate", 1e-4, 1e-2, log=True), 1e-3) == pytest.approx(0.5)
-    assert height(Range("dropout", 0.1, 0.5), 0.2) == pytest.approx(0.25)
-    assert height(Choice("model", ("a", "b", "c")), "b") == 0.5
+def test_values_map_to_the_unit_interval_on_the_scale_of_their_parameter():
+    assert to_unit_interval(Range("learning_rate", 1e-4, 1e-2, log=True), 1e-3) == pytest.approx(
+        0.5
+    )
+    assert to_unit_interval(Range("dropout", 0.1, 0.5), 0.2) == pytest.approx(0.25)
+    assert to_unit_interval(Choice("model", ("a", "b", "c")), "b") == 0.5
 
 
 def test_a_number_is_clipped_to_a_value_of_the_range():

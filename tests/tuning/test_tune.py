@@ -1,4 +1,4 @@
-"""The program itself: what it says to a mistake, its flag files, and that it survives SIGKILL."""
+"""The program `tune.py`: its error messages, its flag files, and searches killed by SIGKILL."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ from training.run import Run
 
 TUNE = (sys.executable, str(PROJECT / "tune.py"))
 FLAG_FILES = sorted((PROJECT / "configs/tune").glob("*.flags"))
-# The program with TensorFlow out of reach, which it takes seconds to import.
+# The program in a process that cannot import TensorFlow.
 WITHOUT_TENSORFLOW = """
 import runpy, sys
 sys.modules["tensorflow"] = None
@@ -31,7 +31,7 @@ runpy.run_path({path!r}, run_name="__main__")
     ("flags", "expected"),
     [
         ([], ["--search", "NAME:LOW..HIGH"]),
-        (["--search=unts:8..64", "--max_trials=3"], ["there is no unts", "did you mean units?"]),
+        (["--search=unts:8..64", "--max_trials=3"], ["unts is unknown", "did you mean units?"]),
         (
             ["--search=units:8..64", "--tuner=baysian"],
             ["--tuner=baysian", "did you mean bayesian?"],
@@ -43,7 +43,7 @@ runpy.run_path({path!r}, run_name="__main__")
         (["--search=units:8..64"], ["--tuner=random", "--max_trials=NUMBER"]),
     ],
 )
-def test_a_mistake_is_told_in_one_line_before_tensorflow_is_imported(flags, expected, tmp_path):
+def test_an_error_is_reported_in_one_line_before_tensorflow_is_imported(flags, expected, tmp_path):
     program = WITHOUT_TENSORFLOW.format(path=TUNE[1])
     command = [sys.executable, "-c", program, "--dataset=digits", *flags]
     done = subprocess.run(
@@ -57,7 +57,7 @@ def test_a_mistake_is_told_in_one_line_before_tensorflow_is_imported(flags, expe
     assert_one_line_error(Result(done.returncode, done.stdout, done.stderr), *expected)
 
 
-def test_every_flag_file_is_a_search_of_its_name_and_names_its_command():
+def test_each_flag_file_is_a_search_with_its_name_and_contains_its_command():
     program = (
         "import json, sys, tune\n"
         "for path in sys.argv[1:]:\n"
@@ -77,8 +77,8 @@ def test_every_flag_file_is_a_search_of_its_name_and_names_its_command():
         assert command in path.read_text()
 
 
-# Networks so small that most of the time is that of starting, and dropout, to draw numbers.
-OF_ALL = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it")
+# Small networks, since starting takes most of the time. Dropout draws random numbers.
+FLAGS = ("--dataset=digits", "--model=basic_rnn", "--dropout=0.2", "--name=it")
 SEARCHES = {
     "random": ["--search=units:3..6,learning_rate:1e-3..1e-1:log", "--max_trials=3"],
     "bayesian": ["--tuner=bayesian", "--search=learning_rate:1e-3..1e-1:log", "--max_trials=4"],
@@ -94,11 +94,11 @@ def start_tune(folder, *flags):
     folder.mkdir(exist_ok=True)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     epochs = ["--epochs=2", "--checkpoint_every=3"]
-    return subprocess.Popen([*TUNE, *OF_ALL, *epochs, *flags], cwd=folder, **pipes)
+    return subprocess.Popen([*TUNE, *FLAGS, *epochs, *flags], cwd=folder, **pipes)
 
 
 def rows_without_times(folder):
-    """The rows of the folder's `trials.csv` without the times, and without those under way."""
+    """The rows of the folder's `trials.csv` without the times, and without running trials."""
     path = folder / "runs/tune-it/trials.csv"
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -107,7 +107,7 @@ def rows_without_times(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", SEARCHES)
-def test_a_search_killed_again_and_again_ends_with_the_same_trials(tuner, tmp_path):
+def test_a_search_killed_many_times_has_the_same_trials(tuner, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start_tune(whole, *SEARCHES[tuner])
     _, stderr = process.communicate()
@@ -118,21 +118,21 @@ def test_a_search_killed_again_and_again_ends_with_the_same_trials(tuner, tmp_pa
     draw, kept, trials = random.Random(tuner), [], killed / "runs/tune-it/trials"
     for kill in range(_KILLS):
         process = start_tune(killed, *SEARCHES[tuner])
-        # Killed while it starts; or a moment after a new checkpoint, wherever that leads to.
+        # The first kill is during the start, the others a moment after a new checkpoint.
         before, wait = {*trials.rglob("*.npz")}, draw.randrange(1, 4)
         while kill and process.poll() is None and len({*trials.rglob("*.npz")} - before) < wait:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 2) if kill else draw.uniform(0, 12))
         process.kill()
         _, stderr = process.communicate()
-        if process.returncode == 0:  # It was faster.
+        if process.returncode == 0:  # The search ended before the kill.
             assert kill >= 3
             break
         assert process.returncode == -signal.SIGKILL, stderr
         if trials.is_dir():
             now = rows_without_times(killed)
             print(f"{tuner}, kill {kill}: {len(now)} of {len(expected)} trials are finished")
-            assert now[: len(kept)] == kept  # What was finished stays.
+            assert now[: len(kept)] == kept  # Finished trials stay.
             kept = now
     process = start_tune(killed, *SEARCHES[tuner])
     _, stderr = process.communicate()
@@ -161,7 +161,7 @@ def assert_same_weights(one, other):
 
 
 @pytest.mark.slow
-def test_sigterm_ends_a_search_in_a_trial_with_a_checkpoint_and_its_conventional_status(tmp_path):
+def test_sigterm_stops_a_search_after_a_checkpoint_with_the_conventional_status(tmp_path):
     flags = ["--search=units:3|4", "--tuner=grid", "--epochs=9999"]
     process = start_tune(tmp_path, *flags)
     while not list(tmp_path.rglob("000000[1-9]*.npz")):
@@ -178,7 +178,7 @@ def test_sigterm_ends_a_search_in_a_trial_with_a_checkpoint_and_its_conventional
 
 
 @pytest.mark.slow
-def test_a_loss_that_explodes_is_a_trial_that_failed(tmp_path):
+def test_a_trial_whose_loss_diverges_has_failed(tmp_path):
     flags = ["--search=learning_rate:0.01|1000", "--tuner=grid", "--optimizer=sgd", "--units=4"]
     process = start_tune(tmp_path, *flags, "--model=irnn")
     _, stderr = process.communicate(timeout=300)
