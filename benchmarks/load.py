@@ -19,7 +19,7 @@ import uvloop
 # The last digits of an answer depend on the other images of its batch.
 TOLERANCE = 1e-5
 # Seconds after which a request counts as lost.
-_PATIENCE = 60
+_TIMEOUT = 60
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
@@ -127,7 +127,7 @@ async def _send_requests(connect, load, number, end, answers, bodies):
             async with connect(load.address) as ask:
                 while (now := time.perf_counter()) < end:
                     number = (number + 1) % len(load.requests)
-                    async with asyncio.timeout(_PATIENCE):
+                    async with asyncio.timeout(_TIMEOUT):
                         status, answer = await ask(load.requests[number])
                     answers.latencies.append(time.perf_counter() - now)
                     answers.statuses[status] += 1

@@ -19,7 +19,7 @@ from configs import UserError
 _FOLDER = MAIN.parent
 _PROC = pathlib.Path("/proc")
 # Maximal seconds for the start and the end of a server, on a busy machine.
-_PATIENCE = 180
+_TIMEOUT = 180
 
 
 class Server:
@@ -37,19 +37,19 @@ class Server:
 
     def wait_until(self, condition):
         """Wait until a condition holds; `UserError` if the server ends or after minutes."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _TIMEOUT
         while not condition():
             if self.process.poll() is not None:
                 self.raise_ended()
             if time.monotonic() > end:
                 raise UserError(
-                    f"{self._command()} is not ready after {_PATIENCE} s; expected it to serve"
+                    f"{self._command()} is not ready after {_TIMEOUT} s; expected it to serve"
                 )
             time.sleep(0.01)
 
     def raise_ended(self):
         """Wait for the end of the process, and raise a `UserError` that says how it ended."""
-        how = ending(self.process.wait(_PATIENCE))
+        how = ending(self.process.wait(_TIMEOUT))
         raise UserError(f"{self._command()} {how}; expected it to serve: see its message above")
 
     def _command(self):
@@ -58,7 +58,7 @@ class Server:
     def get(self, path):
         """Send a GET; returns the answer, or `None` without a connection."""
         try:
-            return requests.get(f"http://{self.rest}{path}", timeout=_PATIENCE)
+            return requests.get(f"http://{self.rest}{path}", timeout=_TIMEOUT)
         except requests.ConnectionError:
             return None
 
@@ -81,7 +81,7 @@ class Server:
         """End the process, and return its status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(_PATIENCE)
+            return self.process.wait(_TIMEOUT)
         finally:
             self.process.kill()
 
