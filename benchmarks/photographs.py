@@ -45,7 +45,7 @@ def main():
         answer = signatures["serving_bytes"](image_bytes=tf.constant(encoded))
         return {name: values.numpy() for name, values in answer.items()}
 
-    print(contest.circumstances()["machine"])
+    print(contest.environment()["machine"])
     results = {"sets": _print_sets(test[: FLAGS.images], read)}
     pixels = signatures["serving_default"](rows=tf.cast(test.images, tf.float32))
     probabilities = pixels["probabilities"].numpy()

@@ -84,7 +84,7 @@ def main():
     """Measure, fit, print, draw, write the JSON."""
     fitted, tested = (list(map(Point.parse, texts)) for texts in (FLAGS.fitted, FLAGS.tested))
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    contest.print_circumstances()
+    contest.print_environment()
     measured = {}
     for point in (*fitted, *tested):
         measured[point] = measure(point, FLAGS.cell, FLAGS.turns)

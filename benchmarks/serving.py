@@ -90,7 +90,7 @@ def main():
     # KServe and direct calls use TensorFlow's default allocator; serve.py chooses its own.
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    contest.print_circumstances()
+    contest.print_environment()
     config = config_from_flags()
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -26,7 +26,7 @@ define_flags()
 def main():
     """Measure, draw the figure, write the JSON."""
     config = config_from_flags()
-    contest.print_circumstances()
+    contest.print_environment()
     results, measured = {}, {}
     for field, sizes in [("units", FLAGS.over_units), ("batch_size", FLAGS.over_batches)]:
         results[field] = {}

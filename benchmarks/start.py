@@ -31,7 +31,7 @@ def main():
         subprocess.run([sys.executable, str(MAIN), "--help"], stdout=subprocess.DEVNULL)
         seconds["help"].append(time.perf_counter() - start)
         seconds["first training steps"].append(_seconds_to_first_steps(given))
-    contest.print_circumstances()
+    contest.print_environment()
     print("| `python main.py` | seconds |")
     print("| --- | ---: |")
     for name, values in seconds.items():

@@ -34,7 +34,7 @@ def main():
     config = config_from_flags()
     work = {stage: _stage(config, FLAGS.turn_steps, stage) for stage in STAGES}
     rates = contest.take_turns(work | {"products": _products(config, FLAGS.turn_steps)})
-    contest.print_circumstances()
+    contest.print_environment()
     print("| stage | ms | difference, ms | added work |")
     print("| --- | ---: | ---: | --- |")
     ms = {name: 1e3 / statistics.median(values) for name, values in rates.items()}

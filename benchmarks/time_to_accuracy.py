@@ -37,7 +37,7 @@ def main():
     config = config_from_flags()
     if "seed" in given_flags():
         raise UserError(f"--seed={FLAGS.seed}: turn t uses the seed t; expected --turns=NUMBER")
-    contest.print_circumstances()
+    contest.print_environment()
     turns = []
     for seed in range(FLAGS.turns):
         ours = _run_ours(seed, FLAGS.target)

@@ -43,7 +43,7 @@ def main():
         raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
     peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
     print(f"a product of two 2,048x2,048 matrices: {contest.Spread(peak):.0f} GFLOP/s")
-    contest.print_circumstances()
+    contest.print_environment()
     print("| work | images/s | / Keras | / PyTorch | / JAX | memory / Keras |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}

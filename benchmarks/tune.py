@@ -38,7 +38,7 @@ def main():
     for _ in range(FLAGS.turns):
         for name, way in _WAYS.items():
             seconds[name].append(_seconds(*way))
-    contest.print_circumstances()
+    contest.print_environment()
     print(f"| {FLAGS.trials} trials | seconds | times as fast |")
     print("| --- | ---: | ---: |")
     slow, *_ = seconds.values()
