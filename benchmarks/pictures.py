@@ -205,7 +205,7 @@ def _written(text):
 
 
 def _around(corners, radii, turned=-math.pi / 2):
-    """Points on circles around the middle, which take turns at their radii."""
+    """Corners of a polygon around the middle; their radii repeat."""
     return [
         (0.5 + r * math.cos(turned + t), 0.5 + r * math.sin(turned + t))
         for n in range(corners)
