@@ -122,7 +122,7 @@ def ratios(result, ours, theirs):
     return Spread([one / other for one, other in pairs])
 
 
-def circumstances():
+def environment():
     """The machine and the versions of packages; `None` for packages that are not installed."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -133,9 +133,9 @@ def circumstances():
     return {"machine": machine(), "versions": versions}
 
 
-def print_circumstances():
+def print_environment():
     """Print the machine, the versions and the meaning of the numbers, above a table."""
-    current = circumstances()
+    current = environment()
     print(f"{current['machine']}; {current['versions']}")
     print(f"median of {FLAGS.turns} turns (min to max)\n", flush=True)
 
@@ -143,7 +143,7 @@ def print_circumstances():
 @functools.cache
 def installed(package):
     """Whether an optional package is installed; prints a message if it is not."""
-    if circumstances()["versions"][package] is None:
+    if environment()["versions"][package] is None:
         print(
             f"{package} is not installed and is skipped; to measure it: pip install -r "
             "requirements-bench.txt"
@@ -156,5 +156,5 @@ def write_json(name, results):
     """Write the results of a benchmark to a file, with the machine and the versions."""
     path = pathlib.Path(FLAGS.json or f"runs/benchmarks/{name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(circumstances() | {"results": results}, indent=2) + "\n")
+    path.write_text(json.dumps(environment() | {"results": results}, indent=2) + "\n")
     print(f"\nall results: {path}")

@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 def main():
     """Measure, print the table, write the JSON."""
     results = {}
-    contest.print_circumstances()
+    contest.print_environment()
     print(f"| tuner | draws | processor ms a draw | of it trials.csv | days for {FLAGS.total:,} |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for text in FLAGS.sizes:

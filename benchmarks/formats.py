@@ -52,7 +52,7 @@ def main():
         }
         for name, rates in contest.take_turns(work).items():
             results[name][f"ms, {images}"] = [1e3 / rate for rate in rates]
-    contest.print_circumstances()
+    contest.print_environment()
     _print_table(results)
     contest.write_json("formats", results)
 

@@ -32,7 +32,7 @@ def main():
     torch = contest.installed("torch")
     # Servers have TensorFlow's usual allocator.
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
-    contest.print_circumstances()
+    contest.print_environment()
     print("| model | images | ms per request | / predict | / Keras's SavedModel | / PyTorch |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}

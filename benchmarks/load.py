@@ -1,7 +1,7 @@
-"""Load on a server, made so that making it costs little beside answering it.
+"""A load generator that needs little processor time compared with the server.
 
-Requests are bytes made beforehand, connections are kept, and answers are only looked into when the
-time is over. To be called in a process of its own.
+Requests are encoded in advance, connections are reused, and answers are decoded after the measured
+time. Call it in a separate process.
 """
 
 import asyncio
@@ -16,26 +16,26 @@ import numpy as np
 import orjson
 import uvloop
 
-# An answer depends in its last digits on what else is in its batch.
+# The last digits of an answer depend on the other images of its batch.
 TOLERANCE = 1e-5
 # Seconds after which a request counts as lost.
-_PATIENCE = 60
+_TIMEOUT = 60
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """Requests that are sent again and again.
+    """Requests that are sent repeatedly.
 
     Attributes:
         protocol: `rest` or `grpc`.
         address: `host:port`.
-        requests: What is sent, one after the other: bodies of `:predict` with `instances`, or
-            serialized `PredictRequest`s.
-        expected: Of each request the answers that are right: arrays `(images, classes)`.
-        connections: How many connections ask at once, each one request after the other.
-        seconds: How long.
+        requests: The requests, sent one after the other: HTTP requests of `:predict` with
+            `instances`, or serialized `PredictRequest`s.
+        expected: The correct answers to each request: arrays `(images, classes)`.
+        connections: Number of connections; each sends one request after the other.
+        seconds: Duration.
     """
 
     protocol: str
@@ -48,14 +48,14 @@ class Load:
 
 @dataclasses.dataclass
 class Answers:
-    """How a load was answered.
+    """The answers to a load.
 
     Attributes:
         seconds: From the first request to the last answer.
-        latencies: Seconds each answer took.
-        statuses: How many answers had each HTTP or gRPC status. `lost` counts requests that were
-            sent and not answered, `refused` connections that were not let in.
-        wrong: How many answers were not what was expected.
+        latencies: Seconds of each request until its answer.
+        statuses: Number of answers by HTTP or gRPC status. `lost` counts requests without an
+            answer, `refused` counts refused connections.
+        wrong: Number of answers that differ from the expected ones.
     """
 
     seconds: float = 0.0
@@ -64,11 +64,11 @@ class Answers:
     wrong: int = 0
 
     def missing(self):
-        """How many requests had each status but those that mean an answer."""
+        """Number of requests by status, without those that were answered."""
         return {s: count for s, count in self.statuses.items() if s not in ("200", "OK")}
 
     def add(self, other):
-        """Take the answers of another load in."""
+        """Add the answers of another load."""
         self.seconds += other.seconds
         self.latencies += other.latencies
         self.statuses += other.statuses
@@ -76,17 +76,17 @@ class Answers:
 
 
 def words(statuses):
-    """How many there were of each status, in words: `3 × 413`."""
+    """Format numbers by status as text: `3 × 413`."""
     return ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items())) or "none"
 
 
 def make(load):
-    """Make a `Load`, and return its `Answers`."""
+    """Send a `Load` and return its `Answers`."""
     return uvloop.run(_make(load))
 
 
 def rest_request(model, instances):
-    """The HTTP request that has a model read images, `(images, 28, 28)`."""
+    """Encode an HTTP request with images `(images, 28, 28)`."""
     body = orjson.dumps({"instances": instances}, option=orjson.OPT_SERIALIZE_NUMPY)
     head = (
         f"POST /v1/models/{model}:predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -96,7 +96,7 @@ def rest_request(model, instances):
 
 
 def grpc_request(model, instances):
-    """The serialized `PredictRequest` that has a model read images, `(images, 28, 28)`."""
+    """Serialize a `PredictRequest` with images `(images, 28, 28)`."""
     import tensorflow as tf
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
@@ -107,34 +107,34 @@ def grpc_request(model, instances):
 
 
 async def _make(load):
-    answers, kept = Answers(), []
+    answers, bodies = Answers(), []
     connect = {"rest": _connect_rest, "grpc": _connect_grpc}[load.protocol]
     start = time.perf_counter()
     connections = [
-        _ask_on_and_on(connect, load, first, start + load.seconds, answers, kept)
+        _send_requests(connect, load, first, start + load.seconds, answers, bodies)
         for first in range(load.connections)
     ]
     await asyncio.gather(*connections)
     answers.seconds = time.perf_counter() - start
-    answers.wrong = _count_wrong(load, kept)
+    answers.wrong = _count_wrong(load, bodies)
     return answers
 
 
-async def _ask_on_and_on(connect, load, number, end, answers, kept):
-    """What one connection does, and anew whenever it is closed."""
+async def _send_requests(connect, load, number, end, answers, bodies):
+    """Send requests over one connection, and reconnect when it is closed."""
     while time.perf_counter() < end:
         try:
             async with connect(load.address) as ask:
                 while (now := time.perf_counter()) < end:
                     number = (number + 1) % len(load.requests)
-                    async with asyncio.timeout(_PATIENCE):
+                    async with asyncio.timeout(_TIMEOUT):
                         status, answer = await ask(load.requests[number])
                     answers.latencies.append(time.perf_counter() - now)
                     answers.statuses[status] += 1
                     if answer is not None:
-                        kept.append((number, answer))
+                        bodies.append((number, answer))
         except ConnectionAbortedError:
-            pass  # Nothing was asked.
+            pass  # No request was sent.
         except ConnectionRefusedError:
             answers.statuses["refused"] += 1
             await asyncio.sleep(0.1)
@@ -154,7 +154,7 @@ async def _connect_rest(address):
 
 
 class _Http(asyncio.Protocol):
-    """As little of an HTTP client as a known server needs."""
+    """A minimal HTTP client for the servers of this benchmark."""
 
     def connection_made(self, transport):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,7 +164,7 @@ class _Http(asyncio.Protocol):
         self._size = None
 
     def ask(self, request):
-        """Send a request; a future of status and, if that is 200, body."""
+        """Send a request; returns a future of the status and the body (`None` unless 200)."""
         if self._transport.is_closing():
             raise ConnectionAbortedError("closed after the last answer")
         self._answer = asyncio.get_running_loop().create_future()
@@ -195,9 +195,9 @@ class _Http(asyncio.Protocol):
 async def _connect_grpc(address):
     import grpc
 
-    # Channels to one server share one connection, as gRPC's users have it.
+    # Channels to one server share one connection; this is gRPC's default.
     async with grpc.aio.insecure_channel(address) as channel:
-        # Bytes go and come as they are.
+        # Requests and answers are raw bytes.
         predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
         async def ask(request):
@@ -211,16 +211,16 @@ async def _connect_grpc(address):
         yield ask
 
 
-def _count_wrong(load, kept):
+def _count_wrong(load, bodies):
     probabilities = {"rest": _rest_probabilities, "grpc": _grpc_probabilities}[load.protocol]
     return sum(
         not any(_is_near(probabilities(answer), right) for right in load.expected[number])
-        for number, answer in kept
+        for number, answer in bodies
     )
 
 
-def _is_near(found, right):
-    return found.shape == right.shape and np.abs(found - right).max() <= TOLERANCE
+def _is_near(actual, right):
+    return actual.shape == right.shape and np.abs(actual - right).max() <= TOLERANCE
 
 
 def _rest_probabilities(body):

@@ -1,4 +1,4 @@
-"""What a user would take instead: the networks of `create_model` from other hands, and training."""
+"""The networks of `create_model`, and their training, in Keras, PyTorch and JAX."""
 
 import dataclasses
 import functools
@@ -8,18 +8,18 @@ from benchmarks import contest
 
 
 def of_keras(config, spec):
-    """The model of a `Config` with Keras's own layers in place of ours.
+    """Create the model of a `Config` with Keras's own layers in place of ours.
 
-    Those are `LSTM`, `SimpleRNN` and `GRU(reset_after=False)`, and for cells that Keras lacks
-    `keras.layers.RNN` of our cell.
+    The layers are `LSTM`, `SimpleRNN` and `GRU(reset_after=False)`, and `keras.layers.RNN` with our
+    cell if Keras lacks the cell.
     """
     import keras
 
     from models import BasicRNNCell, FastLSTM, FastRNN, GRUCell, create_model
 
-    def its_own(layer):
+    def keras_layer(layer):
         if isinstance(layer, keras.layers.Bidirectional):
-            return keras.layers.Bidirectional(its_own(layer.forward_layer), name=layer.name)
+            return keras.layers.Bidirectional(keras_layer(layer.forward_layer), name=layer.name)
         if isinstance(layer, FastLSTM):
             return keras.layers.LSTM.from_config(layer.get_config())
         if not isinstance(layer, FastRNN):
@@ -27,21 +27,21 @@ def of_keras(config, spec):
         names = ("return_sequences", "go_backwards", "dtype", "name")
         options = {name: layer.get_config()[name] for name in names}
         cell = layer.cell
-        drops = cell.recurrent_dropout  # Whose masks Keras's layers draw for each gate.
+        drops = cell.recurrent_dropout  # Keras's layers draw a mask for each gate.
         if type(cell) is BasicRNNCell and cell.variant is None and not drops:
             return keras.layers.SimpleRNN(cell.units, **options)
         if type(cell) is GRUCell and cell.variant is None and not drops:
             return keras.layers.GRU(cell.units, reset_after=False, **options)
         return keras.layers.RNN(type(cell).from_config(cell.get_config()), **options)
 
-    return keras.models.clone_model(create_model(config, spec), clone_function=its_own)
+    return keras.models.clone_model(create_model(config, spec), clone_function=keras_layer)
 
 
 def torch_has(config):
-    """Whether PyTorch has the layer of a `Config`.
+    """Whether PyTorch has the layer of a `Config`; does not import PyTorch.
 
-    It lacks peepholes and all variants, and its GRU resets after the product. Dropout is not
-    compared either. PyTorch itself is not loaded to tell.
+    PyTorch lacks peepholes and all variants, and its GRU resets after the product. Dropout is not
+    compared either.
     """
     return (
         config.model.removeprefix("bidirectional_") in ("lstm", "basic_rnn")
@@ -54,10 +54,10 @@ def torch_has(config):
 
 
 def torch_network(config, classes):
-    """The same network of PyTorch's own layer, for a config that `torch_has` accepts.
+    """Create the same network with PyTorch's own layer, for a config that `torch_has` accepts.
 
     Returns:
-        A `torch.nn.Module`: pixel values `(batch, 28, 28)` to logits `(batch, classes)`.
+        A `torch.nn.Module` from pixel values `(batch, 28, 28)` to logits `(batch, classes)`.
     """
     import torch
 
@@ -86,17 +86,17 @@ def torch_network(config, classes):
 
 
 def trainers(config, steps, peers=("Keras", "PyTorch", "JAX")):
-    """The programs that can train the network of a `Config`: ours, and the peers that are there.
+    """Contenders that train the network of a `Config`: ours and its peers.
 
     Returns:
-        What `contest.contest` takes: by name, functions without arguments. A peer is left out if it
-        is not installed or has no such network.
+        Functions by name, for `contest.contest`. A peer is skipped if it is not installed or lacks
+        the network.
     """
     known = {"ours": train_ours, "Keras": train_keras}
     if "PyTorch" in peers and contest.installed("torch") and torch_has(config):
         from datasets import load
 
-        # Loaded here, since that loads TensorFlow. PyTorch loads Triton, which then crashes.
+        # Load data here: it imports TensorFlow, beside which Triton, a part of PyTorch, crashes.
         known["PyTorch"] = functools.partial(train_torch, load(config))
     if "JAX" in peers and contest.installed("jax"):
         known["JAX"] = train_jax
@@ -104,12 +104,12 @@ def trainers(config, steps, peers=("Keras", "PyTorch", "JAX")):
 
 
 def usual_allocator():
-    """Take TensorFlow's allocator of every day, as Keras's users do; before TensorFlow is there."""
+    """Use TensorFlow's default allocator. Call before the import of TensorFlow."""
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC", None)
 
 
 def train_ours(config, steps):
-    """Work of so many training steps, as `main.py` does them, but at a constant learning rate."""
+    """Create work of `steps` training steps as in `main.py`, with a constant learning rate."""
     from datasets import load
     from models import create_model
     from tasks import task_of
@@ -123,7 +123,7 @@ def train_ours(config, steps):
 
 
 def train_keras(config, steps):
-    """The same with Keras's own layers and defaults; the batches are ours."""
+    """As `train_ours`, with Keras's own layers and defaults, on our batches."""
     usual_allocator()
     import keras
 
@@ -137,13 +137,13 @@ def train_keras(config, steps):
 
 
 def train_jax(config, steps):
-    """The same as `train_keras` on Keras's JAX backend; needs a process without Keras as yet."""
+    """As `train_keras`, on Keras's JAX backend. Call before the import of Keras."""
     os.environ["KERAS_BACKEND"] = "jax"
     return train_keras(config, steps)
 
 
 def _fit(model, data, config, steps):
-    steps = min(steps, max(1, len(data.train) // config.batch_size))  # Full batches alone.
+    steps = min(steps, max(1, len(data.train) // config.batch_size))  # Only full batches.
     batches = data.train.batches(config.batch_size, config.seed)
 
     def work():
@@ -154,12 +154,12 @@ def _fit(model, data, config, steps):
 
 
 def train_torch(data, config, steps):
-    """The same by PyTorch's usual loop, under autocast for bfloat16; TensorFlow is not loaded.
+    """As `train_ours`, in a standard PyTorch loop, with autocast for bfloat16.
 
     Args:
-        data: The `Dataset` of the config, which cannot be loaded without TensorFlow.
+        data: The `Dataset` of the config. Loading it here would import TensorFlow.
         config: The `Config`.
-        steps: Training steps of a turn.
+        steps: Training steps in a turn.
     """
     import torch
 
@@ -169,7 +169,7 @@ def train_torch(data, config, steps):
     half = config.compute_dtype == "bfloat16"
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
     if half and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        torch.backends.mkldnn.enabled = False  # Its LSTM fails on such a processor.
+        torch.backends.mkldnn.enabled = False  # oneDNN's LSTM fails on this processor.
 
     def work():
         for batch in torch.randint(len(labels), (steps, config.batch_size)):

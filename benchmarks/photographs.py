@@ -1,13 +1,13 @@
-"""How well an exported model reads digits that people draw or photograph, and when it is unsure.
+"""Accuracy of an exported model on drawn and photographed digits, and its confidence.
 
     python -m benchmarks.photographs --dataset=mnist --saved_model=saved_models/lstm/1
 
-The first table: test images in each form of `benchmarks.pictures`. The SavedModel's signature
-`serving_bytes` reads the encoded files, as TensorFlow Serving would ask it.
+The first table shows the accuracy on test images in each form of `benchmarks.pictures`. The
+signature `serving_bytes` of the SavedModel reads the encoded files, as in TensorFlow Serving.
 
-The second table is about answers below a probability, which client and page call "not sure": how
-many they are of the right answers, of the wrong ones, and of the answers to pictures that have no
-digit in them.
+Client and page mark answers below a probability as "not sure". The second table shows the share of
+such answers among the right answers, the wrong answers, and the answers to pictures without a
+digit.
 """
 
 import pathlib
@@ -22,18 +22,18 @@ from configs import UserError, config_from_flags, define_flags, run_script
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_string("saved_model", None, "Folder of the exported version.", required=True)
-flags.DEFINE_integer("images", 100, "Test images that each set is made of.", 1)
+flags.DEFINE_integer("images", 100, "Number of test images in each set.", 1)
 define_flags()
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def main():
-    """Make the sets, have each read, print the tables, write the JSON."""
+    """Create and read the sets, print the tables, write the JSON."""
     path = pathlib.Path(FLAGS.saved_model)
     if not (path / "saved_model.pb").is_file():
         raise UserError(
-            f"--saved_model={path}: there is no saved_model.pb in it; expected the folder of an "
+            f"--saved_model={path}: this folder has no saved_model.pb; expected the folder of an "
             "exported version, such as saved_models/lstm/1"
         )
     test = datasets.load(config_from_flags()).test
@@ -45,7 +45,7 @@ def main():
         answer = signatures["serving_bytes"](image_bytes=tf.constant(encoded))
         return {name: values.numpy() for name, values in answer.items()}
 
-    print(contest.circumstances()["machine"])
+    print(contest.environment()["machine"])
     results = {"sets": _print_sets(test[: FLAGS.images], read)}
     pixels = signatures["serving_default"](rows=tf.cast(test.inputs, tf.float32))
     probabilities = pixels["probabilities"].numpy()
@@ -55,7 +55,7 @@ def main():
 
 
 def _print_sets(test, read):
-    print(f"| {len(test)} images | right | shown as they were |\n| --- | ---: | ---: |")
+    print(f"| {len(test)} images | right | unchanged |\n| --- | ---: | ---: |")
     results = {}
     for name, draw in pictures.SETS.items():
         answer = read(

@@ -1,7 +1,7 @@
-"""Test digits as people hand them over: drawn, photographed, turned, in other formats.
+"""Test digits in the forms that users send: drawn, photographed, rotated, in other formats.
 
-Every set is a function of an image `uint8 (28, 28)` in MNIST's form and a random generator; it
-gives the bytes of a file. `NOT_DIGITS` gives files that have no digit in them.
+Every set is a function that takes an image `uint8 (28, 28)` in the format of MNIST and a random
+generator, and returns the bytes of a file. `not_digits` returns files without a digit.
 """
 
 import io
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 
 def encode(image, form="PNG", **options):
-    """A file's bytes of a picture, an array or one of Pillow's images."""
+    """Encode an array or a Pillow image as the bytes of a file."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
     file = io.BytesIO()
@@ -21,13 +21,13 @@ def encode(image, form="PNG", **options):
 
 
 def large(image, size):
-    """A digit of `(28, 28)` as it would be drawn with a pen at `size` pixels, 0 to 255."""
+    """Enlarge a digit `(28, 28)` to `size` pixels with smooth lines, 0 to 255."""
     picture = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32)
 
 
 def in_paint(image, random, size=280):
-    """Black on white without grey, as a paint program draws."""
+    """Black on white without grey, as in a paint program."""
     return encode(np.where(large(image, size) > 127, 0, 255))
 
 
@@ -37,7 +37,7 @@ def in_paint_smooth(image, random, size=280):
 
 
 def paper(random, height, width, dark=0.45, noise=6.0):
-    """Lit paper and its noise: `(height, width)` factors of the light, and values to add."""
+    """Light and noise of paper: factors and addends, `(height, width)` each."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     angle = random.uniform(0, 2 * np.pi)
     slope = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5) + 0.5
@@ -47,7 +47,7 @@ def paper(random, height, width, dark=0.45, noise=6.0):
 
 
 def photograph(ink, random, reflects=0.2, white=225, quality=85, **options):
-    """A photograph of `ink`, 0 to 255, dark on light paper, under uneven light: an array."""
+    """Simulate a photograph of `ink` (0 to 255), dark on light paper under uneven light."""
     light, noise = paper(random, *ink.shape, **options)
     picture = white * light * (1 - (1 - reflects) * ink / 255)
     blurred = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
@@ -61,7 +61,7 @@ def photographed(image, random, size=400):
 
 
 def photographed_wide(image, random):
-    """Dark on light, small and off the centre of a wide picture with colours."""
+    """Dark on light, small, off the centre of a wide coloured picture."""
     ink = np.zeros((600, 800), np.float32)
     size = int(random.integers(180, 400))
     top, left = random.integers(0, 600 - size), random.integers(0, 800 - size)
@@ -72,7 +72,7 @@ def photographed_wide(image, random):
 
 
 def photographed_by_a_thin_pen(image, random, size=600):
-    """Dark on light, by a pen a third as thick as MNIST's."""
+    """Dark on light, with lines a third as thick as those of MNIST."""
     drawn = large(image, size) > 127
     stroke = Image.fromarray(np.uint8(drawn) * 255)
     for _ in range(4):
@@ -91,12 +91,12 @@ def on_a_blackboard(image, random):
 
 
 def inverted(image, random):
-    """28x28, the colours inverted."""
+    """28x28, with inverted colours."""
     return encode(255 - image)
 
 
 def in_a_corner(image, random):
-    """28x28, light on dark, half as large, in a corner."""
+    """28x28, light on dark, at half size in a corner."""
     small = Image.fromarray(image).resize((14, 14), Image.Resampling.BOX)
     picture = np.zeros((28, 28), np.uint8)
     top, left = random.integers(0, 2, 2) * 14
@@ -105,7 +105,7 @@ def in_a_corner(image, random):
 
 
 def in_a_large_corner(image, random):
-    """280x280, light on dark, half as large, in a corner."""
+    """280x280, light on dark, at half size in a corner."""
     picture = np.zeros((280, 280), np.float32)
     top, left = random.integers(0, 2, 2) * 140
     picture[top : top + 140, left : left + 140] = large(image, 140)
@@ -113,8 +113,8 @@ def in_a_large_corner(image, random):
 
 
 def turned_by_exif(orientation):
-    """A set of photographs that are kept turned, with EXIF's word for how."""
-    # By the standard: what has to be done to show the picture upright, undone here.
+    """Create a set of rotated or mirrored photographs, with their EXIF orientation."""
+    # The standard defines how to show the picture upright; these are the inverse operations.
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -137,7 +137,7 @@ def turned_by_exif(orientation):
 
 
 def in_alpha(image, random, ink=(0, 0, 0)):
-    """The ink in the alpha channel alone, over nothing."""
+    """Ink only in the alpha channel, with a transparent background."""
     picture = np.empty((140, 140, 4), np.float32)
     picture[..., :3], picture[..., 3] = ink, large(image, 140)
     return encode(picture)
@@ -149,14 +149,14 @@ def in_white_alpha(image, random):
 
 
 def in_cmyk(image, random):
-    """Dark on light, as a JPEG for printers."""
+    """Dark on light, as a JPEG for printing (CMYK)."""
     picture = photograph(large(image, 280), random)
     printed = Image.fromarray(picture.astype(np.uint8)).convert("RGB").convert("CMYK")
     return encode(printed, "JPEG", quality=90)
 
 
 def in_sixteen_bits(image, random):
-    """Black on white, 16 bits a pixel."""
+    """Black on white, 16 bits per pixel."""
     return encode(Image.fromarray(((255 - large(image, 100)) * 257).astype(np.uint16)))
 
 
@@ -189,7 +189,7 @@ SETS = {
 
 
 def _drawn(points):
-    """A closed line through points, given as fractions of the picture, black on white."""
+    """A closed black line on white, through points given as fractions of the picture."""
     picture = Image.new("L", (280, 280), 255)
     ends = [(280 * x, 280 * y) for x, y in [*points, points[0]]]
     ImageDraw.Draw(picture).line(ends, 0, 18, joint="curve")
@@ -197,7 +197,7 @@ def _drawn(points):
 
 
 def _written(text):
-    """A letter or sign, black on white."""
+    """A black letter or sign on white."""
     picture = Image.new("L", (280, 280), 255)
     font = ImageFont.load_default(200)
     ImageDraw.Draw(picture).text((140, 140), text, 0, font, anchor="mm", stroke_width=3)
@@ -205,7 +205,7 @@ def _written(text):
 
 
 def _around(corners, radii, turned=-math.pi / 2):
-    """Points around the middle."""
+    """Corners of a polygon around the middle; their radii repeat."""
     return [
         (0.5 + r * math.cos(turned + t), 0.5 + r * math.sin(turned + t))
         for n in range(corners)
@@ -214,7 +214,7 @@ def _around(corners, radii, turned=-math.pi / 2):
 
 
 def not_digits():
-    """By name files that have no digit in them: shapes, letters and signs."""
+    """Files without a digit, by name: shapes, letters and signs."""
     shapes = {
         "star": _around(10, (0.42, 0.17)),
         "six-pointed star": _around(12, (0.42, 0.22)),

@@ -1,9 +1,9 @@
-"""How much faster images are delivered than an LSTM learns from them.
+"""Speed of the data pipeline, compared with the speed of training.
 
     python -m benchmarks.pipeline --dataset=mnist
 
-Takes turns: the training batches alone, and training the model the flags name (LSTM-128 by default)
-on them. The ratio must be large, or training would wait for its data.
+Reading the training batches and training the model of the flags (default: LSTM-128) take turns. The
+ratio must be large, or training would wait for its data.
 """
 
 import math
@@ -16,7 +16,7 @@ from configs import config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
-flags.DEFINE_integer("turn_steps", 100, "Training steps of a turn.", 1)
+flags.DEFINE_integer("turn_steps", 100, "Training steps in a turn.", 1)
 define_flags()
 
 
@@ -26,7 +26,7 @@ def main():
 
     config = config_from_flags()
     data = load(config)
-    # Two epochs at a time, so that drawing a new order is paid for as well.
+    # Two epochs at a time, so that the time includes shuffling.
     batches = data.train.batches(config.batch_size, config.seed)
     two_epochs = batches.take(2 * math.ceil(len(data.train) / config.batch_size))
     rates = contest.take_turns(

@@ -1,4 +1,4 @@
-"""Processes that benchmarks start. One that ends too early is told with how it ended."""
+"""Processes of benchmarks. If one ends too early, the error reports how it ended."""
 
 import contextlib
 import faulthandler
@@ -13,12 +13,12 @@ import tempfile
 
 from configs import UserError
 
-_LINES = 20  # How many lines are shown of the stderr of a process that ended too early.
-_FATAL = "Fatal Python error"  # The first line of a crash. The calls follow, the innermost first.
+_LINES = 20  # Lines of stderr to print when a process ended too early.
+_FATAL = "Fatal Python error"  # First line of a crash; the innermost calls follow.
 
 
 def ending(status):
-    """How a process ended, in words, from its return code: below 0 is the number of a signal."""
+    """Describe how a process ended, from its return code; negative codes are signals."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
@@ -29,8 +29,8 @@ def run(command, expected, **options):
 
     Args:
         command: The program and its arguments, a list.
-        expected: What the benchmark needs of it, in words.
-        **options: As of `subprocess.run`.
+        expected: What the benchmark expects, for the message.
+        **options: Options of `subprocess.run`.
 
     Raises:
         UserError: If the program ends with a status other than 0.
@@ -44,19 +44,19 @@ def run(command, expected, **options):
 class Spawned:
     """A new Python process that runs a function, and a pipe to it.
 
-    The function is called with the other end of the pipe, then with the other arguments. A
-    `UserError` that it raises is raised by `receive`. The process lives as long as the `with` block
-    of this object, or until the function returns.
+    The function gets the other end of the pipe and then the other arguments. If it raises a
+    `UserError`, `receive` raises it here. The process ends with the function or with the `with`
+    block of this object.
 
     Args:
-        name: Its name in messages.
+        name: Name of the process in messages.
         function: A function of a module.
-        *arguments: What else it is called with; is pickled.
+        *arguments: Further arguments of the function; they are pickled.
     """
 
     def __init__(self, name, function, *arguments):
         self.name = name
-        # In a file, because a pipe that nobody reads would fill up and stop the process.
+        # A file, because a pipe that is not read would fill up and block the process.
         self._stderr = tempfile.NamedTemporaryFile()  # noqa: SIM115
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
@@ -67,18 +67,18 @@ class Spawned:
 
     def send(self, message):
         """Send something to the function."""
-        with contextlib.suppress(BrokenPipeError):  # `receive` tells that the process has ended.
+        with contextlib.suppress(BrokenPipeError):  # `receive` reports that the process has ended.
             self._pipe.send(message)
 
     def receive(self, expected):
-        """Wait for what the function sends.
+        """Wait for a message of the function.
 
         Args:
-            expected: What that is, in words.
+            expected: The expected message, in words, for errors.
 
         Raises:
-            UserError: If the function raised one, or if the process ended. In the latter case the
-                end of its stderr is printed.
+            UserError: If the function raised one, or if the process ended. In the second case the
+                last lines of its stderr are printed.
         """
         try:
             message = self._pipe.recv()
@@ -105,7 +105,7 @@ class Spawned:
 
 
 def _last_lines(text):
-    """The last lines of a text; where it ends with a crash, the lines around the crash."""
+    """The last lines of a text; after a crash, the lines around it."""
     lines = [line for line in text.splitlines() if not line.startswith("Extension modules: ")]
     crashes = [number for number, line in enumerate(lines) if line.startswith(_FATAL)]
     if not crashes:
@@ -114,10 +114,10 @@ def _last_lines(text):
 
 
 def _run(pipe, stderr, function, *arguments):
-    """What the new process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the benchmark, which ends this.
+    """The main function of the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the benchmark, which kills this.
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND), sys.stderr.fileno())
-    faulthandler.enable()  # A crash in a library then tells in which line.
+    faulthandler.enable()  # Print the stack of a crash in a library.
     try:
         function(pipe, *arguments)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Runs of flag files over several seeds, each made once and kept."""
+"""Runs of flag files with several seeds, which are stored and reused."""
 
 import concurrent.futures
 import dataclasses
@@ -15,25 +15,25 @@ from benchmarks.processes import run
 from configs import UserError, given_flags, names_of, read_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds from 0 on.", 1)
-flags.DEFINE_integer("jobs", 1, "Runs side by side, each with its share of the processors.", 1)
-flags.DEFINE_string("results_dir", "runs/accuracy", "Where the runs are kept.")
+flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, ...", 1)
+flags.DEFINE_integer("jobs", 1, "Runs in parallel, each with its share of the processors.", 1)
+flags.DEFINE_string("results_dir", "runs/accuracy", "Folder of the runs.")
 
 
 def finished_runs(flag_files, seeds):
-    """Make the runs that are missing: `python main.py --flagfile=... --seed=...`, side by side.
+    """Make the missing runs in parallel: `python main.py --flagfile=... --seed=...`.
 
-    Any flag of `Config` given to this process is passed on to every run.
+    Flags of `Config` given to this process are passed on to every run.
 
     Args:
         flag_files: Paths of flag files.
-        seeds: How many runs of each, with the seeds 0, 1, 2, ...
+        seeds: Number of runs of each flag file, with the seeds 0, 1, 2, ...
 
     Returns:
-        By flag file a list with the folder of each seed's run.
+        A list with the folder of each seed's run, by flag file.
 
     Raises:
-        UserError: If a run fails, or one that is there had other flags.
+        UserError: If a run fails, or if an existing run was made with other flags.
     """
     if "seed" in given_flags():
         raise UserError(f"--seed={FLAGS.seed}: the seeds are 0, 1, 2, ...; expected --seeds=NUMBER")
@@ -44,12 +44,12 @@ def finished_runs(flag_files, seeds):
 
 
 def metrics_of(folders):
-    """The metrics of each of some finished runs."""
+    """Read the metrics of finished runs."""
     return [json.loads((folder / "metrics.json").read_text()) for folder in folders]
 
 
 def accuracy_of(metrics):
-    """The test accuracy of several seeds' runs: mean ± standard deviation in words, and each."""
+    """Format the test accuracy of several seeds: mean ± standard deviation, and each value."""
     percentages = [100 * m["test"]["accuracy"] for m in metrics]
     sd = f" ± {statistics.stdev(percentages):.2f}" if len(percentages) > 1 else ""
     each = ", ".join(f"{percentage:.2f}" for percentage in percentages)
@@ -57,7 +57,7 @@ def accuracy_of(metrics):
 
 
 def _folder(flag_file, seed):
-    """The folder of one run, which is made unless it is finished."""
+    """Return the folder of one run; makes the run unless it is finished."""
     results = pathlib.Path(FLAGS.results_dir).absolute()
     name = f"{pathlib.Path(flag_file).with_suffix('').as_posix().replace('/', '-')}-seed{seed}"
     folder = results / name
@@ -74,7 +74,7 @@ def _folder(flag_file, seed):
         *(sys.executable, str(MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),
         *(FLAGS[flag].serialize() for flag in given_flags()),
         *(f"--name={name}", f"--runs_dir={results}", f"--saved_models_dir={results}/exported"),
-        "--resume",  # What was killed goes on.
+        "--resume",  # Continue a killed run.
     ]
     threads = str(max(1, os.cpu_count() // FLAGS.jobs))
     limits = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}

@@ -1,10 +1,10 @@
-"""What a training step costs, in seconds and bytes, and how both grow.
+"""Seconds and memory of a training step, and a model of how they grow.
 
     python -m benchmarks.scale
 
-Each point is measured in processes of its own with one thread each, which train as `main.py` does,
-on sequences of random numbers. A model of few terms, each of which grows as the work it stands for,
-is fitted to all points but those that it is then tested on.
+Each point is measured in new processes with one thread each, which train as `main.py` does, on
+sequences of random numbers. The model is a sum of a few terms; each term is proportional to one
+kind of work. It is fitted to some of the points and tested on the others.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from configs import Config, UserError, run_script
 
 FLAGS = flags.FLAGS
 FEATURES, CLASSES = 28, 10
-LENGTHS, BATCHES = (28, 784, 10_000), (128, 1024, 8192)  # Which are extrapolated.
+LENGTHS, BATCHES = (28, 784, 10_000), (128, 1024, 8192)  # For the extrapolation.
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A training: so many processes share a batch of sequences of so many steps."""
+    """A training: `processes` processes share a batch of sequences of `steps` steps."""
 
     processes: int
     batch: int
@@ -40,7 +40,7 @@ class Point:
 
     @classmethod
     def parse(cls, text):
-        """A point from its four numbers; `UserError` if the text is something else."""
+        """Parse four numbers; raises `UserError` for other texts."""
         try:
             point = cls(*map(int, text.split(",")))
         except (ValueError, TypeError):
@@ -53,11 +53,11 @@ class Point:
 
     @property
     def share(self):
-        """How many sequences of a batch the process with most of them has."""
+        """The largest number of sequences of a batch in one process."""
         return -(-self.batch // self.processes)
 
     def seconds_terms(self):
-        """By name, what the seconds of a training step consist of, but for their factors."""
+        """The terms of the seconds of a training step, by name, without their factors."""
         weights = self.units * (self.units + FEATURES)
         others = self.processes - 1
         return {
@@ -66,13 +66,13 @@ class Point:
             "a state's number": self.steps * self.share * self.units,
             "a product": self.steps * self.share * weights,
             "a weight": weights,
-            # A ring: each of the messages passes all others, twice.
+            # Ring all-reduce: each message passes all other processes, twice.
             "a message": others,
             "a weight sent": weights * others / self.processes,
         }
 
     def bytes_terms(self):
-        """By name, what the memory of a process consists of, but for their factors."""
+        """The terms of the memory of a process, by name, without their factors."""
         return {
             "the program": 1,
             "a state's number": self.steps * self.share * self.units,
@@ -84,7 +84,7 @@ def main():
     """Measure, fit, print, draw, write the JSON."""
     fitted, tested = (list(map(Point.parse, texts)) for texts in (FLAGS.fitted, FLAGS.tested))
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    contest.print_circumstances()
+    contest.print_environment()
     measured = {}
     for point in (*fitted, *tested):
         measured[point] = measure(point, FLAGS.cell, FLAGS.turns)
@@ -95,18 +95,19 @@ def main():
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for point in (*fitted, *tested):
         head = " | ".join(f"{value:,}" for value in dataclasses.astuple(point))
-        told = cost(seconds, point.seconds_terms()), cost(memory, point.bytes_terms())
-        pairs = zip(measured[point], told, (1e3, 1e-6), strict=True)
+        modelled = cost(seconds, point.seconds_terms()), cost(memory, point.bytes_terms())
+        pairs = zip(measured[point], modelled, (1e3, 1e-6), strict=True)
         row = " | ".join(f"{a * scale:,.1f} | {b * scale:,.1f}" for a, b, scale in pairs)
         print(f"| {head} | {row} |")
-    for what, factors, terms, column in [
+    for quantity, factors, terms, column in [
         ("seconds", seconds, Point.seconds_terms, 0),
         ("bytes", memory, Point.bytes_terms, 1),
     ]:
-        print(f"\n{what}: " + ", ".join(f"{value:.3g} {name}" for name, value in factors.items()))
+        model = ", ".join(f"{value:.3g} {name}" for name, value in factors.items())
+        print(f"\n{quantity}: {model}")
         for name, points in [("fitted", fitted), ("tested", tested)]:
-            off = [abs(cost(factors, terms(p)) / measured[p][column] - 1) for p in points]
-            print(f"{name}: off by {statistics.median(off):.0%} (at most {max(off):.0%})")
+            errors = [abs(cost(factors, terms(p)) / measured[p][column] - 1) for p in points]
+            print(f"{name}: off by {statistics.median(errors):.0%} (at most {max(errors):.0%})")
     print_extrapolation(seconds, memory)
     draw(measured, fitted, seconds, memory).savefig(FLAGS.picture, dpi=150)
     contest.write_json(
@@ -121,25 +122,25 @@ def main():
 
 
 def fit(terms, values):
-    """The factors, by the name of their terms and none below 0, that come nearest to the values.
+    """Fit non-negative factors, by the name of their terms, to the values.
 
-    What counts is by which part of a value the model is off.
+    Minimizes the relative errors (least squares).
     """
     from scipy.optimize import nnls
 
     matrix = np.array([list(each.values()) for each in terms]) / np.array(values)[:, None]
-    size = matrix.max(axis=0)  # Of one order of magnitude, which the algorithm needs.
+    size = matrix.max(axis=0)  # The algorithm needs columns of similar magnitude.
     factors, _ = nnls(matrix / size, np.ones(len(values)))
     return dict(zip(terms[0], (factors / size).tolist(), strict=True))
 
 
 def cost(factors, terms):
-    """What a model says, of the terms of a `Point`."""
+    """The result of the model for the terms of a `Point`."""
     return sum(factors[name] * value for name, value in terms.items())
 
 
 def measure(point, cell, turns):
-    """The seconds of a training step, the median of some turns, and the bytes of a process."""
+    """Measure the seconds of a training step (median of the turns) and the bytes of a process."""
     arguments = point, cell, turns, _free_addresses(point.processes)
     with contextlib.ExitStack() as stack:
         processes = [
@@ -159,7 +160,7 @@ def _free_addresses(count):
 
 
 def _train(pipe, point, cell, turns, addresses, index):
-    """What one of the processes does."""
+    """The main function of each process."""
     if point.processes > 1:
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         os.environ["TF_CONFIG"] = json.dumps(cluster)
@@ -181,7 +182,7 @@ def _train(pipe, point, cell, turns, addresses, index):
         return keras.Model(sequences, keras.layers.Dense(CLASSES)(x))
 
     model = distribution.replicate(create)
-    # As many as take about half a second.
+    # About half a second.
     steps = 20 if cost_of_products(point) < 4e9 else 2 if cost_of_products(point) < 4e10 else 1
     with distribution.scope():
         spec = Spec("vectors", "class", (None, FEATURES), CLASSES)
@@ -200,13 +201,13 @@ def _train(pipe, point, cell, turns, addresses, index):
         shuffle=False,
         verbose=0,
     )
-    most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # The first turn is that in which much is compiled.
-    pipe.send((statistics.median(clock.seconds[1:]) / steps, most))
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The first turn compiles and is not counted.
+    pipe.send((statistics.median(clock.seconds[1:]) / steps, peak))
 
 
 def cost_of_products(point):
-    """About how many sums and products a process makes in a training step."""
+    """Approximate number of additions and multiplications of a process in a training step."""
     return 24 * point.seconds_terms()["a product"]
 
 
@@ -226,8 +227,11 @@ def _clock():
 
 
 def print_extrapolation(seconds, memory):
-    """Print what the model says of up to 64 machines, and of how large a batch fits in 16 GB."""
-    print("\n| steps | batch | sequences/s of 1 | of 64 | most | of machines | batch in 16 GB |")
+    """Print the model's speed on up to 64 machines, and the largest batch in 16 GB."""
+    print(
+        "\n| steps | batch | sequences/s on 1 machine | on 64 | maximum | on machines "
+        "| batch in 16 GB |"
+    )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for steps, batch in itertools.product(LENGTHS, BATCHES):
         points = [Point(processes, batch, 128, steps) for processes in range(1, 65)]
@@ -239,13 +243,13 @@ def print_extrapolation(seconds, memory):
 
 
 def draw(measured, fitted, seconds, memory):
-    """What was measured and what the model says: of these points, and of up to 64 machines.
+    """Draw measured values against the model, and the model on up to 64 machines.
 
     Args:
         measured: Seconds and bytes by `Point`.
-        fitted: The points the model was fitted to.
-        seconds: Its factors of seconds.
-        memory: Its factors of bytes.
+        fitted: The points to which the model was fitted.
+        seconds: Factors of the terms of the seconds.
+        memory: Factors of the terms of the bytes.
     """
     from matplotlib.figure import Figure
 
@@ -299,7 +303,7 @@ def draw(measured, fitted, seconds, memory):
 if __name__ == "__main__":
     flags.adopt_module_key_flags(contest)
     flags.DEFINE_string("cell", "custom_lstm", "A name in models.CELLS.")
-    flags.DEFINE_string("picture", "docs/scale-cost.png", "Where the picture is written.")
+    flags.DEFINE_string("picture", "docs/scale-cost.png", "File of the figure.")
     flags.DEFINE_multi_string(
         "fitted",
         [
@@ -310,7 +314,7 @@ if __name__ == "__main__":
             *("2,128,32,28", "2,128,128,28", "2,128,512,28", "2,16,128,28", "2,1024,128,28"),
             "2,128,128,784",
         ],
-        "Points to fit the model to: processes, batch, units, steps.",
+        "Points for fitting the model: processes, batch, units, steps.",
     )
     flags.DEFINE_multi_string(
         "tested",
@@ -318,6 +322,6 @@ if __name__ == "__main__":
             *("1,300,96,28", "1,64,384,28", "1,64,128,200", "1,64,64,784", "1,16,64,10000"),
             *("2,256,256,28", "2,128,64,200"),
         ],
-        "Points to test it on.",
+        "Points for testing the model.",
     )
     run_script(main)

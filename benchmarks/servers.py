@@ -1,4 +1,4 @@
-"""Servers to be measured, each in processes of its own, on ports of this machine that are free."""
+"""Servers to measure, each in its own processes, on free ports of this machine."""
 
 import os
 import pathlib
@@ -18,70 +18,70 @@ from configs import UserError
 
 _FOLDER = MAIN.parent
 _PROC = pathlib.Path("/proc")
-# Seconds a server may take to start or to end; other work may keep the machine busy.
-_PATIENCE = 180
+# Maximal seconds for the start and the end of a server, on a busy machine.
+_TIMEOUT = 180
 
 
 class Server:
-    """A process that answers HTTP.
+    """A process of an HTTP server.
 
     Attributes:
         rest: `host:port` of its REST API.
         process: The process.
-        seconds: From its start until it was ready.
+        seconds: Seconds from its start until it was ready.
     """
 
     def __init__(self, command):
         self._started = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_FOLDER)
 
-    def wait_until(self, is_so):
-        """Wait until a function says so; `UserError` if the server ends or it takes minutes."""
-        end = time.monotonic() + _PATIENCE
-        while not is_so():
+    def wait_until(self, condition):
+        """Wait until a condition holds; `UserError` if the server ends or after minutes."""
+        end = time.monotonic() + _TIMEOUT
+        while not condition():
             if self.process.poll() is not None:
-                self.tell_ending()
+                self.raise_ended()
             if time.monotonic() > end:
                 raise UserError(
-                    f"{self._command()} is not ready after {_PATIENCE} s; expected it to serve"
+                    f"{self._command()} is not ready after {_TIMEOUT} s; expected it to serve"
                 )
             time.sleep(0.01)
 
-    def tell_ending(self):
-        """Wait for the end of the process, and raise a `UserError` that tells how it ended."""
-        how = ending(self.process.wait(_PATIENCE))
+    def raise_ended(self):
+        """Wait for the end of the process, and raise a `UserError` that says how it ended."""
+        how = ending(self.process.wait(_TIMEOUT))
         raise UserError(f"{self._command()} {how}; expected it to serve: see its message above")
 
     def _command(self):
         return shlex.join(map(str, self.process.args))
 
     def get(self, path):
-        """Answer to a GET, `None` if there is none."""
+        """Send a GET; returns the answer, or `None` without a connection."""
         try:
-            return requests.get(f"http://{self.rest}{path}", timeout=_PATIENCE)
+            return requests.get(f"http://{self.rest}{path}", timeout=_TIMEOUT)
         except requests.ConnectionError:
             return None
 
     def megabytes(self):
-        """Memory the process holds now."""
+        """Current memory of the process."""
         status = (_PROC / str(self.process.pid) / "status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
 
     def processor_seconds(self):
-        """What the process, and those it has started, have taken of the processors."""
+        """Processor time of the process and its children."""
         children = (_PROC / f"{self.process.pid}/task/{self.process.pid}/children").read_text()
         ticks = 0
         for process in (str(self.process.pid), *children.split()):
-            # The name in parentheses may hold spaces; then come the 3rd field and all others.
+            # The name in parentheses may contain spaces; the 3rd field follows it.
             fields = (_PROC / process / "stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[14 - 3]) + int(fields[15 - 3])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        """Have it end, and return its status."""
+        """End the process, and return its status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(_PATIENCE)
+            return self.process.wait(_TIMEOUT)
         finally:
             self.process.kill()
 
@@ -98,7 +98,7 @@ class Server:
 
 
 class Ours(Server):
-    """`serve.py` over a folder of models.
+    """`serve.py` with a folder of models.
 
     Attributes:
         grpc: `host:port` of its gRPC services.
@@ -112,19 +112,19 @@ class Ours(Server):
         line = next((line for line in self.process.stdout if line.startswith("REST")), "")
         addresses = re.fullmatch(r".* http://(\S+), gRPC: (\S+)\n", line)
         if not addresses:
-            self.tell_ending()
+            self.raise_ended()
         self.rest, self.grpc = addresses.groups()
         self.wait_until(lambda: (answer := self.get("/readyz")) is not None and answer.ok)
         self.seconds = self._age()
 
     def states(self, model):
-        """By number of a model's version its state."""
+        """The states of the versions of a model, by version."""
         versions = self.get(f"/v1/models/{model}").json().get("model_version_status", [])
         return {version["version"]: version["state"] for version in versions}
 
 
 class KServe(Server):
-    """KServe's Python server over a SavedModel, run by an interpreter that has kserve."""
+    """KServe's Python server with a SavedModel, run by an interpreter that has kserve."""
 
     def __init__(self, python, model, path, workers):
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -1,15 +1,14 @@
-"""How fast the server answers, beside the SavedModel itself and KServe's, and what it withstands.
+"""Speed of the server, compared with direct calls and with KServe, and its behaviour under faults.
 
     python -m benchmarks.serving --dataset=mnist --kserve_python=/path/to/kserve/bin/python
 
-`serve.py` answers requests over HTTP and gRPC from another process (`benchmarks.load`), as do
-KServe's Python server, with one worker and with one for each processor, and direct calls of the
-signature in a third; they take turns. Every answer is compared with that of a direct call. Then
-the server is loaded for minutes and its memory watched, and last, things go wrong around it. The
-model has random weights; all of it runs on this machine, which has to be a Linux.
+`serve.py` answers requests over HTTP and gRPC from another process (`benchmarks.load`). KServe's
+Python server, with one worker and with one worker per processor, and direct calls of the signature
+in a third process take turns with it. Every answer is compared with that of a direct call. Then the
+memory of the server is recorded during minutes of load, and last, faults happen around it. The
+model has random weights. Everything runs on this machine, which must be a Linux.
 
-Requests are made ready beforehand, so that the clients, which share the processors with the server,
-take little of them.
+Requests are encoded in advance, because the clients share the processors with the server.
 """
 
 import concurrent.futures
@@ -35,12 +34,12 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_string("kserve_python", None, "An interpreter that has kserve and TensorFlow.")
 flags.DEFINE_float("seconds", 5, "Seconds of a turn.", 0.01)
-flags.DEFINE_float("minutes", 10, "Minutes of load in which memory is watched.", 0)
+flags.DEFINE_float("minutes", 10, "Minutes of load while memory is recorded.", 0)
 define_flags()
 
 _MANY = 64  # Requests at once, and images of a batch.
 _IMAGES = 512  # Of a large request.
-_REQUEST_SECONDS = 5  # Before the server that faults happen to gives a request up.
+_REQUEST_SECONDS = 5  # Time limit of a request while faults happen.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +71,13 @@ _DIRECT_MANY, _DIRECT_ONE, _DIRECT_LARGE = _DIRECT_CASES = [
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What is asked of the model that is served, and what is right.
+class _Workload:
+    """Requests to the served model, and the right answers.
 
     Attributes:
-        requests: Requests as `Load` has them, by protocol and number of images.
-        expected: The right answer to each, by number of images.
-        expected_of_other: The answers to requests of one image of the model's second version.
+        requests: Requests for `Load`, by protocol and number of images.
+        expected: The right answers, by number of images.
+        expected_of_other: The answers of the second version to requests of one image.
     """
 
     requests: dict
@@ -88,41 +87,41 @@ class _Asked:
 
 def main():
     """Measure, print the tables, write the JSON."""
-    # Servers have TensorFlow's usual allocator; serve.py chooses its own.
+    # KServe and direct calls use TensorFlow's default allocator; serve.py chooses its own.
     os.environ.pop("TF_CPU_ALLOCATOR_USE_BFC")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    contest.print_circumstances()
+    contest.print_environment()
     config = config_from_flags()
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         direct = stack.enter_context(_Caller("direct calls"))
         loader = stack.enter_context(_Caller("requests"))
-        asked = direct(_prepare, config, folder)
+        workload = direct(_prepare, config, folder)
         served = folder / "served"
         with Ours(served) as ours:
             memory = [ours.megabytes()]
-            turns = _take_turns(served / config.model / "1", direct, loader, ours, asked)
-            memory += _memory_under_load(loader, ours, asked)
+            turns = _take_turns(served / config.model / "1", direct, loader, ours, workload)
+            memory += _memory_under_load(loader, ours, workload)
         starts = [ours.seconds]
         for _ in range(FLAGS.turns - 1):
             with Ours(served) as server:
                 starts.append(server.seconds)
         _print_measures(turns, starts, memory)
-        suffered = _suffer(loader, folder, config.model, asked)
+        outcomes = _inject_faults(loader, folder, config.model, workload)
     turns = {f"{case}; {name}": figures for (case, name), figures in turns.items()}
-    results = {"turns": turns, "starts, s": starts, "memory, MB": memory, "faults": suffered}
+    results = {"turns": turns, "starts, s": starts, "memory, MB": memory, "faults": outcomes}
     contest.write_json("serving", results)
 
 
 def serve_calls(pipe):
-    """Call the functions that come through a pipe, and send back what they return."""
+    """Receive functions through a pipe, call them, and send back their results."""
     while True:
         function, *arguments = pipe.recv()
         pipe.send(function(*arguments))
 
 
 class _Caller(Spawned):
-    """A process of its own that calls functions."""
+    """A process that calls functions."""
 
     def __init__(self, name):
         super().__init__(name, serve_calls)
@@ -133,7 +132,7 @@ class _Caller(Spawned):
 
 
 def _prepare(config, folder):
-    """Export the model, and another of its kind, into a folder: what is `_Asked` of them."""
+    """Export two versions of the model into a folder, and return their `_Workload`."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -149,10 +148,10 @@ def _prepare(config, folder):
         _IMAGES: [np.resize(data.test.inputs[n:], (_IMAGES, 28, 28)) for n in range(2)],
     }
     answers = []
-    for seed, place in enumerate(["served", "other"]):
+    for seed, subfolder in enumerate(["served", "other"]):
         keras.utils.set_random_seed(seed)
         task = task_of(data.spec, config)
-        path = export(create_model(config, data.spec), task, folder / place / config.model, {})
+        path = export(create_model(config, data.spec), task, folder / subfolder / config.model, {})
         answer = tf.saved_model.load(path).signatures["serving_default"]
         answers.append(
             {
@@ -168,11 +167,11 @@ def _prepare(config, folder):
         for protocol, request in (("rest", rest_request), ("grpc", grpc_request))
         for images, some in batches.items()
     }
-    return _Asked(requests, answers[0], answers[1][1])
+    return _Workload(requests, answers[0], answers[1][1])
 
 
 def _call_directly(path, images, seconds):
-    """Call the signature again and again: the `Answers`."""
+    """Call the signature repeatedly and return the `Answers`."""
     import numpy as np
     import tensorflow as tf
 
@@ -197,15 +196,15 @@ def _loaded(path):
     return tf.saved_model.load(path)
 
 
-def _load(case, server, asked, seconds):
+def _load(case, server, workload, seconds):
     address = server.grpc if case.protocol == "grpc" else server.rest
-    requests = asked.requests[case.protocol, case.images]
-    expected = [[right] for right in asked.expected[case.images]]
+    requests = workload.requests[case.protocol, case.images]
+    expected = [[right] for right in workload.expected[case.images]]
     return Load(case.protocol, address, requests, expected, case.connections, seconds)
 
 
-def _take_turns(path, direct, loader, ours, asked):
-    """By case and name of who answers, the figures of each turn."""
+def _take_turns(path, direct, loader, ours, workload):
+    """The results of each turn, by case and name of the server."""
     calls = {
         (case, "direct"): functools.partial(_call_directly, path, case.images, FLAGS.seconds)
         for case in _DIRECT_CASES
@@ -217,7 +216,7 @@ def _take_turns(path, direct, loader, ours, asked):
                 peer = KServe(FLAGS.kserve_python, path.parent.name, path, workers)
                 servers[f"KServe × {workers}"] = stack.enter_context(peer)
         loads = {
-            (case, name): _load(case, server, asked, FLAGS.seconds)
+            (case, name): _load(case, server, workload, FLAGS.seconds)
             for case, (name, server) in itertools.product(_CASES, servers.items())
             if case.protocol == "rest" or name == "ours"
         }
@@ -230,14 +229,14 @@ def _take_turns(path, direct, loader, ours, asked):
                 done[key] = figures = _figures(key, loader(make, load))
                 took = server.processor_seconds() - before
                 figures["processor, ms"] = 1e3 * took / figures["requests"]
-            if number > 0:  # In the first turn much is loaded and compiled.
+            if number > 0:  # The first turn loads and compiles.
                 for key, figures in done.items():
                     turns[key].append(figures)
     return turns
 
 
 def _figures(key, answers):
-    """What is kept of `Answers`; says so if they are not all right."""
+    """Compute the results from `Answers`; prints a message about wrong and missing ones."""
     case, name = key
     missing = answers.missing()
     if missing or answers.wrong:
@@ -256,9 +255,9 @@ def _figures(key, answers):
     }
 
 
-def _memory_under_load(loader, ours, asked):
-    """Megabytes again and again in some minutes of load."""
-    load = _load(_REST_MANY, ours, asked, FLAGS.seconds)
+def _memory_under_load(loader, ours, workload):
+    """Record the memory in megabytes during minutes of load."""
+    load = _load(_REST_MANY, ours, workload, FLAGS.seconds)
     megabytes, end = [], time.monotonic() + 60 * FLAGS.minutes
     while len(megabytes) < 2 or time.monotonic() < end:
         _figures((_REST_MANY, "ours"), loader(make, load))
@@ -268,15 +267,14 @@ def _memory_under_load(loader, ours, asked):
 
 @dataclasses.dataclass(frozen=True)
 class _Measure:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        name: What is measured.
+        name: Name of the measured quantity.
         ours: Our `Spread`.
-        bar: `≥` or `≤` and a number, for our figures or, if there are others beside, for the
-            ratio; or nothing.
-        beside: The name and the `Spread` of what ours is divided by, turn by turn; or `None`.
-        digits: Digits behind the point.
+        bar: `≥` or `≤` and a number: the target of the ratio, or of our value without a ratio.
+        beside: The name and the `Spread` by which ours is divided in each turn, or `None`.
+        digits: Digits after the decimal point.
     """
 
     name: str
@@ -305,7 +303,7 @@ class _Measure:
 
 
 def _print_measures(turns, starts, memory):
-    """Print what was measured, and whether each bar is reached."""
+    """Print the measured values, and whether each target is reached."""
 
     def of(case, key, name="ours"):
         return contest.Spread([figures[key] for figures in turns[case, name]])
@@ -343,7 +341,7 @@ def _print_measures(turns, starts, memory):
             ("gRPC, 512 images, images/s", of(_GRPC_LARGE, "images/s"), "", direct_large),
             ("start to ready, s", contest.Spread(starts), "≤ 6", None, 2),
             ("memory after the start, MB", contest.Spread(memory[:1])),
-            ("memory at most, MB", contest.Spread([max(memory)]), "≤ 750"),
+            ("maximal memory, MB", contest.Spread([max(memory)]), "≤ 750"),
             (f"growth in {FLAGS.minutes:g} minutes, %", growth, "≤ 2", None, 2),
         ]
     ]
@@ -352,21 +350,21 @@ def _print_measures(turns, starts, memory):
     print(*measures, sep="\n", flush=True)
 
 
-def _suffer(loader, folder, model, asked):
-    """Have everything go wrong around a server under load; prints the table as it goes."""
+def _inject_faults(loader, folder, model, workload):
+    """Let faults happen around a server under load, and print the table row by row."""
     models, other = folder / "served" / model, folder / "other" / model / "1"
-    large = asked.requests["rest", _IMAGES][0]
-    first = [[right] for right in asked.expected[1]]
-    second = [[right] for right in asked.expected_of_other]
+    large = workload.requests["rest", _IMAGES][0]
+    first = [[right] for right in workload.expected[1]]
+    second = [[right] for right in workload.expected_of_other]
     either = [[*one, *another] for one, another in zip(first, second, strict=True)]
     limits = ("--poll_seconds=0.2", f"--request_seconds={_REQUEST_SECONDS}")
     print("\n| fault | outcome | requests | wrong | missing | lives | MB before | MB after |")
     print("| --- | --- | ---: | ---: | --- | --- | ---: | ---: |")
-    suffered = {}
+    outcomes = {}
     with Ours(folder / "served", *limits) as server:
-        load = _load(_REST_MANY, server, asked, FLAGS.seconds)
-        # What happens, and which answers are right meanwhile and afterwards.
-        for name, happen, right, right_after in [
+        load = _load(_REST_MANY, server, workload, FLAGS.seconds)
+        # Each fault, and the right answers during it and after it.
+        for name, cause, right, right_after in [
             ("none", lambda: "–", first, first),
             ("new version", lambda: faults.new_version(server, models, other), either, second),
             ("version removed", lambda: faults.version_removed(server, models), either, first),
@@ -375,14 +373,14 @@ def _suffer(loader, folder, model, asked):
             ("200 MB bodies", lambda: faults.huge_bodies(server, model), first, first),
             ("deep JSON", lambda: faults.deep_json(server, model), first, first),
             ("clients that go", lambda: faults.clients_go(server, large), first, first),
-            # What memory they leave taken is taken once.
+            # The memory that they leave allocated is allocated only once.
             ("clients that go, again", lambda: faults.clients_go(server, large), first, first),
             ("SIGTERM", lambda: faults.sigterm(server), first, None),
         ]:
             before = server.megabytes()
-            outcome, answers = _happen(loader, happen, load, right, right_after)
+            outcome, answers = _inject_fault(loader, cause, load, right, right_after)
             lives = server.process.poll() is None
-            suffered[name] = {
+            outcomes[name] = {
                 "outcome": outcome,
                 "requests": answers.statuses.total(),
                 "wrong": answers.wrong,
@@ -391,39 +389,39 @@ def _suffer(loader, folder, model, asked):
                 "MB before": round(before),
                 "MB after": round(server.megabytes()) if lives else None,
             }
-            cells = map(str, suffered[name].values())
+            cells = map(str, outcomes[name].values())
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    return suffered
+    return outcomes
 
 
-def _happen(loader, happen, load, right, right_after):
-    """Have something happen under load: its outcome, and the `Answers` to the load.
+def _inject_fault(loader, cause, load, right, right_after):
+    """Let a fault happen under load, and return its outcome and the `Answers`.
 
     Args:
-        loader: The process that makes the load.
-        happen: The function that has it happen and returns the outcome.
-        load: The `Load`, made again and again for as long as that takes.
-        right: Its expected answers meanwhile.
-        right_after: Its expected answers afterwards; `None` if no server is left to give any.
+        loader: The process that sends the load.
+        cause: Function that causes the fault and returns the outcome.
+        load: The `Load`, repeated until the fault is over.
+        right: The right answers during the fault.
+        right_after: The right answers after the fault; `None` if the server has ended.
     """
 
     def answers_if(expected):
         return loader(make, dataclasses.replace(load, expected=expected))
 
-    def happen_under_load():
-        time.sleep(min(1, load.seconds / 2))  # The load has begun by then.
-        return happen()
+    def cause_under_load():
+        time.sleep(min(1, load.seconds / 2))  # The load has started by then.
+        return cause()
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        happening = thread.submit(happen_under_load)
+        injection = thread.submit(cause_under_load)
         answers = answers_if(right)
-        while not happening.done():
+        while not injection.done():
             answers.add(answers_if(right))
     if right_after:
         answers.add(answers_if(right_after))
     else:
-        del answers.statuses["refused"]  # Who comes afterwards is not let down.
-    return happening.result(), answers
+        del answers.statuses["refused"]  # Refusals after the end are correct.
+    return injection.result(), answers
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Training speed over sizes of the hidden state and of the batch, as a picture.
+"""Draw the training speed by the number of units and the batch size.
 
     python -m benchmarks.sizes --dataset=mnist
 
-Ours as `main.py` trains, Keras's own layers in `fit` and PyTorch's in its usual loop, in turns.
+Ours as in `main.py`, Keras's own layers in `fit` and PyTorch's in a standard loop take turns.
 """
 
 import dataclasses
@@ -16,26 +16,27 @@ from configs import config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
-flags.DEFINE_multi_integer("over_units", [32, 64, 128, 256, 512, 1024], "Sizes of the state.", 1)
-flags.DEFINE_multi_integer("over_batches", [32, 64, 128, 256, 512, 1024, 2048], "Batches.", 1)
-flags.DEFINE_integer("turn_steps", 60, "Steps of a turn, of 128 images of 128 units each.", 1)
-flags.DEFINE_string("picture", "docs/sizes.png", "Where the picture goes.")
+flags.DEFINE_multi_integer("over_units", [32, 64, 128, 256, 512, 1024], "Numbers of units.", 1)
+flags.DEFINE_multi_integer("over_batches", [32, 64, 128, 256, 512, 1024, 2048], "Batch sizes.", 1)
+flags.DEFINE_integer("turn_steps", 60, "Steps in a turn, for 128 images and 128 units.", 1)
+flags.DEFINE_string("picture", "docs/sizes.png", "File of the figure.")
 define_flags()
 
 
 def main():
-    """Measure, draw the picture, write the JSON."""
+    """Measure, draw the figure, write the JSON."""
     config = config_from_flags()
-    contest.print_circumstances()
+    contest.print_environment()
     results, measured = {}, {}
     for field, sizes in [("units", FLAGS.over_units), ("batch_size", FLAGS.over_batches)]:
         results[field] = {}
         for size in sizes:
             sized = dataclasses.replace(config, **{field: size})
-            # As many as take about the same time; an image's work grows with the units' square.
+            # About the same time for all sizes: the work of an image grows with the square of the
+            # units.
             work = sized.batch_size / 128 * max(sized.units / 128, (sized.units / 128) ** 2)
             steps = max(1, round(FLAGS.turn_steps / work))
-            if sized not in measured:  # One point lies in both panels.
+            if sized not in measured:  # One point is in both panels.
                 contenders = trainers(sized, steps, ["Keras", "PyTorch"])
                 measured[sized] = contest.contest(contenders)
             results[field][size] = measured[sized]
@@ -53,7 +54,7 @@ def main():
 
 
 def _draw(results, labels):
-    """Images per second, a panel for each of the fields; a band from the least to the greatest."""
+    """Draw images per second, with a panel for each field and a band from minimum to maximum."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 

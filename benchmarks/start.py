@@ -1,8 +1,8 @@
-"""How soon the program is there: its help, and its first ten training steps, taken at once.
+"""Start-up time of the program: until its help, and until its first ten training steps.
 
     python -m benchmarks.start --dataset=mnist
 
-Seconds from the start of `python main.py` in a new process, with a dataset that is prepared.
+Seconds from the start of `python main.py` in a new process, with a prepared dataset.
 """
 
 import shlex
@@ -31,7 +31,7 @@ def main():
         subprocess.run([sys.executable, str(MAIN), "--help"], stdout=subprocess.DEVNULL)
         seconds["help"].append(time.perf_counter() - start)
         seconds["first training steps"].append(_seconds_to_first_steps(given))
-    contest.print_circumstances()
+    contest.print_environment()
     print("| `python main.py` | seconds |")
     print("| --- | ---: |")
     for name, values in seconds.items():
@@ -40,15 +40,15 @@ def main():
 
 
 def _seconds_to_first_steps(given):
-    """Seconds until the program tells the accuracy of its first ten steps."""
+    """Seconds until the program prints the accuracy of its first ten steps."""
     with tempfile.TemporaryDirectory() as folder:
-        places = [f"--runs_dir={folder}", f"--saved_models_dir={folder}/exported"]
-        command = [sys.executable, str(MAIN), *given, *places, "--steps=10", "--log_every=10"]
+        folders = [f"--runs_dir={folder}", f"--saved_models_dir={folder}/exported"]
+        command = [sys.executable, str(MAIN), *given, *folders, "--steps=10", "--log_every=10"]
         start = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            found = any(line.startswith("step    10 ") for line in process.stdout)
+            has_trained = any(line.startswith("step    10 ") for line in process.stdout)
             seconds = time.perf_counter() - start
-            if not found:
+            if not has_trained:
                 raise UserError(
                     f"{shlex.join(command)} {ending(process.wait())}; expected a training step: "
                     "see its message above"

@@ -1,10 +1,10 @@
-"""Where the time of a training step goes.
+"""Time of each part of a training step.
 
     python -m benchmarks.step --dataset=mnist
 
-Each stage does all that the one before it does and something more, so that the differences are what
-things cost. The last row is the matrix products of a step alone, of the sizes and in the number of
-shards they have in `models.sweep`: the least a step could take with these products.
+Each stage does the work of the previous one and something more, so the difference is the time of
+the added work. The last row is only the matrix products of a step, with the sizes and shards of
+`models.sweep`: the minimal time of a step with these products.
 """
 
 import itertools
@@ -18,15 +18,15 @@ from datasets.dataset import images_spec
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
-flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn.", 1)
+flags.DEFINE_integer("turn_steps", 60, "Training steps in a turn.", 1)
 define_flags()
 
 STAGES = {
     "batches": "the data pipeline",
-    "forward": "the way forward",
-    "gradient": "the way back",
+    "forward": "the forward pass",
+    "gradient": "the backward pass",
     "single": "loss, metrics, optimizer and callbacks of `fit`",
-    "fit": "less what it saves to take ten steps at once",
+    "fit": "the saving of ten steps at once",
 }
 
 
@@ -35,8 +35,8 @@ def main():
     config = config_from_flags()
     work = {stage: _stage(config, FLAGS.turn_steps, stage) for stage in STAGES}
     rates = contest.take_turns(work | {"products": _products(config, FLAGS.turn_steps)})
-    contest.print_circumstances()
-    print("| stage | ms | ms more | what for |")
+    contest.print_environment()
+    print("| stage | ms | difference, ms | added work |")
     print("| --- | ---: | ---: | --- |")
     ms = {name: 1e3 / statistics.median(values) for name, values in rates.items()}
     for before, stage in itertools.pairwise(["", *STAGES]):
@@ -49,7 +49,7 @@ def main():
 
 
 def _stage(config: Config, steps, stage):
-    """The steps of a turn as far as a stage."""
+    """Create the work of a turn, up to a stage."""
     import keras
     import tensorflow as tf
 
@@ -89,7 +89,7 @@ def _stage(config: Config, steps, stage):
 
 
 def _products(config: Config, steps):
-    """A step's matrix products: forward, back, and of all timesteps for the weights' gradients."""
+    """Create the matrix products of a step: forward, backward, and the gradients of the weights."""
     import tensorflow as tf
 
     from models import FastRNN, create_model

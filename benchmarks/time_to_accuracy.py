@@ -1,11 +1,11 @@
-"""How soon a test accuracy is reached, beside the tutorials' recipe.
+"""Time to reach a test accuracy, compared with the recipe of the tutorials.
 
     python -m benchmarks.time_to_accuracy --dataset=mnist --turns=3
 
-Ours is the program itself, `python main.py --flagfile=configs/fast.flags`, from its start to its
-end: it loads the images, trains, evaluates, draws and exports. The other is `keras.layers.LSTM` in
-`fit`, with Adam at 0.001 and batches of 128, from the start of its process to the end of the first
-epoch after which it is right about so many of all test images. Turn t has the seed t.
+Ours is the whole program `python main.py --flagfile=configs/fast.flags`: it loads the images,
+trains, evaluates, draws and exports. The other is `keras.layers.LSTM` in `fit`, with Adam at 0.001
+and batches of 128. Its time is from the start of its process to the end of the first epoch that
+reaches the accuracy on all test images. Turn t uses the seed t.
 """
 
 import json
@@ -24,11 +24,11 @@ from configs import Config, UserError, config_from_flags, define_flags, given_fl
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
 flags.DEFINE_multi_float("target", [98.5, 99.0], "Test accuracies to reach, in percent.", 0, 100)
-flags.DEFINE_integer("max_epochs", 50, "Epochs after which the tutorials' recipe gives up.", 1)
+flags.DEFINE_integer("max_epochs", 50, "Maximal epochs of the recipe of the tutorials.", 1)
 define_flags()
 
 _FLAG_FILE = "configs/fast.flags"
-# Of the flag file's three epochs a lower target needs fewer.
+# A lower target needs fewer steps than the three epochs of the flag file.
 _SHORTER = {98.5: ("--steps=650", "--learning_rate=0.01")}
 
 
@@ -36,8 +36,8 @@ def main():
     """Measure, print the table, write the JSON."""
     config = config_from_flags()
     if "seed" in given_flags():
-        raise UserError(f"--seed={FLAGS.seed}: turn t has the seed t; expected --turns=NUMBER")
-    contest.print_circumstances()
+        raise UserError(f"--seed={FLAGS.seed}: turn t uses the seed t; expected --turns=NUMBER")
+    contest.print_environment()
     turns = []
     for seed in range(FLAGS.turns):
         ours = _run_ours(seed, FLAGS.target)
@@ -69,7 +69,7 @@ def _print_row(target, turns):
 
 
 def _run_ours(seed, targets):
-    """By target the program's `seconds` in all, and the test `accuracy` it came to, in percent."""
+    """Run the program: its total `seconds` and its test `accuracy` in percent, by target."""
     given = [FLAGS[flag].serialize() for flag in given_flags()]
     runs = {}
     for shorter in dict.fromkeys(_SHORTER.get(target, ()) for target in targets):
@@ -88,8 +88,8 @@ def _run_ours(seed, targets):
 
 
 def _run_keras(config, seed, targets):
-    """By target the `seconds`, `epochs` and test `accuracy` when the tutorials got there."""
-    epochs, found = FLAGS.max_epochs, {}
+    """Run the recipe of the tutorials: `seconds`, `epochs` and test `accuracy`, by target."""
+    epochs, results = FLAGS.max_epochs, {}
     start = time.perf_counter()
     with Spawned("Keras", send_accuracies, config, seed, epochs) as process:
         for epoch in range(1, epochs + 1):
@@ -97,14 +97,14 @@ def _run_keras(config, seed, targets):
             now["seconds"] = time.perf_counter() - start
             print(f"Keras, epoch {epoch}: {now['accuracy']:.2f} %", file=sys.stderr, flush=True)
             reached = [target for target in targets if now["accuracy"] >= target]
-            found |= {target: now for target in reached if target not in found}
-            if len(found) == len(set(targets)):
+            results |= {target: now for target in reached if target not in results}
+            if len(results) == len(set(targets)):
                 break
-    return {target: found.get(target, now) for target in targets}
+    return {target: results.get(target, now) for target in targets}
 
 
 def send_accuracies(pipe, config: Config, seed, epochs):
-    """Train as the tutorials did; send the test accuracy in percent after every epoch."""
+    """Train as in the tutorials; send the test accuracy in percent after every epoch."""
     usual_allocator()
     import keras
 

@@ -1,10 +1,10 @@
-"""How fast our models train, beside what a user would take instead.
+"""Training speed of our models, compared with Keras, JAX and PyTorch.
 
     python -m benchmarks.train --dataset=mnist
 
-Every contender trains on the same images in a process of its own: ours as `main.py` does, Keras's
-own layers in `fit` on TensorFlow and on JAX, PyTorch's in its usual loop. They take turns; a ratio
-is that of two neighbouring turns.
+All contenders train on the same images, each in its own process: ours as in `main.py`, Keras's own
+layers in `fit` on TensorFlow and on JAX, and PyTorch's in a standard loop. They take turns; ratios
+are those of neighbouring turns.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from configs import UserError, config_from_flags, define_flags, run_script
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
-flags.DEFINE_integer("turn_steps", 60, "Training steps of a turn (6 of 784 pixels).", 1)
+flags.DEFINE_integer("turn_steps", 60, "Training steps in a turn; a tenth of them on pixels.", 1)
 flags.DEFINE_list("work", None, "Rows to measure, by name (default: all).")
 define_flags()
 
-# What is measured, by name: the flags it takes, besides the flags of all.
+# Flags of each row, besides those of all rows.
 _ALL = {"model": "lstm", "scan": "rows", "compute_dtype": "float32"}
 WORK = {
     "lstm": {},
@@ -43,7 +43,7 @@ def main():
         raise UserError(f"--work={min(unknown)}: expected some of {', '.join(WORK)}")
     peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
     print(f"a product of two 2,048x2,048 matrices: {contest.Spread(peak):.0f} GFLOP/s")
-    contest.print_circumstances()
+    contest.print_environment()
     print("| work | images/s | / Keras | / PyTorch | / JAX | memory / Keras |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
@@ -68,7 +68,7 @@ def _print_row(name, result):
 
 
 def prepare_gemm():
-    """GFLOP of matrix products, 2,048 by 2,048, float32."""
+    """Create work of float32 matrix products, 2,048 by 2,048; the amount is in GFLOP."""
     import tensorflow as tf
 
     a = tf.random.normal((2048, 2048))

@@ -1,9 +1,9 @@
-"""How much sooner a search ends when Ray trains its trials side by side.
+"""Speed of a search when Ray trains its trials in parallel.
 
     python -m benchmarks.tune --trials=8 --epochs=3 --dataset=mnist
 
-Seconds of `python tune.py` in a new process, from its start to its end, its imports and its
-pictures included. The flags name the model, of which learning rates are drawn.
+Seconds of `python tune.py` in a new process, from its start to its end, with imports and figures.
+The flags describe the model; the search draws its learning rate.
 """
 
 import os
@@ -24,7 +24,7 @@ flags.DEFINE_integer("trials", 8, "Trials of each search.", 1)
 define_flags()
 
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-# By what it is, the flags and environment variables of a search.
+# Flags and environment variables of each kind of search.
 _WAYS = {
     "one trial after another, one thread": ([], _ONE_THREAD),
     "one trial after another, all threads": ([], {}),
@@ -38,7 +38,7 @@ def main():
     for _ in range(FLAGS.turns):
         for name, way in _WAYS.items():
             seconds[name].append(_seconds(*way))
-    contest.print_circumstances()
+    contest.print_environment()
     print(f"| {FLAGS.trials} trials | seconds | times as fast |")
     print("| --- | ---: | ---: |")
     slow, *_ = seconds.values()

@@ -23,8 +23,8 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
         run's test images.
 
     Raises:
-        UserError: If there are no runs or more than `STYLES`, if one is given twice, is not a run
-            or differs in `same`, or if the images cannot be loaded.
+        UserError: If `folders` is empty or longer than `STYLES`, if a run is given twice, does not
+            exist or differs in `same`, or if the images cannot be loaded.
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(

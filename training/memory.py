@@ -10,7 +10,7 @@ _BYTES = 4  # Of a float32. `--compute_dtype` does not change the type of weight
 # Values that an optimizer stores for each weight, besides the weight and its gradient.
 _SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "muon": 1, "rmsprop": 1, "sgd": 0}
 _PIXELS = {"rows": 28, "columns": 28, "rows_and_columns": 28, "pixels": 1}  # Minimum per step.
-_UNLIMITED = 2**60  # Some files contain a larger number if there is no limit.
+_UNLIMITED = 2**60  # Larger numbers in the files of control groups mean "unlimited".
 
 
 class OutOfMemory(UserError):

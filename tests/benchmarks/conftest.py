@@ -1,4 +1,4 @@
-"""All tests of the benchmarks are slow: each starts several processes that train."""
+"""Mark all tests of the benchmarks as slow: each starts several processes that train."""
 
 import pathlib
 

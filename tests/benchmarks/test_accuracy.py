@@ -6,7 +6,7 @@ import pytest
 
 
 def copy_with_seed_1(folder):
-    """A finished run of another seed, ten points better, in less time."""
+    """Copy a finished run as that of seed 1, with an accuracy ten points higher."""
     copy = shutil.copytree(folder, folder.with_name(folder.name.replace("seed0", "seed1")))
     flags = (copy / "flags.txt").read_text()
     (copy / "flags.txt").write_text(flags.replace("--seed=0", "--seed=1"))
@@ -15,7 +15,7 @@ def copy_with_seed_1(folder):
     (copy / "metrics.json").write_text(json.dumps(metrics))
 
 
-def test_the_accuracy_table_has_mean_and_spread_and_repeats_no_finished_run(
+def test_the_accuracy_table_has_mean_and_deviation_and_reuses_finished_runs(
     run_benchmark, tmp_path
 ):
     (tmp_path / "tiny.flags").write_text("--model=basic_rnn\n--units=3\n--steps=2\n")

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 
-def test_the_cells_tables_are_written_into_their_page(run_benchmark, tmp_path):
+def test_the_tables_of_the_cells_are_written_into_their_page(run_benchmark, tmp_path):
     recipe = "--units=4\n--steps=2\n"
     (tmp_path / "cells/pixels").mkdir(parents=True)
     (tmp_path / "cells/recipe.flags").write_text(recipe)
@@ -28,4 +28,4 @@ def test_the_cells_tables_are_written_into_their_page(run_benchmark, tmp_path):
     page.write_text(text.replace("table: pixels", "table: lost"))
     with pytest.raises(subprocess.CalledProcessError) as error:
         run_benchmark("cells", *flags)
-    assert "expected <!-- table: pixels --> and" in error.value.stderr
+    assert "expected <!-- table: pixels --> before it and" in error.value.stderr

@@ -34,7 +34,7 @@ def test_serving_is_compared_turn_by_turn(run_benchmark, json_path):
     assert set(contenders) == {"ours", "Keras", "predict"}
 
 
-def test_a_contenders_mistake_is_told_in_one_line(run_benchmark):
+def test_an_error_of_a_contender_is_reported_in_one_line(run_benchmark):
     with pytest.raises(subprocess.CalledProcessError) as error:
         run_benchmark("train", "--dataset=kmnist/no", "--work=gru", "--turns=1")
     errors = [line for line in error.value.stderr.splitlines() if line.startswith("error: ")]

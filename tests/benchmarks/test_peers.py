@@ -1,4 +1,4 @@
-"""Each benchmark that has peers, with all of them; `make test-bench` installs and runs it."""
+"""The benchmarks with peers, with PyTorch and JAX; run by `make test-bench`."""
 
 import concurrent.futures
 import dataclasses
@@ -27,7 +27,7 @@ def one_thread(monkeypatch):
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory):
-    """The flags of a small dataset that is read by TensorFlow, as MNIST is."""
+    """The flags of a small dataset that TensorFlow reads, as it reads MNIST."""
     from tests.datasets.test_tfds_images import store_letters  # It imports TensorFlow.
 
     folder = tmp_path_factory.mktemp("letters")
@@ -37,7 +37,7 @@ def letters(tmp_path_factory):
 
 @pytest.fixture
 def measure(run_benchmark, letters, tmp_path):
-    """Run a benchmark once, at its smallest; gives its output and the results in its JSON."""
+    """Run a small benchmark once; returns its output and the results in its JSON."""
 
     def run(name, *flags):
         small = ("--turns=1", "--units=3", "--batch_size=8", f"--json={tmp_path}/figures.json")
@@ -48,7 +48,7 @@ def measure(run_benchmark, letters, tmp_path):
     return run
 
 
-# All kinds of networks that PyTorch has.
+# All kinds of networks in PyTorch.
 NETWORKS = [
     {},
     {"compute_dtype": "bfloat16"},
@@ -59,7 +59,7 @@ NETWORKS = [
 
 
 def loaded_after(config, prepares):
-    """Do a turn of each contender, and an answer: amounts, and the frameworks that are loaded."""
+    """Do a turn of each contender and one request; returns the amounts and loaded frameworks."""
     from benchmarks.infer import prepare_torch
 
     prepares = (*prepares, functools.partial(prepare_torch, config, 2, 0))
@@ -67,7 +67,7 @@ def loaded_after(config, prepares):
     return [prepare()() for prepare in prepares], [f for f in frameworks if f in sys.modules]
 
 
-def test_pytorchs_process_loads_no_other_framework(letters):
+def test_the_process_of_pytorch_does_not_load_other_frameworks(letters):
     config = Config(model="lstm", **letters, units=3, batch_size=8)
     prepares = [
         trainers(dataclasses.replace(config, **network), 1, ["PyTorch"])["PyTorch"]

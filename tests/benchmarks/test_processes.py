@@ -56,7 +56,7 @@ def well():
         (fail, "ended with status 1", ["ValueError: the thirteenth row is missing"]),
     ],
 )
-def test_how_a_contender_died_is_told_with_its_last_lines(capfd, prepare, how, lines):
+def test_the_end_of_a_contender_is_reported_with_its_last_lines(capfd, prepare, how, lines):
     with flagsaver.as_parsed(turns="1"), pytest.raises(UserError) as error:
         contest.contest({"ours": well, "PyTorch": prepare})
     where = "its last lines are above" if lines else "it printed no message"
@@ -67,7 +67,7 @@ def test_how_a_contender_died_is_told_with_its_last_lines(capfd, prepare, how, l
         assert line in "\n".join(printed)
 
 
-def test_a_contenders_mistake_is_raised_as_it_is():
+def test_a_user_error_of_a_contender_is_raised_unchanged():
     with pytest.raises(UserError, match=r"^--units=0; expected more$"):
         contest.contest({"ours": mistake})
 
@@ -100,7 +100,7 @@ def test_only_the_last_of_many_lines_are_printed(capfd):
 @pytest.mark.parametrize(
     ("status", "how"), [("exit 2", "ended with status 2"), ("kill -9 $$", "was killed by SIGKILL")]
 )
-def test_how_a_program_or_a_server_ended_is_told(status, how):
+def test_the_end_of_a_program_or_a_server_is_reported(status, how):
     with pytest.raises(UserError, match=f"{how}; expected a run"):
         run(["sh", "-c", status], "a run")
     with Server(["sh", "-c", status]) as server, pytest.raises(UserError, match=f"{how}; expected"):

@@ -1,7 +1,7 @@
 import json
 
 
-def test_the_server_is_measured_and_faults_happen_to_it(run_benchmark, tmp_path):
+def test_the_server_is_measured_also_under_faults(run_benchmark, tmp_path):
     flags = ["--turns=1", "--seconds=0.2", "--minutes=0", "--units=3", "--model=basic_rnn"]
     output = run_benchmark("serving", *flags, f"--json={tmp_path}/figures.json")
     assert "| 64 at once, images/s | " in output

@@ -1,7 +1,7 @@
 import json
 
 
-def test_the_time_to_an_accuracy_is_that_of_whole_programs(run_benchmark, tmp_path):
+def test_the_time_to_an_accuracy_is_measured_for_whole_programs(run_benchmark, tmp_path):
     flags = ["--turns=1", "--target=1", "--target=100", "--max_epochs=1", "--units=3", "--steps=2"]
     output = run_benchmark("time_to_accuracy", *flags, f"--json={tmp_path}/figures.json")
     assert "| 1.0 % | " in output

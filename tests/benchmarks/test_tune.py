@@ -3,7 +3,7 @@ import re
 import pytest
 
 
-def test_a_search_is_timed_one_trial_after_another_and_side_by_side(run_benchmark, tmp_path):
+def test_the_time_of_a_search_in_sequence_and_in_parallel_is_measured(run_benchmark, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     flags = ["--turns=1", "--trials=2", "--epochs=1", "--model=basic_rnn", "--units=3"]
     output = run_benchmark("tune", *flags, f"--json={tmp_path}/figures.json")
