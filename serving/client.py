@@ -23,6 +23,7 @@ from absl import flags
 
 from configs import UserError, define_path, run_script
 from serving.images import ImageError, encode, suffixes
+from serving.settings import read_token
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("server", "http://127.0.0.1:8501", "http:// for REST, grpc:// for gRPC.")
@@ -83,7 +84,7 @@ def main(places):
         raise UserError(
             "received no image; expected image files, folders of them, or - for standard input"
         )
-    server, token = _server(FLAGS.server), _token(FLAGS.api_token_file)
+    server, token = _server(FLAGS.server), read_token(FLAGS.api_token_file)
     ask = (_ask_grpc if server.startswith("grpc:") else _ask_rest)(server, token)
     show = _print_json if FLAGS.json else _print_table(max(len(str(file)) for file in files))
     failed = 0
@@ -228,23 +229,6 @@ def _server(address):
     if scheme not in ("http", "https", "grpc") or not is_right:
         raise UserError(f"--server={address}: expected {_FORMS}")
     return f"{scheme}://{place}"
-
-
-def _token(path):
-    """The token in a file, or `None`."""
-    if not path:
-        return None
-    try:
-        token = pathlib.Path(path).expanduser().read_text().strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(
-            f"--api_token_file={path}: {reason}; expected a text file with a token"
-        ) from None
-    if not token or not token.isascii() or not token.isprintable():
-        found = "several lines or other letters" if token else "nothing"
-        raise UserError(f"--api_token_file={path} holds {found}; expected one line of ASCII")
-    return token
 
 
 def _ask_rest(server, token):

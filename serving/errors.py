@@ -35,13 +35,6 @@ class UnsupportedEncoding(RequestError):
     status = 415
 
 
-class Unauthenticated(RequestError):
-    """The token is missing or wrong."""
-
-    status = 401
-    code = grpc.StatusCode.UNAUTHENTICATED
-
-
 class Busy(RequestError):
     """More work waits than the server lets wait; try again later."""
 
@@ -54,7 +47,3 @@ class TooLate(RequestError):
 
     status = 504
     code = grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-class CannotListen(Exception):
-    """An address cannot be listened on."""

@@ -9,11 +9,9 @@ import json
 import pathlib
 
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
-from tensorflow_serving.config import model_server_config_pb2
 
 from serving.batching import Batcher
 from serving.errors import NotFound, RequestError
@@ -379,34 +377,6 @@ class Repository:
         if self._told.get(folder) != sentence:
             self._told[folder] = sentence
             print(f"{folder} {sentence}", flush=True)
-
-
-def read_config(path):
-    """Read TensorFlow Serving's `--model_config_file`.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is not a `ModelServerConfig`, or one without a model's name or folder.
-    """
-    try:
-        text = pathlib.Path(path).read_text()
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}; expected a ModelServerConfig in text format") from error
-    models = config.model_config_list.config
-    expected = 'expected model_config_list { config { name: "lstm" base_path: "/models/lstm" } }'
-    if not models:
-        raise ValueError(f"{path} does not name a model; {expected}")
-    for model in models:
-        for field in ("name", "base_path"):
-            if not getattr(model, field):
-                known = model.name or model.base_path or "a model"
-                raise ValueError(f"{path}: {known} does not have a {field}; {expected}")
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{path}: {name} is named twice; expected one config of each name")
-    return config
 
 
 def _is_gone(path):

@@ -1,7 +1,6 @@
 """Who may ask, and what a browser may do with the answers."""
 
 import hmac
-import pathlib
 
 import grpc
 from starlette.responses import JSONResponse
@@ -21,24 +20,6 @@ HEADERS = {
     # Lest a browser puts an old script beside a new page; what has not changed is not sent again.
     "cache-control": "no-cache",
 }
-
-
-def read_token(path):
-    """The token in a file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it holds none, or one that a header cannot carry.
-    """
-    token = pathlib.Path(path).read_bytes().decode("utf-8-sig", "replace").strip()
-    if not token:
-        raise ValueError(f"{path} is empty; expected a token")
-    if not (token.isascii() and token.isprintable()):
-        raise ValueError(
-            f"{path} holds several lines, or letters beyond ASCII; expected a token of ASCII "
-            "letters in one line, as a header can carry it"
-        )
-    return token
 
 
 def _mistake(authorization, token):

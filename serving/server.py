@@ -3,15 +3,17 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import dataclasses
 import errno
 import pathlib
 import signal
 import socket
+import threading
+import webbrowser
 
 import grpc
 import orjson
 import uvicorn
+import uvloop
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -21,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.errors import CannotListen
+from configs import UserError
 from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.inference import Inference
 from serving.metrics import Metrics
@@ -33,82 +35,50 @@ _LAST_CALL = 0.5  # Seconds after SIGTERM in which a connection that was kept is
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a server is told.
-
-    Attributes:
-        folder: Where the models are, `<model>/<version>/`.
-        config: A `ModelServerConfig` that says which are served, or `None`.
-        host: The address that is listened on, or a name of several.
-        rest_port: The port of REST and the page; 0 for any that is free.
-        grpc_port: The port of gRPC; 0 for any that is free.
-        poll_seconds: Time between two looks at the disk.
-        request_seconds: How long a request may take.
-        keep_alive_seconds: How long a connection that is kept may be idle.
-        max_bytes: Bytes of a request at most.
-        max_connections: Connections at most.
-        token: What clients have to send, or `None`.
-        origins: Other origins whose pages may ask.
-        limits: The `Limits` of each version.
-        min_probability: The page says of answers of a lower probability that they are not sure.
-    """
-
-    folder: str
-    config: object = None
-    host: str = "127.0.0.1"
-    rest_port: int = 8501
-    grpc_port: int = 8500
-    poll_seconds: float = 1.0
-    request_seconds: float = 30.0
-    keep_alive_seconds: float = 75.0
-    max_bytes: int = 32 * 2**20
-    max_connections: int = 1000
-    token: str | None = None
-    origins: tuple = ()
-    limits: Limits = dataclasses.field(default_factory=Limits)
-    min_probability: float = 0.9
-
-
-async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest: None):
-    """Serve until SIGTERM or Ctrl-C; then answer what is under way, and end.
+def run(settings):
+    """Serve until SIGTERM or Ctrl-C, then answer the requests under way, and return.
 
     Args:
         settings: The `Settings`.
-        on_start: Called with both addresses, `host:port`, when they are listened on.
-        on_tried: Called with REST's once every model is loaded, or could not be.
 
     Raises:
-        CannotListen: If a port cannot be listened on.
+        UserError: If the server cannot listen on an address or port.
     """
-    # One call at a time: TensorFlow itself spreads one over the processors.
+    # The event loop of asyncio delays each answer by 40 ms on sockets that are passed to it.
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings):
+    # One call at a time: TensorFlow itself uses all processors for one call.
     executor = concurrent.futures.ThreadPoolExecutor(1, "inference")
     repository = Repository(
-        settings.folder,
+        settings.saved_models_dir,
         settings.config,
-        settings.limits,
+        Limits(settings.batch_rows, settings.request_rows, settings.waiting_rows),
         executor,
         lambda model, rows: metrics.on_batch(model, rows),
     )
     metrics = Metrics(repository)
     try:
-        sockets = _listen(settings.host.strip("[]"), settings.rest_port)
+        sockets = _listen(settings.host.strip("[]"), settings.rest_api_port)
     except OSError as error:
-        raise CannotListen(f"--host={settings.host}: {error}") from error
+        raise _cannot_listen(f"--host={settings.host}", error) from error
     address, rest_port = sockets[0].getsockname()[:2]
     grpc_server, grpc_port = _create_grpc(settings, repository, metrics, sockets)
     await grpc_server.start()
     rest = _create_rest(settings, repository, metrics)
-    rest_address = _with_port(_LOOPBACK.get(address, address), rest_port)
+    address = _LOOPBACK.get(address, address)
+    rest_address, grpc_address = (_with_port(address, port) for port in (rest_port, grpc_port))
+    show = _open_browser if settings.browser else lambda page: None
     watching = asyncio.create_task(
-        repository.watch(settings.poll_seconds, lambda: on_tried(rest_address))
+        repository.watch(settings.poll_seconds, lambda: show(f"http://{rest_address}"))
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, rest, "should_exit", True)
-    on_start(rest_address, _with_port(_LOOPBACK.get(address, address), grpc_port))
+    print(f"REST and page: http://{rest_address}, gRPC: {grpc_address}", flush=True)
     try:
-        # A watch that fails is a mistake of ours, and ends the server rather than go unseen.
+        # An exception in the watching task is a bug: stop the server so that it is seen.
         watching.add_done_callback(lambda _: setattr(rest, "should_exit", True))
         await rest.serve(sockets=sockets)
         await grpc_server.stop(settings.request_seconds)
@@ -118,6 +88,18 @@ async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest
             await watching
         await repository.close()
         executor.shutdown()
+
+
+def _open_browser(page):
+    # In a thread, because a browser that runs in the terminal returns only when it is closed.
+    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+
+def _cannot_listen(received, error):
+    return UserError(
+        f"{received}: {error}; expected an address of this machine and free ports: choose them "
+        "with --host, --rest_api_port and --port"
+    )
 
 
 # Where a client of this machine finds a server that listens on all addresses.
@@ -163,26 +145,27 @@ def _create_grpc(settings, repository, metrics, sockets):
     server = grpc.aio.server(
         interceptors=interceptors,
         options=[
-            ("grpc.max_receive_message_length", settings.max_bytes),
+            ("grpc.max_receive_message_length", settings.max_megabytes * 2**20),
             ("grpc.so_reuseport", 0),
         ],
     )
     prediction = PredictionService(repository, metrics, settings.request_seconds)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
-    port = settings.grpc_port
+    port = settings.port
     for rest_socket in sockets:  # On the same addresses.
         address = _with_port(rest_socket.getsockname()[0], port)
         try:
             port = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise CannotListen(f"{address}: {error}") from error
+            raise _cannot_listen(address, error) from error
     return server, port
 
 
 def _create_rest(settings, repository, metrics):
-    limits = settings.max_bytes, settings.request_seconds
-    api = Api(Inference(repository, metrics, *limits), settings.min_probability)
+    max_bytes = settings.max_megabytes * 2**20
+    inference = Inference(repository, metrics, max_bytes, settings.request_seconds)
+    api = Api(inference, settings.min_probability)
 
     async def page(request):
         return FileResponse(_PAGE / "index.html")

@@ -436,8 +436,8 @@ def test_a_server_that_takes_too_long_is_told_with_the_flag_that_waits_longer(fo
         pytest.param(["--server=GRPC_AS_REST", "one.png"], ["does not speak HTTP"], marks=SLOW),
         pytest.param(["--server=HTTPS", "one.png"], ["TLS"], marks=SLOW),
         pytest.param(["--api_token_file=none", "one.png"], ["none: No such file"], marks=SLOW),
-        pytest.param(["--api_token_file=empty", "one.png"], ["empty holds nothing"], marks=SLOW),
-        (["--api_token_file=one.png", "one.png"], ["one.png", "not text"]),
+        pytest.param(["--api_token_file=empty", "one.png"], ["empty is empty"], marks=SLOW),
+        (["--api_token_file=one.png", "one.png"], ["one.png", "characters beyond ASCII"]),
         pytest.param(
             ["--server=GRPC", "--model=none", "one.png"], ["'none'", "basic_rnn"], marks=GRPC
         ),

@@ -6,8 +6,10 @@ import pathlib
 
 import pytest
 
+from configs import UserError
 from serving.layout import is_version, mistake_in
-from serving.repository import Limits, Repository, read_config
+from serving.repository import Limits, Repository
+from serving.settings import read_config
 
 
 def make(folder, *paths):
@@ -170,5 +172,5 @@ def test_a_base_path_without_versions_is_said(base_path, expected, tmp_path, cap
 )
 def test_a_config_that_names_no_folder_is_refused(text, expected, tmp_path):
     (tmp_path / "config").write_text(text)
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         read_config(tmp_path / "config")
