@@ -1,4 +1,4 @@
-"""The server: REST, gRPC and the page in one process, over one `Repository`."""
+"""The server: REST, gRPC and the page in one process, with one `Repository`."""
 
 import asyncio
 import concurrent.futures
@@ -31,7 +31,7 @@ from serving.repository import Limits, Repository
 from serving.rest import Api, create_app
 from serving.security import BearerToken, GrpcBearerToken, SecurityHeaders
 
-_LAST_CALL = 0.5  # Seconds after SIGTERM in which a connection that was kept is still answered.
+_LAST_SECONDS = 0.5  # Idle connections may still send a request so long after SIGTERM.
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
@@ -102,7 +102,7 @@ def _cannot_listen(received, error):
     )
 
 
-# Where a client of this machine finds a server that listens on all addresses.
+# The address of this machine at which a server that listens on all addresses is announced.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -111,15 +111,15 @@ def _with_port(address, port):
 
 
 def _listen(host, port):
-    """Sockets that listen on each address of a host, all on one port.
+    """Sockets that listen on each address of a host, all on the same port.
 
     Raises:
-        OSError: If it has no address of this machine, or the port is taken on one.
+        OSError: If the host does not have an address of this machine, or the port is taken.
     """
     sockets, missing = [], None
     kind = {"type": socket.SOCK_STREAM, "flags": socket.AI_PASSIVE}
     for family, *_, (address, *_) in dict.fromkeys(socket.getaddrinfo(host, port, **kind)):
-        # `::` is all addresses, also those of IPv4.
+        # `::` means all addresses, including those of IPv4.
         dual = address == "::" and socket.has_dualstack_ipv6()
         try:
             sockets.append(
@@ -130,7 +130,7 @@ def _listen(host, port):
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
-            missing = error  # As ::1 is, a second address of localhost, without IPv6.
+            missing = error  # Such as ::1, an address of localhost, on a machine without IPv6.
             continue
         port = sockets[0].getsockname()[1]
     if not sockets:
@@ -140,7 +140,7 @@ def _listen(host, port):
 
 def _create_grpc(settings, repository, metrics, sockets):
     interceptors = [RefuseDamaged()]
-    if settings.token:  # First, since the other remembers the methods it was once let through to.
+    if settings.token:  # First, because the other interceptor caches the handlers that it got.
         interceptors.insert(0, GrpcBearerToken(settings.token))
     server = grpc.aio.server(
         interceptors=interceptors,
@@ -153,7 +153,7 @@ def _create_grpc(settings, repository, metrics, sockets):
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
     port = settings.port
-    for rest_socket in sockets:  # On the same addresses.
+    for rest_socket in sockets:  # Listen on the same addresses as REST.
         address = _with_port(rest_socket.getsockname()[0], port)
         try:
             port = server.add_insecure_port(address)
@@ -196,7 +196,7 @@ def _create_rest(settings, repository, metrics):
         proxy_headers=False,
         log_level="warning",
         server_header=False,
-        limit_concurrency=settings.max_connections + 1,  # It counts the one that asks.
+        limit_concurrency=settings.max_connections + 1,  # uvicorn also counts the new connection.
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.request_seconds,
     )
@@ -204,7 +204,7 @@ def _create_rest(settings, repository, metrics):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to `serve`, which has more than uvicorn to end."""
+    """Does not handle signals: `_serve` does, because it must also stop the gRPC server."""
 
     @contextlib.contextmanager
     def capture_signals(self):
@@ -212,9 +212,9 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _protocol(seconds, max_connections):
-    """uvicorn's HTTP protocol, which gives a client so long to send a head, and twice for a body.
+    """uvicorn's HTTP protocol with time limits: `seconds` to send a head, twice for a body.
 
-    What is not HTTP, and a connection too many, is refused as all else is, in JSON.
+    Bytes that are not HTTP, and connections over the limit, are refused in JSON.
     """
     too_many = JSONResponse(
         {"error": f"{max_connections} connections are open already; try again later"},
@@ -224,32 +224,33 @@ def _protocol(seconds, max_connections):
 
     class Protocol(HttpToolsProtocol):
         _in_message = False
-        _patience = seconds
-        _give_up = None
-        _is_last_call = False
+        _limit = seconds
+        _timer = None
+        _is_stopping = False
 
         def connection_made(self, transport):
             super().connection_made(_OneWrite(transport, self.loop))
-            self._wait(seconds)
+            self._start_timer(seconds)
 
         def data_received(self, data):
             super().data_received(data)
-            if self._in_message and not self._give_up:  # Most come in one piece.
-                self._wait(self._patience)
+            if self._in_message and not self._timer:  # The rest of the message is missing.
+                self._start_timer(self._limit)
 
         def connection_lost(self, exc):
             super().connection_lost(exc)
-            self._wait(None)
+            self._stop_timer()
 
         def on_message_begin(self):
             super().on_message_begin()
-            self._in_message, self._patience = True, seconds
+            self._in_message, self._limit = True, seconds
 
         def on_headers_complete(self):
             super().on_headers_complete()
-            self._wait(None)
-            self._patience = 2 * seconds  # If its body is read, it is told before.
-            if self._is_last_call:
+            self._stop_timer()
+            # Longer than `Inference` waits for a body, so that it answers 504 first.
+            self._limit = 2 * seconds
+            if self._is_stopping:
                 self.cycle.keep_alive = False
 
         def _start_asgi_task(self, cycle, app):
@@ -258,18 +259,22 @@ def _protocol(seconds, max_connections):
         def on_message_complete(self):
             super().on_message_complete()
             self._in_message = False
-            self._wait(None)
+            self._stop_timer()
 
         def shutdown(self):
-            # Who keeps a connection may have sent what is not read yet.
-            self._is_last_call = True
-            self.loop.call_later(_LAST_CALL, super().shutdown)
+            # An idle connection may have sent a request that was not read yet.
+            self._is_stopping = True
+            self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
-        def _wait(self, seconds):
-            """Give up if what has begun does not end within so long; `None`: nothing has."""
-            if self._give_up:
-                self._give_up.cancel()
-            self._give_up = seconds and self.loop.call_later(seconds, self.transport.abort)
+        def _start_timer(self, seconds):
+            """Close the connection after `seconds`, unless the timer is stopped before."""
+            self._stop_timer()
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+        def _stop_timer(self):
+            if self._timer:
+                self._timer.cancel()
+            self._timer = None
 
         def send_400_response(self, msg):
             body = orjson.dumps({"error": msg})
@@ -284,9 +289,9 @@ def _protocol(seconds, max_connections):
 
 
 class _OneWrite:
-    """A transport that sends at once what is written in one turn of the event loop.
+    """A transport that sends all writes of one iteration of the event loop together.
 
-    uvicorn writes an answer's head and then its body, and each would be a packet of its own.
+    uvicorn writes the head of an answer and then its body. Each write would be a packet.
     """
 
     def __init__(self, transport, loop):

@@ -49,7 +49,7 @@ class Settings:
 
 
 def read_token(path):
-    """The token in the file of `--api_token_file`; `None` if there is no path.
+    """The token in the file of `--api_token_file`; `None` without a path.
 
     Raises:
         OSError: If the file cannot be read.
@@ -69,7 +69,7 @@ def read_token(path):
 
 
 def read_config(path):
-    """The `ModelServerConfig` in the file of `--model_config_file`; `None` if there is no path.
+    """The `ModelServerConfig` in the file of `--model_config_file`; `None` without a path.
 
     Raises:
         OSError: If the file cannot be read.
