@@ -64,7 +64,7 @@ function onReading() {
   player.setSteps(steps, words.size === 1 ? [...words][0] : "step");
 }
 
-/** Make a screen reader say the answers when they stop changing; say at once that all is cleared. */
+/** Make a screen reader say the answers when they stop changing, and at once that all is cleared. */
 function announce(text) {
   clearTimeout(announcing);
   const live = at("live");

@@ -18,7 +18,7 @@ export const transforms = (width, height) => [
   [0, -1, 1, 0, 0, width],
 ];
 
-/** The orientation, 1 to 8, that this browser does not apply to a file itself; 1 if there is none. */
+/** The orientation, 1 to 8, that this browser does not apply to a file itself; 1 without one. */
 export async function orientationOf(file) {
   const data = new DataView(await file.arrayBuffer());
   try {

@@ -18,7 +18,7 @@ export class Panel {
   #onChange;
   #onError;
   #models = [];
-  #wanted; // The user's choice, also while it is not served: `{model, version}`, null if not chosen.
+  #wanted; // The user's choice, also while it is not served: `{model, version}`, with null for none.
   #minProbability = 0;
   #image = null;
   #reading = null;
@@ -141,7 +141,7 @@ export class Panel {
     if (isForced || (this.#error && this.#error.status !== 400)) this.#ask();
   }
 
-  /** Show a step of the player's `steps`; a panel with another number of steps shows the same share. */
+  /** Show a step of the player's `steps`, or the same share of the reading's own steps. */
   showStep(step, steps) {
     const own = this.steps || 1;
     const ownStep = Math.max(1, Math.ceil((step * own) / steps));
@@ -161,7 +161,8 @@ export class Panel {
   /** The text beside the answer: since when it is the same, or why it is missing. */
   #explain(step, steps) {
     // The notice of the page explains a missing server or token.
-    if (this.#error) return [0, 401].includes(this.#error.status) ? "no answer" : this.#error.message;
+    const status = this.#error?.status;
+    if (this.#error) return [0, 401].includes(status) ? "no answer" : this.#error.message;
     if (!this.#target) return "no version of this model is served";
     if (!this.#reading) return this.#image ? "" : "nothing drawn";
     if (!this.steps) return "after the whole image";

@@ -226,7 +226,7 @@ def test_a_bad_file_does_not_affect_the_others(server, folder):
     lines = table.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == places
     assert all("%" in line for line in (lines[0], lines[5]))
-    for line, reason in zip(lines[1:5], ["cut", "No such file", "no image", "Pillow"], strict=True):
+    for line, reason in zip(lines[1:5], ["cut", "No such file", "hold an image", "Pillow"], strict=True):
         assert reason in line
         assert "%" not in line
     assert table.status == 1
