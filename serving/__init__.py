@@ -1,4 +1,4 @@
-"""Serve SavedModels as TensorFlow Serving does, over REST and gRPC, and a page that draws on them.
+"""Serve SavedModels over REST and gRPC as TensorFlow Serving does, with a page to draw on.
 
-Loads SavedModels alone: neither the models' code nor Keras is needed here.
+This package loads only SavedModels. It needs neither the code of the models nor Keras.
 """

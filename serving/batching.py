@@ -1,4 +1,4 @@
-"""Requests that arrive while another is answered are answered together."""
+"""Put requests that arrive while a batch runs into the next batch."""
 
 import asyncio
 import collections
@@ -17,20 +17,20 @@ class _Request:
 
 
 class Batcher:
-    """Calls a function with as many requests at once as have come while its last call ran.
+    """Calls a function with all requests that arrived during its last call.
 
-    No request waits for others to come: alone, one is answered at once. A large one is answered in
-    parts, between which others have their turn, and no part is begun that no one waits for. A batch
-    that fails is tried again one request at a time, so that a bad one spoils no other's answer.
+    No timer delays requests: one that comes alone runs at once. A large request runs in parts, and
+    other requests run between them. A part does not run if its client is gone. If a batch fails,
+    its requests run again one at a time, so that a bad request does not spoil the other answers.
 
     Args:
         function: Takes and returns a dict of arrays; it may block.
-        executor: Where it is called, off the event loop.
-        max_rows: Rows in a batch at most; `None` for a function whose arrays are not all
+        executor: Runs the function outside the event loop.
+        max_rows: Maximum rows in a batch; `None` for a function whose arrays are not all
             `(rows, ...)`, which is called with one request at a time.
-        part_rows: Rows in a part of a large request.
-        max_waiting: Rows that may wait for their turn at most.
-        on_batch: Called with the rows of each batch.
+        part_rows: Maximum rows in a part of a large request.
+        max_waiting: Maximum rows that wait.
+        on_batch: Called with the number of rows of each batch.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Batcher:
         self.rows_waiting = 0
 
     async def __call__(self, arrays):
-        """The answer to one request.
+        """Answer one request.
 
         Args:
             arrays: The inputs by name.
@@ -60,7 +60,7 @@ class Batcher:
         """
         rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
         if self._waiting and self.rows_waiting + rows > self._max_waiting:
-            raise Busy(f"{self.rows_waiting} images wait already; try again later")
+            raise Busy(f"{self.rows_waiting} rows wait already; try again later")
         if self._max_rows is None or rows <= self._part_rows:
             return await self._queue(arrays, rows)
         parts = []
@@ -70,24 +70,24 @@ class Batcher:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _queue(self, arrays, rows):
-        """A future of the answer to a request, or to a part of one."""
+        """Queue a request or a part of one, and return a future of its answer."""
         request = _Request(arrays, rows, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self.rows_waiting += rows
         if not self._is_busy:
             self._is_busy = True
-            # Once everything else has had its turn: what came at the same time goes along.
+            # After the other callbacks, so that requests that came at the same time join the batch.
             asyncio.get_running_loop().call_soon(self._start)
         return request.answer
 
     def _start(self):
-        """Begin the next batch."""
+        """Start the next batch."""
         batch, rows = [], 0
-        max_rows = self._max_rows or 0  # The first goes whatever its rows.
+        max_rows = self._max_rows or 0  # The first request always runs.
         while self._waiting and (not batch or rows + self._waiting[0].rows <= max_rows):
             request = self._waiting.popleft()
             self.rows_waiting -= request.rows
-            if not request.answer.done():  # Who asked may have gone.
+            if not request.answer.done():  # It is done if the client is gone.
                 batch.append(request)
                 rows += request.rows
         if not batch:
@@ -107,7 +107,7 @@ class Batcher:
         return [_outcome(self._function, request.arrays) for request in batch]
 
     def _answer_together(self, batch):
-        """The answers to several requests, of one call that gives a row for each row."""
+        """Answer several requests by one call, which must return a row for each row."""
         names = batch[0].arrays
         outputs = self._function(
             {name: np.concatenate([request.arrays[name] for request in batch]) for name in names}
@@ -123,7 +123,7 @@ class Batcher:
     def _finish(self, batch, done):
         if done.cancelled():
             answers = [Busy("the server is stopping; try again later")] * len(batch)
-        elif error := done.exception():  # A mistake of ours.
+        elif error := done.exception():  # A bug in this module.
             answers = [error] * len(batch)
         else:
             answers = done.result()

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's `:classify`, for signatures that take `tf.Example`s and give classes."""
+"""TensorFlow Serving's `:classify`, for signatures that map `tf.Example`s to classes."""
 
 import math
 import numbers
@@ -17,7 +17,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def examples(signature, body):
-    """The serialized `tf.Example`s of a request's JSON, as the signature takes them."""
+    """The serialized `tf.Example`s in a request's JSON, the input of the signature."""
     if signature.method != _METHOD:
         raise RequestError(
             f"signature {signature.name} has the method {signature.method}; expected {_METHOD} for "
@@ -37,7 +37,7 @@ def examples(signature, body):
 
 
 def results(outputs):
-    """Of each row the list of `[class, score]`."""
+    """A list of `[class, score]` for each row."""
     scores = outputs["scores"]
     classes = outputs.get("classes")
     if classes is None:

@@ -1,11 +1,11 @@
-"""Ask a server which digits are on images.
+"""Ask a server to classify images.
 
     python -m serving.client seven.png photos/
     python -m serving.client --show seven.png
     cat seven.png | python -m serving.client --server=grpc://127.0.0.1:8500 --json -
 
-Files of every format that Pillow reads, folders of them, and `-` for standard input. The server may
-be this project's or TensorFlow Serving.
+Images are files of every format that Pillow reads, folders of such files, and `-` for standard
+input. The server may be `serve.py` or TensorFlow Serving.
 """
 
 import base64
@@ -23,67 +23,68 @@ from absl import flags
 
 from configs import UserError, define_path, run_script
 from serving.images import ImageError, encode, suffixes
+from serving.settings import read_token
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("server", "http://127.0.0.1:8501", "http:// for REST, grpc:// for gRPC.")
-flags.DEFINE_string("model", "lstm", "Name of the model.")
+flags.DEFINE_string("model", "lstm", "Name of a model that reads images.")
 flags.DEFINE_integer("version", None, "Version of the model (default: the server's choice).", 0)
-define_path("api_token_file", None, "File with the token that the server asks for.")
+define_path("api_token_file", None, "File with the token that the server requires.")
 flags.DEFINE_float(
     "min_probability", 0.9, "An answer of a lower probability is marked as not sure.", 0, 1
 )
-flags.DEFINE_bool("show", False, "Print each image as the network was shown it.")
-flags.DEFINE_bool("json", False, "Print JSON, one line an image, in place of a table.")
-flags.DEFINE_float("timeout", 30, "Seconds to wait for an answer.", 0.001)
+flags.DEFINE_bool("show", False, "Also print each image as the network read it.")
+flags.DEFINE_bool("json", False, "Print JSON, one line for each image, instead of a table.")
+flags.DEFINE_float("timeout", 30, "Maximum seconds to wait for an answer.", 0.001)
 
-# Limits of one request: the server takes 32 MB, and base64 adds a third. An image of many
-# pixels is decoded for longer than its bytes tell.
-_PART_IMAGES, _PART_BYTES, _PART_PIXELS = 64, 2**24, 2**26
+# Limits of one request. Bytes: the server accepts 32 MB, and base64 adds a third. Pixels: they
+# determine how long the server decodes.
+_MAX_IMAGES, _MAX_BYTES, _MAX_PIXELS = 64, 2**24, 2**26
 _FORMS = "http://HOST:PORT for REST or grpc://HOST:PORT for gRPC"
 
 
 class Answer(NamedTuple):
-    """What a server answers to an image.
+    """The answer of a server to an image.
 
     Attributes:
-        digit: The class.
-        probabilities: Of each class, a list.
-        rows: What the network was shown: 28 lists of 28 values, 0 (paper) to 255 (ink). `None` from
-            a model that does not tell.
+        label: The class.
+        probabilities: A list with the probability of each class.
+        rows: The image that the network read: 28 lists of 28 values, 0 (paper) to 255 (ink). `None`
+            if the model does not return it.
     """
 
-    digit: int
+    label: int
     probabilities: list
     rows: list | None
 
     @property
     def probability(self):
-        """The probability of the class; NaN if the model has given no finite one."""
-        value = self.probabilities[self.digit]
+        """The probability of the class; NaN if it is not finite."""
+        value = self.probabilities[self.label]
         return math.nan if value is None else value
 
     @property
     def note(self):
-        """What is to be known besides, or `None`: that nothing is drawn, or that it is not sure."""
+        """`nothing drawn`, `not sure` or `None`."""
         if self.rows is not None and not any(map(any, self.rows)):
             return "nothing drawn"
         return None if self.probability >= FLAGS.min_probability else "not sure"
 
 
 class Refused(Exception):
-    """A request that the server refuses for its images, and why; fewer may be answered."""
+    """The server refuses a request because of its images; it may answer fewer of them."""
 
 
-def main(places):
-    """Print what the server makes of the images in `places`."""
-    # The name of a file may hold what the terminal cannot write.
+def main(arguments):
+    """Print the server's answers to the images in `arguments`: files, folders and `-`."""
+    # The name of a file may have characters that the terminal cannot write.
     sys.stdout.reconfigure(errors="backslashreplace")
-    files = list(_files(places))
+    files = list(_files(arguments))
     if not files:
         raise UserError(
             "received no image; expected image files, folders of them, or - for standard input"
         )
-    server, token = _server(FLAGS.server), _token(FLAGS.api_token_file)
+    server, token = _server(FLAGS.server), read_token(FLAGS.api_token_file)
     ask = (_ask_grpc if server.startswith("grpc:") else _ask_rest)(server, token)
     show = _print_json if FLAGS.json else _print_table(max(len(str(file)) for file in files))
     failed = 0
@@ -92,16 +93,16 @@ def main(places):
         failed += isinstance(answer, str)
     if failed:
         raise UserError(
-            f"{failed} of {len(files)} images got no answer, each for the reason in its line; "
-            "expected image files that Pillow and the server can read"
+            f"{failed} of {len(files)} images have no answer, and their lines say why; expected "
+            "image files that Pillow and the server can read"
         )
 
 
-def _files(places):
+def _files(arguments):
     """The path of each image."""
-    for place in places:
-        path = pathlib.Path(place)
-        if place == "-" or not path.is_dir():
+    for argument in arguments:
+        path = pathlib.Path(argument)
+        if argument == "-" or not path.is_dir():
             yield path
             continue
         known = suffixes()
@@ -109,9 +110,9 @@ def _files(places):
             files = [each for each in path.iterdir() if each.suffix.lower() in known]
         except OSError:
             files = []
-        # macOS writes a hidden file of another kind beside each on a memory card.
-        found = sorted(f for f in files if f.is_file() and not f.name.startswith("."))
-        yield from found or [path]  # A folder without an image is a line of its own.
+        # Hidden files are not images: macOS writes one beside each image on a memory card.
+        images = sorted(f for f in files if f.is_file() and not f.name.startswith("."))
+        yield from images or [path]  # `_read` reports a folder without an image.
 
 
 def _read(path):
@@ -120,40 +121,40 @@ def _read(path):
         return sys.stdin.buffer.read()
     try:
         if path.is_dir():
-            os.listdir(path)  # Raises if it cannot be read.
-            raise ImageError("there is no image in the folder")
+            os.listdir(path)  # Raises if the folder cannot be read.
+            raise ImageError("the folder does not hold an image")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(error.strerror) from error
 
 
 def _answers(files, ask):
-    """Each file with its `Answer`, or with a text that says why there is none, in their order."""
-    part, size, pixels = {}, 0, 0
-    for at, file in enumerate(files):
+    """Each file with its `Answer`, or with an error message, in the order of the files."""
+    part, size, pixels = [], 0, 0
+    for file in files:
         try:
             image = encode(_read(file))
         except ImageError as error:
-            part[at] = str(error)
+            part.append((file, str(error)))
             continue
         size, pixels = size + len(image.data), pixels + image.pixels
-        if len(part) >= _PART_IMAGES or size > _PART_BYTES or pixels > _PART_PIXELS:
-            yield from _answer_part(files, part, ask)
-            part, size, pixels = {}, len(image.data), image.pixels
-        part[at] = image.data
-    yield from _answer_part(files, part, ask)
+        if len(part) >= _MAX_IMAGES or size > _MAX_BYTES or pixels > _MAX_PIXELS:
+            yield from _answer_part(part, ask)
+            part, size, pixels = [], len(image.data), image.pixels
+        part.append((file, image.data))
+    yield from _answer_part(part, ask)
 
 
-def _answer_part(files, part, ask):
-    """As `_answers`, of a part: by the place of a file its image, or why there is none."""
-    images = [image for image in part.values() if isinstance(image, bytes)]
+def _answer_part(part, ask):
+    """As `_answers`, for one request: pairs of a file and its image or error message."""
+    images = [image for _, image in part if isinstance(image, bytes)]
     answers = iter(_ask_in_halves(images, ask) if images else [])
-    for at, image in part.items():
-        yield files[at], next(answers) if isinstance(image, bytes) else image
+    for file, image in part:
+        yield file, next(answers) if isinstance(image, bytes) else image
 
 
 def _ask_in_halves(images, ask):
-    """What the server answers to each image; if it refuses, to half of them, and half of those."""
+    """The `Answer` or error message for each image. If a request is refused, it is halved."""
     try:
         return ask(images)
     except Refused as refusal:
@@ -169,7 +170,7 @@ def _print_json(name, answer):
         return
     line = {
         "image": name,
-        "class": None if answer.note == "nothing drawn" else answer.digit,
+        "class": None if answer.note == "nothing drawn" else answer.label,
         "probabilities": answer.probabilities,
         "note": answer.note,
     }
@@ -179,18 +180,18 @@ def _print_json(name, answer):
 
 
 def _print_table(width):
-    """A function that prints a line of the table, whose first column is so wide."""
+    """A function that prints a line of the table; `width` is that of the first column."""
     width = max(len("image"), width)
-    lines = iter([f"{'image':{width}}  class  probability\n"])  # With the first answer.
+    header = iter([f"{'image':{width}}  class  probability\n"])  # Printed with the first answer.
 
     def show(name, answer):
-        print(next(lines, ""), end="")
+        print(next(header, ""), end="")
         if isinstance(answer, str):
             line = f"{'-':>5}  {'-':>11}  {answer}"
         elif answer.note == "nothing drawn":
             line = f"{'-':>5}  {'-':>11}  nothing drawn"
         else:
-            line = f"{answer.digit:5}  {answer.probability:11.2%}  {answer.note or ''}"
+            line = f"{answer.label:5}  {answer.probability:11.2%}  {answer.note or ''}"
         print(f"{name:{width}}  {line}".rstrip(), flush=True)
         if FLAGS.show and not isinstance(answer, str) and answer.rows is not None:
             print(picture(answer.rows, sys.stdout.encoding))
@@ -199,8 +200,8 @@ def _print_table(width):
 
 
 def picture(rows, encoding="utf-8"):
-    """A 28x28 image of values 0 to 255 as text, two rows a line."""
-    letters = " ▀▄█"  # Ink in neither row, in the upper, in the lower, in both.
+    """A 28x28 image of values 0 to 255 as text; a line shows two rows."""
+    letters = " ▀▄█"  # Ink in no row, in the upper, in the lower, in both.
     try:
         letters.encode(encoding)
     except UnicodeEncodeError:
@@ -214,44 +215,26 @@ def picture(rows, encoding="utf-8"):
 
 def _server(address):
     """`--server` as `http://HOST:PORT`, `https://HOST:PORT` or `grpc://HOST:PORT`."""
-    scheme, separator, place = address.strip().rpartition("://")
-    scheme, place = scheme.lower() if separator else "http", place.rstrip("/")
+    scheme, separator, host = address.strip().rpartition("://")
+    scheme, host = scheme.lower() if separator else "http", host.rstrip("/")
     try:
-        url = urllib.parse.urlsplit(f"//{place}")
-        # Reading a port that is not one raises.
-        is_right = url.hostname and url.port != 0 and not url.query and not url.fragment
-        is_right = is_right and not set(place) & set(" \t\\")
+        url = urllib.parse.urlsplit(f"//{host}")
+        # `url.port` raises a ValueError if it is not a port.
+        is_valid = url.hostname and url.port != 0 and not url.query and not url.fragment
+        is_valid = is_valid and not set(host) & set(" \t\\")
         if scheme == "grpc":
-            is_right = is_right and url.port and not url.path and not url.username
+            is_valid = is_valid and url.port and not url.path and not url.username
     except ValueError:
-        is_right = False
-    if scheme not in ("http", "https", "grpc") or not is_right:
+        is_valid = False
+    if scheme not in ("http", "https", "grpc") or not is_valid:
         raise UserError(f"--server={address}: expected {_FORMS}")
-    return f"{scheme}://{place}"
-
-
-def _token(path):
-    """The token in a file, or `None`."""
-    if not path:
-        return None
-    try:
-        token = pathlib.Path(path).expanduser().read_text().strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(
-            f"--api_token_file={path}: {reason}; expected a text file with a token"
-        ) from None
-    if not token or not token.isascii() or not token.isprintable():
-        found = "several lines or other letters" if token else "nothing"
-        raise UserError(f"--api_token_file={path} holds {found}; expected one line of ASCII")
-    return token
+    return f"{scheme}://{host}"
 
 
 def _ask_rest(server, token):
-    """A function that asks over REST: of a list of encoded images to the `Answer` to each.
+    """A function that asks over REST. It maps a list of encoded images to a list of `Answer`s.
 
-    It raises `Refused` if the images may be the reason that there is no answer, and otherwise a
-    `UserError`.
+    It raises `Refused` if the images may be the reason for a failure, and else a `UserError`.
     """
     session = requests.Session()
     if token:
@@ -264,18 +247,20 @@ def _ask_rest(server, token):
             "signature_name": "serving_bytes",
             "instances": [{"b64": base64.b64encode(image).decode()} for image in images],
         }
-        status, found = _send(session, "POST", f"{model}:predict", server, json=body)
+        status, content = _send(session, "POST", f"{model}:predict", server, json=body)
         if status == 200:
-            rows = found.get("predictions")
+            rows = content.get("predictions")
             return _read_answers(rows, len(images), server)
-        problem = found.get("error", f"status {status}")
+        problem = content.get("error", f"status {status}")
+        if _lacks_signature(problem):
+            raise _not_for_images(server)
         if status in (400, 413, 504):
             raise Refused(problem)
         if status == 401:
             raise _wrong_token(server, problem)
         if status == 404:
-            _, found = _send(session, "GET", f"{server}/v1/models", server)
-            names = [each["name"] for each in found.get("models", [])]
+            _, content = _send(session, "GET", f"{server}/v1/models", server)
+            names = [each["name"] for each in content.get("models", [])]
             if names and FLAGS.model not in names:
                 expected = " or ".join(f"--model={name}" for name in names)
                 raise UserError(
@@ -287,7 +272,7 @@ def _ask_rest(server, token):
 
 
 def _send(session, method, url, server, **options):
-    """The status and the JSON object that a request is answered with."""
+    """Send a request, and return the status and the JSON object of its answer."""
     try:
         response = session.request(
             method, url, timeout=FLAGS.timeout, allow_redirects=False, **options
@@ -300,29 +285,29 @@ def _send(session, method, url, server, **options):
     except requests.Timeout:
         raise _too_late(server) from None
     except (requests.RequestException, ValueError) as error:
-        # A server that closes the connection has been there; for too large a request, perhaps.
+        # A server may close the connection because the request is too large.
         if "Connection aborted" not in str(error):
             raise _no_server(server) from None
         if "RemoteDisconnected" in str(error) or "Reset" in str(error) or "Pipe" in str(error):
             raise Refused(f"{server} closed the connection") from None
         raise UserError(f"{server} does not speak HTTP; expected {_FORMS}") from None
     try:
-        found = response.json()
+        content = response.json()
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         kind = response.headers.get("content-type", "an unknown type").partition(";")[0]
         raise UserError(
             f"{server} answered status {response.status_code} with {kind}, not a JSON object; "
             "expected the address of TensorFlow Serving's REST API, such as http://127.0.0.1:8501"
         )
-    return response.status_code, found
+    return response.status_code, content
 
 
 def _ask_grpc(server, token):
     """As `_ask_rest`, over gRPC."""
     import grpc
-    import tensorflow as tf  # Only here: it takes its seconds.
+    import tensorflow as tf  # Only here, because the import takes seconds.
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
     metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -341,13 +326,15 @@ def _ask_grpc(server, token):
         except grpc.RpcError as error:
             code, problem = error.code(), " ".join(error.details().split())
             codes = grpc.StatusCode
+            if _lacks_signature(problem):
+                raise _not_for_images(server) from None
             if code in (codes.INVALID_ARGUMENT, codes.RESOURCE_EXHAUSTED):
                 raise Refused(problem) from None
             if code == codes.UNAUTHENTICATED:
                 raise _wrong_token(server, problem) from None
             if code == codes.DEADLINE_EXCEEDED:
                 raise _too_late(server) from None
-            # The library's own words for a server that is not there, or does not speak gRPC.
+            # gRPC's messages about a server that does not exist or does not speak gRPC.
             if code == codes.UNAVAILABLE and ("connect" in problem or "resol" in problem):
                 raise _no_server(server) from None
             raise _other_problem(server, problem) from None
@@ -360,7 +347,7 @@ def _ask_grpc(server, token):
 
 
 def _read_answers(rows, count, server):
-    """The `Answer` in each of `count` rows, `{"classes": ..., "probabilities": ...}`."""
+    """Convert `count` rows, `{"classes": ..., "probabilities": ...}`, to `Answer`s."""
     try:
         answers = [_answer(**{"rows": None} | row) for row in rows]
         if len(answers) == count:
@@ -374,22 +361,37 @@ def _read_answers(rows, count, server):
 
 
 def _answer(classes, probabilities, rows, **_):
-    # JSON has no NaN: the server writes null.
+    # JSON does not have NaN; the server writes null.
     finite = [p if p is not None and math.isfinite(p) else None for p in probabilities]
     if not 0 <= classes < len(finite):
         raise IndexError(classes)
     return Answer(classes, finite, rows if np.shape(rows) == (28, 28) else None)
 
 
+def _lacks_signature(problem):
+    """Whether the server says that the model does not have the signature `serving_bytes`."""
+    ours, tensorflow_serving = "received signature 'serving_bytes'", '"serving_bytes" not found'
+    return ours in problem or tensorflow_serving in problem
+
+
+def _not_for_images(server):
+    return UserError(
+        f"{server}: model {FLAGS.model!r} does not have the signature serving_bytes, so it does "
+        "not read image files; expected a model that does: choose it with --model"
+    )
+
+
 def _no_server(server):
-    expected = "expected a server there: start one with python serve.py"
-    return UserError(f"{server} does not answer; {expected}, or name another with --server")
+    return UserError(
+        f"{server} does not answer; expected a server: start one with python serve.py, or name "
+        "another with --server"
+    )
 
 
 def _too_late(server):
     return UserError(
-        f"{server} did not answer within {FLAGS.timeout:g} s; expected an answer by then: allow "
-        f"more with --timeout={2 * FLAGS.timeout:g}"
+        f"{server} did not answer within {FLAGS.timeout:g} s; expected an answer: wait longer with "
+        f"--timeout={2 * FLAGS.timeout:g}"
     )
 
 

@@ -1,22 +1,22 @@
-"""Bodies in gzip: requests are unpacked up to a limit, large answers packed if asked for."""
+"""Unpack requests up to a limit, and pack large answers for clients that accept gzip."""
 
 import zlib
 
 from serving.errors import RequestError, TooLarge, UnsupportedEncoding
 
-# Of an answer over REST. Level 1 packs a trace to half its size in 2 ms; level 9 takes 80 ms to
-# save a twentieth more.
+# The gzip level of an answer. Level 1 packs a trace to half its size in 2 ms. Level 9 saves a
+# twentieth more, and takes 80 ms.
 LEVEL = 1
-LEAST_BYTES = 16 * 2**10
+MIN_BYTES = 16 * 2**10  # Smaller answers are not packed.
 _GZIP = 16 + zlib.MAX_WBITS
 _WINDOW_BITS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 
 
 def unpacker(encoding, max_bytes):
-    """The `Unpacker` of a Content-Encoding, bytes; `None` if the body is not packed.
+    """The `Unpacker` for a Content-Encoding, bytes; `None` if the body is not packed.
 
     Raises:
-        UnsupportedEncoding: If it is another encoding than gzip and deflate.
+        UnsupportedEncoding: If the encoding is neither gzip nor deflate.
     """
     name = encoding.decode("latin-1").strip().lower()
     if name in ("", "identity"):
@@ -33,7 +33,7 @@ class Unpacker:
 
     Args:
         name: `gzip` or `deflate`.
-        max_bytes: Bytes that it may unpack to.
+        max_bytes: Maximum number of unpacked bytes.
     """
 
     def __init__(self, name, max_bytes):
@@ -43,11 +43,11 @@ class Unpacker:
         self._stream = zlib.decompressobj(_WINDOW_BITS[name])
 
     def __call__(self, data):
-        """What the next bytes unpack to.
+        """Unpack the next bytes.
 
         Raises:
             RequestError: If they are damaged.
-            TooLarge: If all of it is more than `max_bytes`; no more than that is unpacked.
+            TooLarge: If all unpacked bytes are more than `max_bytes`. The rest is not unpacked.
         """
         try:
             unpacked = self._stream.decompress(data, self._max_bytes - self._size + 1)
@@ -64,7 +64,7 @@ class Unpacker:
         return unpacked
 
     def finish(self):
-        """`RequestError` if the body ends too early."""
+        """Raise a `RequestError` if the body ends too early."""
         if not self._stream.eof:
             raise self._damaged("it ends too early")
 
@@ -84,5 +84,5 @@ def accepts_gzip(header):
 
 
 def pack(body):
-    """A body in gzip; blocks."""
+    """Pack a body in gzip; blocks."""
     return zlib.compress(body, LEVEL, _GZIP)

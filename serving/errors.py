@@ -1,14 +1,14 @@
-"""What a request can be answered with instead of a result."""
+"""The errors that a request can be answered with."""
 
 import grpc
 
 
 class RequestError(Exception):
-    """A request that is not answered, and why.
+    """The request cannot be answered; the message says why.
 
     Attributes:
         status: The HTTP status.
-        code: The gRPC status code of the same meaning.
+        code: The gRPC status code with the same meaning.
     """
 
     status = 400
@@ -16,34 +16,27 @@ class RequestError(Exception):
 
 
 class NotFound(RequestError):
-    """There is no such model, version or label."""
+    """The model, version or label does not exist."""
 
     status = 404
     code = grpc.StatusCode.NOT_FOUND
 
 
 class TooLarge(RequestError):
-    """More than the server takes in one request."""
+    """The request is larger than the server accepts."""
 
     status = 413
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class UnsupportedEncoding(RequestError):
-    """The body is packed in a way that the server cannot unpack."""
+    """The body has a Content-Encoding that the server cannot unpack."""
 
     status = 415
 
 
-class Unauthenticated(RequestError):
-    """The token is missing or wrong."""
-
-    status = 401
-    code = grpc.StatusCode.UNAUTHENTICATED
-
-
 class Busy(RequestError):
-    """More work waits than the server lets wait; try again later."""
+    """The queue is full."""
 
     status = 503
     code = grpc.StatusCode.UNAVAILABLE
@@ -54,7 +47,3 @@ class TooLate(RequestError):
 
     status = 504
     code = grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-class CannotListen(Exception):
-    """An address cannot be listened on."""

@@ -1,6 +1,6 @@
 """TensorFlow Serving's gRPC services.
 
-See https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis. Served are
+See https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis. The methods are
 `PredictionService.Predict` and `.GetModelMetadata`, and `ModelService.GetModelStatus`.
 """
 
@@ -25,10 +25,10 @@ from serving.tensors import from_proto, shape_of_proto, to_proto
 
 @contextlib.asynccontextmanager
 async def _answering(context, metrics=None):
-    """Answer a `RequestError` with its code, and count what was answered.
+    """Answer a `RequestError` with its code, and count the answer.
 
-    Yields a dict in which `model` is to be set to the name of a model there is: counts by whatever
-    name a client makes up would fill the memory.
+    Yields a dict. The caller sets its `model`, after it has checked that the model exists: counters
+    for names that clients make up would fill the memory.
     """
     started, code, answered = time.perf_counter(), grpc.StatusCode.OK, {"model": ""}
     try:
@@ -46,12 +46,12 @@ async def _answering(context, metrics=None):
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers over a `Repository`.
+    """TensorFlow Serving's `PredictionService`.
 
     Args:
         repository: The `Repository`.
         metrics: The `Metrics`.
-        seconds: How long a request may take, if the client sets no deadline that is sooner.
+        seconds: Maximum seconds for a request. A client may set an earlier deadline.
     """
 
     def __init__(self, repository, metrics, seconds):
@@ -60,7 +60,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.seconds = seconds
 
     async def Predict(self, request, context):
-        """The outputs of a signature for inputs."""
+        """Call a signature, and return its outputs."""
         async with _answering(context, self.metrics) as answered:
             version = _find(self.repository, request.model_spec)
             answered["model"] = version.model
@@ -68,12 +68,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             max_rows = self.repository.limits.request_rows
             arrays = {}
             for name, tensor in request.inputs.items():
-                # A tensor may say it is of any size, and mean one number for all of it.
+                # Check the shape first: a small message can declare a huge tensor of one value.
                 if name in signature.inputs:
                     signature.inputs[name].check_shape(shape_of_proto(tensor), max_rows)
                     arrays[name] = from_proto(name, tensor)
                 else:
-                    arrays[name] = None  # Its name is refused below.
+                    arrays[name] = None  # `Signature.check` refuses the name below.
             wanted = set(request.output_filter) or set(signature.outputs)
             if not wanted <= set(signature.outputs):
                 known = ", ".join(sorted(signature.outputs))
@@ -99,7 +99,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     async def GetModelMetadata(self, request, context):
-        """What the signatures of a version take and give."""
+        """The inputs and outputs of a version's signatures."""
         async with _answering(context):
             unknown = set(request.metadata_field) - {"signature_def"}
             if unknown or not request.metadata_field:
@@ -114,26 +114,26 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """Says what the versions of a model are doing."""
+    """TensorFlow Serving's `ModelService`."""
 
     def __init__(self, repository):
         self.repository = repository
 
     async def GetModelStatus(self, request, context):
-        """The state of a model's versions."""
+        """The states of a model's versions."""
         async with _answering(context):
             spec = request.model_spec
             return status_of(self.repository.versions(spec.name, *_choice(spec)))
 
 
 class RefuseDamaged(grpc.aio.ServerInterceptor):
-    """Answers what is no message of its type as a mistake of the client's, which gRPC does not."""
+    """Answers a damaged message with INVALID_ARGUMENT; gRPC itself answers INTERNAL."""
 
     def __init__(self):
         self._handlers = {}
 
     async def intercept_service(self, continuation, details):
-        """The method itself, but for damaged messages."""
+        """Wrap the method's handler once."""
         if details.method not in self._handlers:
             handler = await continuation(details)
             if handler is None:
@@ -167,7 +167,7 @@ def _find(repository, spec):
 
 
 def _choice(spec):
-    """Version number and label of a `ModelSpec`, one of them `None`."""
+    """The version number and label of a `ModelSpec`; at least one is `None`."""
     which = spec.WhichOneof("version_choice")
     return (
         spec.version.value if which == "version" else None,

@@ -1,4 +1,4 @@
-"""`:predict` and `:classify` of TensorFlow Serving's REST API: what nearly all requests are."""
+"""`:predict` and `:classify` of TensorFlow Serving's REST API. Nearly all requests are these."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ import orjson
 from starlette.requests import ClientDisconnect
 
 from serving import classify
-from serving.compression import LEAST_BYTES, accepts_gzip, pack, unpacker
+from serving.compression import MIN_BYTES, accepts_gzip, pack, unpacker
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
 from serving.layout import is_version
 from serving.repository import DEFAULT_SIGNATURE
 from serving.signature import names_in_words
-from serving.tensors import from_json, images_from_json, to_json
+from serving.tensors import from_json, matrices_from_json, to_json
 
-GONE = 499  # What nginx says of a client that did not wait for its answer.
+GONE = 499  # nginx's status for a client that closed the connection before the answer.
 
 
 class Inference:
@@ -25,8 +25,8 @@ class Inference:
     Args:
         repository: The `Repository`.
         metrics: The `Metrics`.
-        max_bytes: Bytes of a request's body at most.
-        seconds: How long a request may take, its body included.
+        max_bytes: Maximum number of bytes in a request's body.
+        seconds: Maximum seconds for a request, including the time to receive its body.
     """
 
     def __init__(self, repository, metrics, max_bytes, seconds):
@@ -69,15 +69,15 @@ class Inference:
             self.metrics.on_answer("rest", model, status, time.perf_counter() - started)
 
     async def _predict(self, version, raw):
-        signature, arrays, by_row = _read_images(version, raw) or _read(version, raw)
+        signature, arrays, by_row = _read_matrices(version, raw) or _read(version, raw)
         outputs = await version.run(signature, self._checked(signature, arrays))
         if by_row and not signature.is_by_row:
             _expect_rows(signature, outputs)
         outputs = {name: to_json(name, array) for name, array in outputs.items()}
         if not by_row:
-            return {"outputs": _alone(outputs)}
+            return {"outputs": _without_name(outputs)}
         if len(outputs) == 1:
-            return {"predictions": _alone(outputs)}
+            return {"predictions": _without_name(outputs)}
         names, rows = list(outputs), zip(*outputs.values(), strict=True)
         return {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
 
@@ -93,10 +93,10 @@ class Inference:
         return signature.check(arrays, self.repository.limits.request_rows)
 
     async def _body(self, scope, receive):
-        """The body of a request."""
+        """The body of a request, unpacked."""
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"")
-        self._expect_at_most(int(length) if length.isdigit() else 0)
+        self._check_size(int(length) if length.isdigit() else 0)
         encoding = headers.get(b"content-encoding")
         unpack = unpacker(encoding, self.max_bytes) if encoding else None
         parts, size, is_more = [], 0, True
@@ -106,24 +106,23 @@ class Inference:
                 raise ClientDisconnect
             part = message["body"]
             size += len(part)
-            self._expect_at_most(size)
+            self._check_size(size)
             parts.append(unpack(part) if unpack else part)
             is_more = message["more_body"]
         if unpack:
             unpack.finish()
         return b"".join(parts)
 
-    def _expect_at_most(self, size):
+    def _check_size(self, size):
         if size > self.max_bytes:
-            most = f"{self.max_bytes:,}"
             raise TooLarge(
-                f"received a body of over {most} bytes; expected a smaller one: send fewer rows "
-                "in a request"
+                f"received a body of over {self.max_bytes:,} bytes; expected a smaller one: send "
+                "fewer rows in a request"
             )
 
 
 def choice(path):
-    """The model, version number and label that the parameters of a path name."""
+    """The model, version number and label in the parameters of a path."""
     number = path.get("version")
     if number is not None:
         if not is_version(number):
@@ -132,19 +131,19 @@ def choice(path):
     return path["model"], number, path.get("label")
 
 
-def _read_images(version, raw):
-    """What `_read` would return, in a fraction of its time, of nothing but images; or `None`."""
+def _read_matrices(version, raw):
+    """The result of `_read`, but faster, for a body of `matrices_from_json`; else `None`."""
     signature = version.signatures.get(DEFAULT_SIGNATURE)
     if signature and len(signature.inputs) == 1:
         ((name, spec),) = signature.inputs.items()
-        key, images = images_from_json(spec, raw)
+        key, matrices = matrices_from_json(spec, raw)
         if key:
-            return signature, {name: images}, key == "instances"
+            return signature, {name: matrices}, key == "instances"
     return None
 
 
 def _read(version, raw):
-    """The signature that is asked, its inputs by name, and whether they came row by row."""
+    """The signature, its inputs by name, and whether they were sent row by row (`instances`)."""
     body = _parsed(raw)
     _expect_keys(body, {"instances", "inputs"}, {"signature_name"})
     signature = version.signature(_text(body, "signature_name"))
@@ -164,7 +163,7 @@ def _read(version, raw):
 
 
 def _parsed(body):
-    """The JSON object in a body."""
+    """Parse the JSON object in a body."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -177,20 +176,20 @@ def _parsed(body):
 
 
 def _parsed_with_nan(body):
-    """The value of a body with the words NaN, Infinity and -Infinity.
+    """Parse a body with the words NaN, Infinity and -Infinity.
 
-    JSON does not have them; TensorFlow Serving and Python's `json` do.
+    JSON does not have these words. TensorFlow Serving and Python's `json` accept them.
     """
     try:
         value = json.loads(body.decode(), parse_int=_number, parse_float=_number)
-        orjson.dumps(value)  # Refuses half of a surrogate pair, as it does when it reads.
+        orjson.dumps(value)  # Refuses half of a surrogate pair, as `orjson.loads` does.
     except (ValueError, TypeError, RecursionError) as error:
         raise _not_json(error) from None
     return value
 
 
 def _number(text):
-    """The number of a text as orjson reads it: an integer of 64 bits, or a finite float."""
+    """Parse a number as orjson does: to an integer of 64 bits or a finite float."""
     if len(text) <= 20 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**64:
         return int(text)
     value = float(text)
@@ -224,11 +223,11 @@ def _text(body, key):
 
 
 def _from_rows(signature, instances):
-    """Column by name of the row format: a list of rows, of objects if there are several inputs."""
+    """The columns by name from the row format: a list of values, or of objects with all inputs."""
     if not isinstance(instances, list) or not instances:
         raise RequestError("instances: expected a list with at least one element")
     names = set(signature.inputs)
-    # An object may be a row, or a text in base64.
+    # An object is a row, unless it is a text in base64.
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in instances):
         for row in instances:
             if set(row) != names:
@@ -241,7 +240,7 @@ def _from_rows(signature, instances):
 
 
 def _from_columns(signature, inputs):
-    """Column by name of the column format: an object, or the one input itself."""
+    """The columns by name from the column format: an object, or the value of the only input."""
     if isinstance(inputs, dict) and set(inputs) != {"b64"}:
         if set(inputs) != set(signature.inputs):
             received, expected = names_in_words(inputs), names_in_words(signature.inputs)
@@ -253,7 +252,7 @@ def _from_columns(signature, inputs):
 
 
 def _expect_rows(signature, outputs):
-    """`RequestError` if outputs have no rows, or not as many."""
+    """Raise a `RequestError` if the outputs do not have the same number of rows."""
     rows = {array.shape[:1] for array in outputs.values()}
     if len(rows) > 1 or () in rows:
         raise RequestError(
@@ -262,16 +261,16 @@ def _expect_rows(signature, outputs):
         )
 
 
-def _alone(outputs):
-    """The one output itself, or all by name."""
+def _without_name(outputs):
+    """The value of the only output, or all outputs by name."""
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
 async def _send_json(scope, send, value):
-    """Answer 200 and a value in JSON."""
+    """Send status 200 and a value in JSON, packed if it is large and the client accepts gzip."""
     body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     headers = [(b"content-type", b"application/json")]
-    if len(body) >= LEAST_BYTES:
+    if len(body) >= MIN_BYTES:
         headers.append((b"vary", b"accept-encoding"))
         if accepts_gzip(dict(scope["headers"]).get(b"accept-encoding", b"")):
             headers.append((b"content-encoding", b"gzip"))

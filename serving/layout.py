@@ -1,4 +1,4 @@
-"""How the folders of models and versions are laid out, and what is wrong with those that are not.
+"""The layout of the folders of models and versions, and mistakes in it.
 
 saved_models/lstm/1/saved_model.pb
 """
@@ -6,18 +6,18 @@ saved_models/lstm/1/saved_model.pb
 import os
 import shlex
 
-_LARGEST_VERSION = 2**63 - 1
+_MAX_VERSION = 2**63 - 1
 _FILE = "saved_model.pb"
 
 
 def is_version(name):
-    """Whether a folder of this name is a version: a whole number of at most 63 bits."""
-    # Python makes no number of thousands of digits.
-    return name.isascii() and name.isdigit() and len(name) < 256 and int(name) <= _LARGEST_VERSION
+    """Whether the name of a folder is a version: a whole number of at most 63 bits."""
+    # `int` raises for thousands of digits.
+    return name.isascii() and name.isdigit() and len(name) < 256 and int(name) <= _MAX_VERSION
 
 
 def subfolders(folder):
-    """The folders in a folder that may have gone; `OSError` if it is there and cannot be read."""
+    """The folders in a folder; none if it does not exist; `OSError` if it cannot be read."""
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -25,9 +25,9 @@ def subfolders(folder):
 
 
 def mistake_in(folder):
-    """Why a folder is not one of models, and what to give in its place; `None` if it may be one.
+    """Why a folder is not a folder of models, and what to give instead; `None` if it may be one.
 
-    A folder that holds nothing may be one: models can come later.
+    An empty folder may be one, because models can be exported later.
     """
     if not folder.exists():
         return "does not exist; expected a folder of exported models: train one with python main.py"
@@ -44,10 +44,10 @@ def mistake_in(folder):
 
 
 def notes_on(folder):
-    """What is not served in the folder of a model, by path, each with what to do about it.
+    """The parts of a model's folder that cannot be served: by path the reason and how to fix it.
 
     Raises:
-        OSError: If it is there and cannot be read.
+        OSError: If the folder exists and cannot be read.
     """
     paths = subfolders(folder)
     numbers = [int(path.name) for path in paths if is_version(path.name)]

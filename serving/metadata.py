@@ -1,10 +1,10 @@
-"""TensorFlow Serving's messages about models, which both protocols answer with."""
+"""TensorFlow Serving's messages about models, which REST and gRPC share."""
 
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 
 def status_of(versions):
-    """The `GetModelStatusResponse` of some versions."""
+    """The `GetModelStatusResponse` of versions."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version in versions:
         status = response.model_version_status.add(version=version.number, state=version.state)

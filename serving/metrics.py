@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's counters, for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -25,22 +25,22 @@ class Metrics:
             "request_seconds", "Time to an answer.", ["protocol"], buckets=_SECONDS, **options
         )
         self._rows = Histogram(
-            "batch_rows", "Images answered together.", ["model"], buckets=_ROWS, **options
+            "batch_rows", "Rows in a batch.", ["model"], buckets=_ROWS, **options
         )
         self._states = Gauge(
-            "version_state", "1: it is in this state.", ["model", "version", "state"], **options
+            "version_state", "1 for the version's state.", ["model", "version", "state"], **options
         )
-        waiting = Gauge("rows_waiting", "Images that wait for their turn.", **options)
+        waiting = Gauge("rows_waiting", "Rows that wait in a queue.", **options)
         waiting.set_function(lambda: sum(version.rows_waiting() for version in self._versions()))
 
     def on_batch(self, model, rows):
-        """Count a batch of so many rows."""
+        """Count a batch and its rows."""
         self._rows.labels(model).observe(rows)
 
     def on_answer(self, protocol, model, status, seconds):
-        """Count a request: `rest` or `grpc`, its model, the status it was answered with."""
+        """Count a request by its protocol (`rest` or `grpc`), its model and its status."""
         answer = protocol, model, status
-        if answer not in self._counters:  # Prometheus takes its time to find them.
+        if answer not in self._counters:  # Cached, because `labels` is slow.
             self._counters[answer] = (
                 self._requests.labels(*answer),
                 self._seconds.labels(protocol),
@@ -50,7 +50,7 @@ class Metrics:
         times.observe(seconds)
 
     def text(self):
-        """All of them in Prometheus's text format, as bytes."""
+        """All counters in Prometheus's text format, as bytes."""
         self._states.clear()
         for version in self._versions():
             self._states.labels(version.model, version.number, version.state_name).set(1)

@@ -1,9 +1,9 @@
-"""What the REST API takes and gives, as an OpenAPI document."""
+"""The OpenAPI document of the REST API."""
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
-_REFUSALS = ("400", "401", "404")  # 401 of a server that asks for a token.
+_REFUSALS = ("400", "401", "404")  # 401: a server that asks for a token.
 _NAME = {"type": "string", "minLength": 1}
-_PLACES = {
+_PATHS = {
     "": [],
     "/versions/{version}": [("version", {"type": "integer", "minimum": 0})],
     "/labels/{label}": [("label", _NAME)],
@@ -11,7 +11,7 @@ _PLACES = {
 
 
 def document(max_bytes):
-    """The OpenAPI 3.1 document of a server that takes bodies of so many bytes."""
+    """The OpenAPI 3.1 document of a server that accepts bodies of at most `max_bytes`."""
     paths = {
         "/v1/models": {"get": _get("All models, their versions, labels and model cards.", "401")},
         "/healthz": {"get": _get("200: the server runs.")},
@@ -20,8 +20,8 @@ def document(max_bytes):
         "/openapi.json": {"get": _get("This document.")},
     }
     paths["/readyz"]["get"]["responses"]["503"] = {"description": "A model is not served yet."}
-    for place, parameters in _PLACES.items():
-        path = f"/v1/models/{{model}}{place}"
+    for version, parameters in _PATHS.items():
+        path = f"/v1/models/{{model}}{version}"
         named = [
             {"name": name, "in": "path", "required": True, "schema": schema}
             for name, schema in [("model", _NAME), *parameters]
@@ -79,9 +79,10 @@ def _post(verb, body):
 def _schemas():
     signature = {"type": "string", "description": "serving_default if left out."}
     number = {"type": "number"}
-    image = {"type": "array", "items": {"type": "array", "items": number}}
+    vector = {"type": "array", "items": number}
+    matrix = {"type": "array", "items": vector}
     b64 = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
-    value = {"anyOf": [image, b64, {"type": "string"}, {"type": "object"}]}
+    value = {"anyOf": [number, vector, matrix, b64, {"type": "string"}, {"type": "object"}]}
     return {
         "Error": {
             "type": "object",

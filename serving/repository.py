@@ -1,4 +1,4 @@
-"""The versions of models on disk, loaded as they come and unloaded as they go."""
+"""Load the versions of models from disk, and unload the versions that are replaced or removed."""
 
 import asyncio
 import collections
@@ -9,11 +9,9 @@ import json
 import pathlib
 
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
-from tensorflow_serving.config import model_server_config_pb2
 
 from serving.batching import Batcher
 from serving.errors import NotFound, RequestError
@@ -21,19 +19,20 @@ from serving.layout import is_version, notes_on, subfolders
 from serving.signature import Signature
 from serving.tensors import from_proto
 
-State = ModelVersionStatus.State  # TensorFlow Serving's words for what a version is doing.
+State = ModelVersionStatus.State  # TensorFlow Serving's states of a version.
 DEFAULT_SIGNATURE = "serving_default"
-_PART = 8  # Batches in a part of a large request, which takes half as long again batch by batch.
+# A large request runs in parts of 8 batches. In parts of one batch it would take 1.5 times as long.
+_PART_BATCHES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much is taken at once.
+    """Maximum numbers of rows.
 
     Attributes:
-        batch_rows: Rows that are put together from several requests.
-        request_rows: Rows of one request.
-        waiting_rows: Rows that wait for their turn, of each signature.
+        batch_rows: Rows in a batch of several requests.
+        request_rows: Rows in one request.
+        waiting_rows: Rows that wait, for each signature.
     """
 
     batch_rows: int = 64
@@ -47,12 +46,12 @@ class Version:
     Attributes:
         model: The model's name.
         number: The version's number.
-        path: Its folder.
-        state: TensorFlow Serving's word for what it is doing, such as `State.AVAILABLE`.
-        error: Why it could not be loaded, or an empty text.
-        card: What its `model_card.json` says, `{}` if there is none.
-        definitions: Its `SignatureDef`s by name.
-        signatures: Its `Signature`s by name.
+        path: The folder.
+        state: TensorFlow Serving's state, such as `State.AVAILABLE`.
+        error: Why the version could not be loaded, or an empty text.
+        card: The content of `model_card.json`; `{}` if there is none.
+        definitions: The `SignatureDef`s by name.
+        signatures: The `Signature`s by name.
     """
 
     def __init__(self, model, number, path):
@@ -70,10 +69,10 @@ class Version:
         self._unused.set()
 
     def load(self, limits, executor, on_batch):
-        """Read it, and answer its warm-up requests once; blocks.
+        """Load the SavedModel, and answer its warm-up requests once; blocks.
 
         Raises:
-            Exception: Whatever a folder that is no sound SavedModel makes of TensorFlow.
+            Exception: If the SavedModel is damaged. TensorFlow raises many types.
         """
         saved = saved_model_pb2.SavedModel()
         saved.ParseFromString((self.path / "saved_model.pb").read_bytes())
@@ -84,15 +83,15 @@ class Version:
             name: (known["minimum"], known["maximum"])
             for name, known in self.card.get("inputs", {}).items()
         }
-        # The object it came from has to be kept as long as its functions are called.
+        # The functions of a loaded object work only as long as the object exists.
         self._loaded = tf.saved_model.load(self.path)
         for name, function in self._loaded.signatures.items():
             signature = Signature(name, function, self.definitions[name], bounds)
             self.signatures[name] = signature
             max_rows = limits.batch_rows if signature.is_by_row else None
-            # What a text stands for may be large, such as an image of 16 megapixels.
+            # A text may need much memory, such as an encoded image of 16 megapixels.
             has_texts = any(spec.dtype == object for spec in signature.inputs.values())
-            part_rows = limits.batch_rows if has_texts else _PART * limits.batch_rows
+            part_rows = limits.batch_rows if has_texts else _PART_BATCHES * limits.batch_rows
             self._batchers[name] = Batcher(
                 signature, executor, max_rows, part_rows, limits.waiting_rows, on_batch
             )
@@ -101,7 +100,7 @@ class Version:
             signature(signature.check(arrays, limits.request_rows))
 
     def signature(self, name=""):
-        """A signature by name, by default `serving_default`; `RequestError` if it has no such."""
+        """A signature by name, by default `serving_default`; `RequestError` if it is unknown."""
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             known = ", ".join(sorted(self.signatures))
@@ -111,16 +110,22 @@ class Version:
         return self.signatures[name]
 
     async def run(self, signature, arrays):
-        """What a signature answers to checked arrays, in a batch with others."""
+        """Call a signature with checked arrays, in a batch with other requests."""
         return await self._batchers[signature.name](arrays)
 
+    @property
+    def reads_images(self):
+        """Whether `serving_default` reads images of 28×28 pixels, which the page sends."""
+        signature = self.signatures.get(DEFAULT_SIGNATURE)
+        return signature is not None and signature.reads_images
+
     def rows_waiting(self):
-        """How many rows wait for their turn."""
+        """The number of rows that wait."""
         return sum(batcher.rows_waiting for batcher in self._batchers.values())
 
     @contextlib.contextmanager
     def used(self):
-        """Keep it from being unloaded while the block lasts."""
+        """Prevent unloading while the block runs."""
         self._in_use += 1
         self._unused.clear()
         try:
@@ -131,7 +136,7 @@ class Version:
                 self._unused.set()
 
     async def unload(self):
-        """Let go of it when no one uses it any more."""
+        """Free the SavedModel when the last request that uses it is answered."""
         self.state = State.UNLOADING
         await self._unused.wait()
         self._loaded = None
@@ -140,7 +145,7 @@ class Version:
 
     @property
     def state_name(self):
-        """The state in words, such as `AVAILABLE`."""
+        """The name of the state, such as `AVAILABLE`."""
         return State.Name(self.state)
 
     def __str__(self):
@@ -148,18 +153,18 @@ class Version:
 
 
 class Repository:
-    """Models by name, kept as the disk has them.
+    """The models on disk, by name.
 
-    Which models and versions are wanted is said as TensorFlow Serving has it said, by a
-    `ModelServerConfig`; without one, the newest version of every model in a folder. An old version
-    goes when all that are wanted instead have come, and stays if they cannot be loaded.
+    A `ModelServerConfig` of TensorFlow Serving says which models and versions are wanted; without
+    one, the newest version of every model in a folder. An old version is unloaded when a wanted
+    version is served. It stays if none can be loaded and its folder still exists.
 
     Args:
-        folder: Where the models are, `<model>/<version>/`, if there is no config.
+        folder: The folder of the models, `<model>/<version>/`, without a config.
         config: A `ModelServerConfig`, or `None`.
         limits: The `Limits` of each version.
-        executor: Where models are called.
-        on_batch: Called with the model's name and the rows of each batch.
+        executor: Runs the models.
+        on_batch: Called with the model's name and the number of rows of each batch.
     """
 
     def __init__(self, folder, config, limits, executor, on_batch=lambda model, rows: None):
@@ -170,22 +175,22 @@ class Repository:
         self._on_batch = on_batch
         self._versions = collections.defaultdict(dict)  # By model and number.
         self._labels = collections.defaultdict(dict)
-        self._gone = set()  # Tasks of versions that wait to be unloaded.
-        self._has_looked = False
-        self._was_complete = False  # Whether there was a time when every model was served.
-        self._failed = {}  # By path, when what could not be loaded was written.
-        self._told = {}  # By folder, what was said to be wrong with it.
+        self._unloading = set()  # Tasks.
+        self._was_refreshed = False
+        self._was_complete = False  # Whether every model was served at some time.
+        self._failed = {}  # The time of the last change of a version that failed to load, by path.
+        self._told = {}  # The problem that was printed, by folder.
 
     @property
     def is_ready(self):
-        """Whether every model was served at some time since the start, and one is now.
+        """Whether every model was served at some time since the start, and at least one is now.
 
-        A model that comes later may fail without those that are served.
+        So a broken model that is added later does not make the server unready.
         """
         return self._was_complete and any(map(self._available, self._versions))
 
     def not_served(self):
-        """By name of a model of which no version is served what its newest is doing."""
+        """The models without a served version: the state of the newest version by model."""
         newest = {model: self.versions(model)[:1] for model in self._versions}
         return {
             model: "".join(f"{v.state_name} {v.error}".strip() for v in versions) or "no version"
@@ -194,23 +199,23 @@ class Repository:
         }
 
     def models(self):
-        """By name of a model its versions, the newest first."""
+        """The versions of each model by name, the newest first."""
         return {model: self.versions(model) for model in sorted(self._versions)}
 
     def labels(self, model):
-        """By label of a model the number of the version it names."""
+        """The version numbers of a model by label."""
         return self._labels.get(model, {})
 
     def versions(self, model, number=None, label=None):
-        """The versions of a model that are known, or one of them by number or label.
+        """The known versions of a model, or one of them by number or label.
 
         Raises:
-            NotFound: If there are none.
+            NotFound: If the model, number or label is unknown.
         """
         if model not in self._versions:
             known = ", ".join(sorted(self._versions))
             expected = (
-                f"expected one of: {known}" if known else "no model is here yet: try again later"
+                f"expected one of: {known}" if known else "no model is loaded yet: try again later"
             )
             raise NotFound(f"received model {model[:80]!r}; {expected}")
         if label is not None:
@@ -227,37 +232,37 @@ class Repository:
         return [self._versions[model][number]]
 
     def find(self, model, number=None, label=None):
-        """The version that answers for a model: the newest that is served, if none is named.
+        """The version that answers a request: the newest that is served, if none is named.
 
         Raises:
-            NotFound: If there is none.
+            NotFound: If no such version is served.
         """
-        found = self.versions(model, number, label)
-        served = [version for version in found if version.state == State.AVAILABLE]
+        versions = self.versions(model, number, label)
+        served = [version for version in versions if version.state == State.AVAILABLE]
         if not served:
-            states = ", ".join(f"{v} is {v.state_name} {v.error}".strip() for v in found)
+            states = ", ".join(f"{v} is {v.state_name} {v.error}".strip() for v in versions)
             raise NotFound(f"no version of {model} is served ({states}); try again later")
         return served[0]
 
-    async def watch(self, seconds, on_first_look=lambda: None):
-        """Look at the disk again and again, for ever.
+    async def watch(self, seconds, on_loaded=lambda: None):
+        """Refresh again and again, for ever.
 
         Args:
-            seconds: Time between two looks.
-            on_first_look: Called once every model that is there was tried.
+            seconds: Time between two refreshes.
+            on_loaded: Called after the first refresh, which tries to load every model.
         """
         await self.refresh()
-        on_first_look()
+        on_loaded()
         while True:
             await asyncio.sleep(seconds)
             await self.refresh()
 
     async def refresh(self):
-        """Look at the disk: load what is wanted and not there, unload what is not wanted."""
+        """Load the wanted versions on disk that are not loaded, and unload all others."""
         try:
             wanted = await asyncio.to_thread(self._wanted)
         except OSError as error:
-            self._tell(self.folder, f"cannot be read, and is tried again: {error}")
+            self._tell(self.folder, f"cannot be read; the server tries again: {error}")
             return
         self._told.pop(self.folder, None)
         for model, (paths, labels) in wanted.items():
@@ -270,24 +275,24 @@ class Repository:
                 if number not in known or await asyncio.to_thread(self._has_changed, path):
                     known[number] = Version(model, number, path)
                     await self._load(known[number])
-            self._let_go(model, {int(path.name) for path in paths})
+            self._unload_others(model, {int(path.name) for path in paths})
         for model in set(self._versions) - set(wanted):
-            self._let_go(model, set())
+            self._unload_others(model, set())
             del self._versions[model]
-        if not (self._has_looked or self._versions or self._told or self._config):
-            print(f"{self.folder} holds no models yet; to train one: python main.py", flush=True)
-        self._has_looked = True
+        if not (self._was_refreshed or self._versions or self._told or self._config):
+            print(f"{self.folder} holds no models yet; train one: python main.py", flush=True)
+        self._was_refreshed = True
         self._was_complete |= bool(self._versions) and all(map(self._available, self._versions))
 
     async def close(self):
-        """Let go of everything that is not used any more."""
-        await asyncio.gather(*self._gone)
+        """Wait until the removed versions are unloaded."""
+        await asyncio.gather(*self._unloading)
 
     def _available(self, model):
         return [v for v in self._versions[model].values() if v.state == State.AVAILABLE]
 
-    def _let_go(self, model, numbers):
-        """Unload the versions of a model that are none of these, once one of these is served."""
+    def _unload_others(self, model, numbers):
+        """Unload all versions of a model except `numbers`, if one of these is served."""
         known = self._versions[model]
         has_others = any(version.number in numbers for version in self._available(model))
         for number in set(known) - numbers:
@@ -295,24 +300,24 @@ class Repository:
             if version.state != State.AVAILABLE or has_others or _is_gone(version.path):
                 del known[number]
                 task = asyncio.ensure_future(self._unload(version))
-                self._gone.add(task)
-                task.add_done_callback(self._gone.discard)
+                self._unloading.add(task)
+                task.add_done_callback(self._unloading.discard)
 
     async def _load(self, version):
         version.state = State.LOADING
         self._failed.pop(version.path, None)
-        # Asked before it is read: what is written meanwhile is to be read again.
-        written = await asyncio.to_thread(_written, version.path)
+        # Before loading, so that a change during loading leads to another try.
+        changed = await asyncio.to_thread(_last_change, version.path)
 
         def on_batch(rows):
             self._on_batch(version.model, rows)
 
         try:
             await asyncio.to_thread(version.load, self.limits, self._executor, on_batch)
-        except Exception as error:  # What a broken folder makes of TensorFlow has no one type.
+        except Exception as error:  # TensorFlow raises many types for a damaged SavedModel.
             version.state = State.END
             version.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            self._failed[version.path] = written
+            self._failed[version.path] = changed
             print(f"{version} cannot be served: {version.error}", flush=True)
             return
         _freeze()
@@ -328,24 +333,23 @@ class Repository:
             print(f"{version} is not served any more", flush=True)
 
     def _has_changed(self, path):
-        """Whether a version that could not be loaded has been written anew."""
-        return path in self._failed and self._failed[path] != _written(path)
+        """Whether a version that failed to load has changed since."""
+        return path in self._failed and self._failed[path] != _last_change(path)
 
     def _wanted(self):
-        """By name of a model the folders of the versions to serve, and its labels; blocks.
+        """The folders of the versions to serve and the labels, by name of a model; blocks.
 
-        There is `None` in place of the folders of a model that cannot be read now, and is kept as
-        it is.
+        The folders are `None` if they cannot be read now; the loaded versions of that model stay.
 
         Raises:
-            OSError: If not even the models' names can be read.
+            OSError: If the folder of all models cannot be read.
         """
         if self._config is None:
             paths = {path.name: path for path in subfolders(self.folder)}
-            found = {model: self._version_folders(path) for model, path in paths.items()}
+            versions = {model: self._version_folders(path) for model, path in paths.items()}
             return {
                 model: (folders and folders[-1:], {})
-                for model, folders in found.items()
+                for model, folders in versions.items()
                 if folders != []
             }
         wanted = {}
@@ -365,52 +369,24 @@ class Repository:
             paths = [path for path in subfolders(folder) if is_version(path.name)]
             notes = notes_on(folder)
         except OSError as error:
-            self._tell(folder, f"cannot be read, and is tried again: {error}")
+            self._tell(folder, f"cannot be read; the server tries again: {error}")
             return None
         self._told.pop(folder, None)
         for path, note in notes.items():
-            # A folder without a version may be one that is being written, but at the start.
-            if path != folder or not self._has_looked:
+            # After the start, a folder without a version may be one that is being written.
+            if path != folder or not self._was_refreshed:
                 self._tell(path, f"is not served: {note}")
         return sorted(paths, key=lambda path: int(path.name))
 
     def _tell(self, folder, sentence):
-        """Say, once, what is wrong with a folder."""
+        """Print a problem of a folder once."""
         if self._told.get(folder) != sentence:
             self._told[folder] = sentence
             print(f"{folder} {sentence}", flush=True)
 
 
-def read_config(path):
-    """Read TensorFlow Serving's `--model_config_file`.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is not a `ModelServerConfig`, or one without a model's name or folder.
-    """
-    try:
-        text = pathlib.Path(path).read_text()
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}; expected a ModelServerConfig in text format") from error
-    models = config.model_config_list.config
-    expected = 'expected model_config_list { config { name: "lstm" base_path: "/models/lstm" } }'
-    if not models:
-        raise ValueError(f"{path} does not name a model; {expected}")
-    for model in models:
-        for field in ("name", "base_path"):
-            if not getattr(model, field):
-                known = model.name or model.base_path or "a model"
-                raise ValueError(f"{path}: {known} does not have a {field}; {expected}")
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{path}: {name} is named twice; expected one config of each name")
-    return config
-
-
 def _is_gone(path):
-    """Whether a folder was taken away, and is not just out of reach."""
+    """Whether a folder was removed; false if it only cannot be reached now."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -420,8 +396,8 @@ def _is_gone(path):
     return False
 
 
-def _written(path):
-    """When the files of a version were written, last of all."""
+def _last_change(path):
+    """The time of the last change of a version's files, in nanoseconds; `None` if unknown."""
     try:
         return max(p.stat().st_mtime_ns for p in [path, *path.rglob("*")])
     except OSError:
@@ -429,11 +405,11 @@ def _written(path):
 
 
 def _freeze():
-    """Have the garbage collector look no more at what is here to stay.
+    """Exclude all objects of now from garbage collection, and collect less often.
 
-    The graphs of a model are a million objects, and looking at them all stops the server for a
-    tenth of a second again and again. A request leaves a hundred lists behind, and no cycles: to
-    look after every 700 of them, as is usual, would take a twentieth of the server's time.
+    The graphs of a model are a million objects, and each collection of them stops the server for a
+    tenth of a second. A request leaves a hundred lists, but no cycles: the default collection after
+    every 700 of them would take a twentieth of the server's time.
     """
     gc.collect()
     gc.freeze()
@@ -441,7 +417,7 @@ def _freeze():
 
 
 def _warm_up_requests(path):
-    """The `(signature, arrays)` a version is to be called with before anyone else calls it."""
+    """The `(signature, arrays)` of the warm-up requests that were exported with a version."""
     records = path / "assets.extra" / "tf_serving_warmup_requests"
     if records.is_file():
         for record in tf.data.TFRecordDataset(str(records)).as_numpy_iterator():

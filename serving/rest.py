@@ -1,7 +1,7 @@
 """TensorFlow Serving's REST API.
 
-See https://www.tensorflow.org/tfx/serving/api_rest. Beyond it: `GET /v1/models` lists all models,
-and `/healthz`, `/readyz`, `/metrics` and `/openapi.json` are there for those who run the server.
+See https://www.tensorflow.org/tfx/serving/api_rest. In addition, `GET /v1/models` lists all models,
+and `/healthz`, `/readyz`, `/metrics` and `/openapi.json` are for operators.
 """
 
 import orjson
@@ -22,7 +22,7 @@ from serving.openapi import document
 
 
 class Api:
-    """The routes: to an `Inference`, and to what is told of its models and of the server."""
+    """The routes to an `Inference`, and to facts about the models and the server."""
 
     def __init__(self, inference, min_probability):
         self.inference = inference
@@ -30,17 +30,17 @@ class Api:
         self.repository = inference.repository
 
     def routes(self):
-        """What is answered, the most frequent first."""
+        """All routes, the most frequent first."""
         packed = {"middleware": [Middleware(GZipMiddleware, compresslevel=LEVEL)]}
         routes = []
-        for place in ("", "/versions/{version}", "/labels/{label}"):
-            path = f"/v1/models/{{model}}{place}"
+        for version in ("", "/versions/{version}", "/labels/{label}"):
+            path = f"/v1/models/{{model}}{version}"
             routes += [
                 Route(f"{path}:{{verb}}", self.inference, methods=["POST"]),
                 Route(f"{path}/metadata", self.metadata, **packed),
                 Route(path, self.status),
             ]
-        # Otherwise /v1/models/NAME would be taken before /v1/models/NAME/versions/1:predict.
+        # Otherwise /v1/models/NAME would match before /v1/models/NAME/versions/1:predict.
         routes.sort(key=lambda route: route.methods != {"POST"})
         return [
             *routes,
@@ -52,12 +52,12 @@ class Api:
         ]
 
     async def status(self, request):
-        """The state of a model's versions."""
+        """The states of a model's versions."""
         status = status_of(self._versions(request))
         return Response(_proto_json(status), media_type="application/json")
 
     async def metadata(self, request):
-        """What the signatures of a version take and give."""
+        """The inputs and outputs of a version's signatures."""
         version = self._find(request)
         specification, definitions = metadata_of(version)
         return _json(
@@ -82,6 +82,7 @@ class Api:
                                 "state": version.state_name,
                                 "error": version.error,
                                 "signatures": sorted(version.signatures),
+                                "reads_images": version.reads_images,
                                 "card": version.card,
                             }
                             for version in versions
@@ -93,11 +94,11 @@ class Api:
         )
 
     async def healthz(self, request):
-        """200: the server runs."""
+        """Status 200: the server runs."""
         return _json({"status": "ok"})
 
     async def readyz(self, request):
-        """200 once every model is served, and while one is; 503 until then; and what is not."""
+        """Status 200 if the server is ready, else 503; and the models that are not served."""
         ready = self.repository.is_ready
         status = {"status": "ready" if ready else "not ready"}
         return _json(status | {"not_served": self.repository.not_served()}, 200 if ready else 503)
@@ -107,7 +108,7 @@ class Api:
         return Response(self.inference.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request):
-        """What the server answers, as an OpenAPI document."""
+        """The OpenAPI document of this API."""
         return _json(document(self.inference.max_bytes))
 
     def _find(self, request):
@@ -121,7 +122,7 @@ def create_app(api, extra_routes=(), middleware=()):
     """The ASGI application of an `Api`."""
 
     async def refuse(request, error):
-        # Of a body that was not read to its end the rest is not waited for.
+        # Close the connection, because the rest of the body was not read.
         headers = {"connection": "close"} if isinstance(error, TooLarge | TooLate) else {}
         return _json({"error": str(error)}, error.status, headers)
 
@@ -132,10 +133,10 @@ def create_app(api, extra_routes=(), middleware=()):
         return _json({"error": text}, error.status_code, error.headers)
 
     async def gone(request, error):
-        return Response(status_code=GONE)  # No one reads it.
+        return Response(status_code=GONE)  # Nobody receives it.
 
     async def fail(request, error):
-        # A mistake of ours. uvicorn writes its traceback to the log.
+        # A bug in the server. uvicorn writes the traceback to the log.
         return _json({"error": "the server failed; its log has the error"}, 500)
 
     app = Starlette(
@@ -148,7 +149,7 @@ def create_app(api, extra_routes=(), middleware=()):
             Exception: fail,
         },
     )
-    app.router.redirect_slashes = False  # A slash too many is a path too many.
+    app.router.redirect_slashes = False  # A path with an extra slash is another path.
     return app
 
 

@@ -1,7 +1,7 @@
-"""The digits that the page offers to people who do not draw.
+"""The sample digits of the page, in MNIST's form.
 
-They are drawn here, by a pen that follows strokes: nobody else's data, in MNIST's form.
-`python -m serving.samples` writes them to `serving/page/samples.json`.
+A pen that follows strokes draws them, so the page needs no images of a dataset. `python -m
+serving.samples` writes them to `serving/page/samples.json`.
 """
 
 import base64
@@ -12,8 +12,8 @@ import numpy as np
 
 PATH = pathlib.Path(__file__).parent / "page" / "samples.json"
 
-# Each digit in several hands: strokes through points `x y`, 100 high, y down. Where two strokes
-# meet there is a corner.
+# The digits 0 to 9 in three hands. A digit is a list of strokes, separated by `/`, through points
+# `x y`, which are at most 100 high; y points down. Two strokes that meet form a corner.
 EASY = [
     [
         "50 0, 22 18, 12 52, 26 90, 52 100, 80 76, 84 36, 66 6, 46 2",
@@ -53,11 +53,11 @@ EASY = [
     ],
 ]
 HARD = [
-    "70 4, 34 24, 18 62, 40 98, 66 78, 64 40, 44 10, 30 4",  # Pointed, and its ends cross.
-    "96 4, 52 46, 4 96",  # Leans far over.
-    "14 14, 46 2, 70 20, 54 56, 26 96 / 26 96, 44 92, 62 96",  # Hardly a foot: near 7.
+    "70 4, 34 24, 18 62, 40 98, 66 78, 64 40, 44 10, 30 4",  # Pointed, with crossing ends.
+    "96 4, 52 46, 4 96",  # Leans far to the right.
+    "14 14, 46 2, 70 20, 54 56, 26 96 / 26 96, 44 92, 62 96",  # A very short foot: near 7.
     "22 8, 52 0, 70 18, 44 42 / 44 42, 72 58, 66 92, 36 98, 22 78, 34 60",  # Near 8.
-    "48 2, 28 16, 20 40, 38 54, 72 44 / 76 0, 70 50, 66 100",  # Open at the top alone: near 9.
+    "48 2, 28 16, 20 40, 38 54, 72 44 / 76 0, 70 50, 66 100",  # Open only at the top: near 9.
     "74 2, 46 4, 34 30 / 34 30, 26 60, 44 54, 68 66, 66 90, 38 100, 16 88",  # Near 6.
     "40 0, 24 44, 24 84, 50 100, 70 84, 58 70, 34 78",  # A small bowl, near 1 and 0.
     "10 8, 40 4, 76 8 / 76 8, 60 46, 46 100 / 30 54, 56 50, 82 50",  # Has a bar.
@@ -66,15 +66,15 @@ HARD = [
 ]
 
 _PEN = 2.4, 3.2  # The width of MNIST's lines, in pixels.
-_FINE = 8  # Points to a side of a pixel, whose grey is the mean of its points.
+_FINE = 8  # Sample points along one side of a pixel; the grey of a pixel is their mean.
 
 
 def draw(strokes, random):
-    """Draw a digit in MNIST's form: in a box of 20 pixels, its centre of mass in the middle.
+    """Draw a digit in MNIST's form: it fits a box of 20 pixels and is centred by its mass.
 
     Args:
-        strokes: As in `EASY`.
-        random: A NumPy generator: it makes each hand shake, lean, and press, a little.
+        strokes: A digit in the format of `EASY`.
+        random: A NumPy generator that varies the shape, the slant and the width of the lines.
 
     Returns:
         `uint8 (28, 28)`, 0 (paper) to 255 (ink).
@@ -83,7 +83,7 @@ def draw(strokes, random):
         np.array([point.split() for point in stroke.split(",")], float)
         for stroke in strokes.split("/")
     ]
-    # The ends of strokes that meet stay together, since what moves a point depends on its place.
+    # The shift of a point depends only on its position, so strokes that meet stay connected.
     waves = random.normal(scale=0.02, size=(2, 2))
     shear = random.normal(scale=0.05)
     lines = [line @ [[1, 0], [-shear, 1]] + 100 * np.sin(line / 25) @ waves for line in lines]
@@ -109,7 +109,7 @@ def draw(strokes, random):
 
 
 def _smooth(line):
-    """Many points of a smooth curve through a few, `(points, 2)` (Catmull and Rom, 1974)."""
+    """Many points `(points, 2)` on a smooth curve through a few (Catmull and Rom, 1974)."""
     before, after = 2 * line[:1] - line[1:2], 2 * line[-1:] - line[-2:-1]
     line = np.concatenate([before, line, after])
     t = np.linspace(0, 1, 12)[:, None]
@@ -122,13 +122,13 @@ def _smooth(line):
 
 
 def sets():
-    """Sets of ten digits: of each the image, `uint8 (28, 28)`, and whether it is hard."""
+    """Sets of ten digits: the image, `uint8 (28, 28)`, and whether it is hard, of each."""
     random = np.random.default_rng(0)
     return [[(draw(strokes, random), hand is HARD) for strokes in hand] for hand in [*EASY, HARD]]
 
 
 def text():
-    """The file's text: of each set a list of `{"image": 28x28 bytes in base64, "hard": ...}`."""
+    """The text of the file: each set is a list of `{"image": 28x28 bytes in base64, "hard": …}`."""
     encoded = [
         [
             {"image": base64.b64encode(image.tobytes()).decode(), "hard": hard}

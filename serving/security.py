@@ -1,12 +1,11 @@
-"""Who may ask, and what a browser may do with the answers."""
+"""Check tokens, and restrict what a browser may do with the answers."""
 
 import hmac
-import pathlib
 
 import grpc
 from starlette.responses import JSONResponse
 
-# Open to all: a load balancer has no token, and the page asks for one.
+# Paths that need no token: load balancers do not have one, and the page asks for it.
 _OPEN_PATHS = ("/", "/page/", "/healthz", "/readyz", "/openapi.json")
 
 HEADERS = {
@@ -18,37 +17,19 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-site",
-    # Lest a browser puts an old script beside a new page; what has not changed is not sent again.
+    # A browser must not mix old scripts with a new page. Unchanged files are not sent again.
     "cache-control": "no-cache",
 }
 
 
-def read_token(path):
-    """The token in a file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it holds none, or one that a header cannot carry.
-    """
-    token = pathlib.Path(path).read_bytes().decode("utf-8-sig", "replace").strip()
-    if not token:
-        raise ValueError(f"{path} is empty; expected a token")
-    if not (token.isascii() and token.isprintable()):
-        raise ValueError(
-            f"{path} holds several lines, or letters beyond ASCII; expected a token of ASCII "
-            "letters in one line, as a header can carry it"
-        )
-    return token
-
-
 def _mistake(authorization, token):
-    """What is wrong with the value of an `authorization` header, bytes; `None` if it is right."""
+    """The mistake in an `authorization` header, bytes; `None` if it has the token."""
     scheme, _, received = authorization.strip().partition(b" ")
     if scheme.lower() != b"bearer":
-        received = "authorization of another kind" if scheme else "no token"
+        received = "another kind of authorization" if scheme else "no token"
         return f"received {received}; expected authorization: Bearer TOKEN"
     if not hmac.compare_digest(received.strip(), token.encode()):
-        return "received a wrong token; expected the one that this server was started with"
+        return "received a wrong token; expected the token that this server was started with"
     return None
 
 
@@ -93,10 +74,10 @@ class GrpcBearerToken(grpc.aio.ServerInterceptor):
 
     def __init__(self, token):
         self.token = token
-        self._refusals = {}  # By sentence.
+        self._refusals = {}  # By message.
 
     async def intercept_service(self, continuation, details):
-        """The method itself, or a refusal in its place."""
+        """The method, or a refusal."""
         authorization = dict(details.invocation_metadata).get("authorization", "")
         mistake = _mistake(authorization.encode(), self.token)
         if mistake is None:

@@ -1,17 +1,19 @@
-"""The server: REST, gRPC and the page in one process, over one `Repository`."""
+"""The server: REST, gRPC and the page in one process, with one `Repository`."""
 
 import asyncio
 import concurrent.futures
 import contextlib
-import dataclasses
 import errno
 import pathlib
 import signal
 import socket
+import threading
+import webbrowser
 
 import grpc
 import orjson
 import uvicorn
+import uvloop
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -21,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.errors import CannotListen
+from configs import UserError
 from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.inference import Inference
 from serving.metrics import Metrics
@@ -29,86 +31,54 @@ from serving.repository import Limits, Repository
 from serving.rest import Api, create_app
 from serving.security import BearerToken, GrpcBearerToken, SecurityHeaders
 
-_LAST_CALL = 0.5  # Seconds after SIGTERM in which a connection that was kept is still answered.
+_LAST_SECONDS = 0.5  # Idle connections may still send a request so long after SIGTERM.
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a server is told.
-
-    Attributes:
-        folder: Where the models are, `<model>/<version>/`.
-        config: A `ModelServerConfig` that says which are served, or `None`.
-        host: The address that is listened on, or a name of several.
-        rest_port: The port of REST and the page; 0 for any that is free.
-        grpc_port: The port of gRPC; 0 for any that is free.
-        poll_seconds: Time between two looks at the disk.
-        request_seconds: How long a request may take.
-        keep_alive_seconds: How long a connection that is kept may be idle.
-        max_bytes: Bytes of a request at most.
-        max_connections: Connections at most.
-        token: What clients have to send, or `None`.
-        origins: Other origins whose pages may ask.
-        limits: The `Limits` of each version.
-        min_probability: The page says of answers of a lower probability that they are not sure.
-    """
-
-    folder: str
-    config: object = None
-    host: str = "127.0.0.1"
-    rest_port: int = 8501
-    grpc_port: int = 8500
-    poll_seconds: float = 1.0
-    request_seconds: float = 30.0
-    keep_alive_seconds: float = 75.0
-    max_bytes: int = 32 * 2**20
-    max_connections: int = 1000
-    token: str | None = None
-    origins: tuple = ()
-    limits: Limits = dataclasses.field(default_factory=Limits)
-    min_probability: float = 0.9
-
-
-async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest: None):
-    """Serve until SIGTERM or Ctrl-C; then answer what is under way, and end.
+def run(settings):
+    """Serve until SIGTERM or Ctrl-C, then answer the requests under way, and return.
 
     Args:
         settings: The `Settings`.
-        on_start: Called with both addresses, `host:port`, when they are listened on.
-        on_tried: Called with REST's once every model is loaded, or could not be.
 
     Raises:
-        CannotListen: If a port cannot be listened on.
+        UserError: If the server cannot listen on an address or port.
     """
-    # One call at a time: TensorFlow itself spreads one over the processors.
+    # The event loop of asyncio delays each answer by 40 ms on sockets that are passed to it.
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings):
+    # One call at a time: TensorFlow itself uses all processors for one call.
     executor = concurrent.futures.ThreadPoolExecutor(1, "inference")
     repository = Repository(
-        settings.folder,
+        settings.saved_models_dir,
         settings.config,
-        settings.limits,
+        Limits(settings.batch_rows, settings.request_rows, settings.waiting_rows),
         executor,
         lambda model, rows: metrics.on_batch(model, rows),
     )
     metrics = Metrics(repository)
     try:
-        sockets = _listen(settings.host.strip("[]"), settings.rest_port)
+        sockets = _listen(settings.host.strip("[]"), settings.rest_api_port)
     except OSError as error:
-        raise CannotListen(f"--host={settings.host}: {error}") from error
+        raise _cannot_listen(f"--host={settings.host}", error) from error
     address, rest_port = sockets[0].getsockname()[:2]
     grpc_server, grpc_port = _create_grpc(settings, repository, metrics, sockets)
     await grpc_server.start()
     rest = _create_rest(settings, repository, metrics)
-    rest_address = _with_port(_LOOPBACK.get(address, address), rest_port)
+    address = _LOOPBACK.get(address, address)
+    rest_address, grpc_address = (_with_port(address, port) for port in (rest_port, grpc_port))
+    show = _open_browser if settings.browser else lambda page: None
     watching = asyncio.create_task(
-        repository.watch(settings.poll_seconds, lambda: on_tried(rest_address))
+        repository.watch(settings.poll_seconds, lambda: show(f"http://{rest_address}"))
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, rest, "should_exit", True)
-    on_start(rest_address, _with_port(_LOOPBACK.get(address, address), grpc_port))
+    print(f"REST and page: http://{rest_address}, gRPC: {grpc_address}", flush=True)
     try:
-        # A watch that fails is a mistake of ours, and ends the server rather than go unseen.
+        # An exception in the watching task is a bug: stop the server so that it is seen.
         watching.add_done_callback(lambda _: setattr(rest, "should_exit", True))
         await rest.serve(sockets=sockets)
         await grpc_server.stop(settings.request_seconds)
@@ -120,7 +90,19 @@ async def serve(settings, on_start=lambda rest, grpc: None, on_tried=lambda rest
         executor.shutdown()
 
 
-# Where a client of this machine finds a server that listens on all addresses.
+def _open_browser(page):
+    # In a thread, because a browser that runs in the terminal returns only when it is closed.
+    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+
+def _cannot_listen(received, error):
+    return UserError(
+        f"{received}: {error}; expected an address of this machine and free ports: choose them "
+        "with --host, --rest_api_port and --port"
+    )
+
+
+# The address of this machine at which a server that listens on all addresses is announced.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -129,15 +111,15 @@ def _with_port(address, port):
 
 
 def _listen(host, port):
-    """Sockets that listen on each address of a host, all on one port.
+    """Sockets that listen on each address of a host, all on the same port.
 
     Raises:
-        OSError: If it has no address of this machine, or the port is taken on one.
+        OSError: If the host does not have an address of this machine, or the port is taken.
     """
     sockets, missing = [], None
     kind = {"type": socket.SOCK_STREAM, "flags": socket.AI_PASSIVE}
     for family, *_, (address, *_) in dict.fromkeys(socket.getaddrinfo(host, port, **kind)):
-        # `::` is all addresses, also those of IPv4.
+        # `::` means all addresses, including those of IPv4.
         dual = address == "::" and socket.has_dualstack_ipv6()
         try:
             sockets.append(
@@ -148,7 +130,7 @@ def _listen(host, port):
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
-            missing = error  # As ::1 is, a second address of localhost, without IPv6.
+            missing = error  # Such as ::1, an address of localhost, on a machine without IPv6.
             continue
         port = sockets[0].getsockname()[1]
     if not sockets:
@@ -158,31 +140,32 @@ def _listen(host, port):
 
 def _create_grpc(settings, repository, metrics, sockets):
     interceptors = [RefuseDamaged()]
-    if settings.token:  # First, since the other remembers the methods it was once let through to.
+    if settings.token:  # First, because the other interceptor caches the handlers that it got.
         interceptors.insert(0, GrpcBearerToken(settings.token))
     server = grpc.aio.server(
         interceptors=interceptors,
         options=[
-            ("grpc.max_receive_message_length", settings.max_bytes),
+            ("grpc.max_receive_message_length", settings.max_megabytes * 2**20),
             ("grpc.so_reuseport", 0),
         ],
     )
     prediction = PredictionService(repository, metrics, settings.request_seconds)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
-    port = settings.grpc_port
-    for rest_socket in sockets:  # On the same addresses.
+    port = settings.port
+    for rest_socket in sockets:  # Listen on the same addresses as REST.
         address = _with_port(rest_socket.getsockname()[0], port)
         try:
             port = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise CannotListen(f"{address}: {error}") from error
+            raise _cannot_listen(address, error) from error
     return server, port
 
 
 def _create_rest(settings, repository, metrics):
-    limits = settings.max_bytes, settings.request_seconds
-    api = Api(Inference(repository, metrics, *limits), settings.min_probability)
+    max_bytes = settings.max_megabytes * 2**20
+    inference = Inference(repository, metrics, max_bytes, settings.request_seconds)
+    api = Api(inference, settings.min_probability)
 
     async def page(request):
         return FileResponse(_PAGE / "index.html")
@@ -213,7 +196,7 @@ def _create_rest(settings, repository, metrics):
         proxy_headers=False,
         log_level="warning",
         server_header=False,
-        limit_concurrency=settings.max_connections + 1,  # It counts the one that asks.
+        limit_concurrency=settings.max_connections + 1,  # uvicorn also counts the new connection.
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.request_seconds,
     )
@@ -221,7 +204,7 @@ def _create_rest(settings, repository, metrics):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to `serve`, which has more than uvicorn to end."""
+    """Does not handle signals: `_serve` does, because it must also stop the gRPC server."""
 
     @contextlib.contextmanager
     def capture_signals(self):
@@ -229,9 +212,9 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _protocol(seconds, max_connections):
-    """uvicorn's HTTP protocol, which gives a client so long to send a head, and twice for a body.
+    """uvicorn's HTTP protocol with time limits: `seconds` to send a head, twice for a body.
 
-    What is not HTTP, and a connection too many, is refused as all else is, in JSON.
+    Bytes that are not HTTP, and connections over the limit, are refused in JSON.
     """
     too_many = JSONResponse(
         {"error": f"{max_connections} connections are open already; try again later"},
@@ -241,32 +224,33 @@ def _protocol(seconds, max_connections):
 
     class Protocol(HttpToolsProtocol):
         _in_message = False
-        _patience = seconds
-        _give_up = None
-        _is_last_call = False
+        _limit = seconds
+        _timer = None
+        _is_stopping = False
 
         def connection_made(self, transport):
             super().connection_made(_OneWrite(transport, self.loop))
-            self._wait(seconds)
+            self._start_timer(seconds)
 
         def data_received(self, data):
             super().data_received(data)
-            if self._in_message and not self._give_up:  # Most come in one piece.
-                self._wait(self._patience)
+            if self._in_message and not self._timer:  # The rest of the message is missing.
+                self._start_timer(self._limit)
 
         def connection_lost(self, exc):
             super().connection_lost(exc)
-            self._wait(None)
+            self._stop_timer()
 
         def on_message_begin(self):
             super().on_message_begin()
-            self._in_message, self._patience = True, seconds
+            self._in_message, self._limit = True, seconds
 
         def on_headers_complete(self):
             super().on_headers_complete()
-            self._wait(None)
-            self._patience = 2 * seconds  # If its body is read, it is told before.
-            if self._is_last_call:
+            self._stop_timer()
+            # Longer than `Inference` waits for a body, so that it answers 504 first.
+            self._limit = 2 * seconds
+            if self._is_stopping:
                 self.cycle.keep_alive = False
 
         def _start_asgi_task(self, cycle, app):
@@ -275,18 +259,22 @@ def _protocol(seconds, max_connections):
         def on_message_complete(self):
             super().on_message_complete()
             self._in_message = False
-            self._wait(None)
+            self._stop_timer()
 
         def shutdown(self):
-            # Who keeps a connection may have sent what is not read yet.
-            self._is_last_call = True
-            self.loop.call_later(_LAST_CALL, super().shutdown)
+            # An idle connection may have sent a request that was not read yet.
+            self._is_stopping = True
+            self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
-        def _wait(self, seconds):
-            """Give up if what has begun does not end within so long; `None`: nothing has."""
-            if self._give_up:
-                self._give_up.cancel()
-            self._give_up = seconds and self.loop.call_later(seconds, self.transport.abort)
+        def _start_timer(self, seconds):
+            """Close the connection after `seconds`, unless the timer is stopped before."""
+            self._stop_timer()
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+        def _stop_timer(self):
+            if self._timer:
+                self._timer.cancel()
+            self._timer = None
 
         def send_400_response(self, msg):
             body = orjson.dumps({"error": msg})
@@ -301,9 +289,9 @@ def _protocol(seconds, max_connections):
 
 
 class _OneWrite:
-    """A transport that sends at once what is written in one turn of the event loop.
+    """A transport that sends all writes of one iteration of the event loop together.
 
-    uvicorn writes an answer's head and then its body, and each would be a packet of its own.
+    uvicorn writes the head of an answer and then its body. Each write would be a packet.
     """
 
     def __init__(self, transport, loop):

@@ -1,4 +1,4 @@
-"""One signature of a SavedModel: what it takes, checked, and what it gives."""
+"""One signature of a SavedModel: it checks its inputs and calls the graph."""
 
 import dataclasses
 import functools
@@ -13,14 +13,14 @@ BFLOAT16 = np.dtype(tf.bfloat16.as_numpy_dtype)
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a tensor of a signature looks like.
+    """The type and shape of one input or output of a signature.
 
     Attributes:
-        name: Its name.
-        dtype: Its NumPy dtype; `object` for strings.
-        shape: Its shape; `None` for what may vary, and in its place if all of it may. The first
-            dimension is the batch, if that may vary.
-        bounds: The least and the greatest value that mean something, or `None`.
+        name: The name.
+        dtype: The NumPy dtype; `object` for strings.
+        shape: The shape, with `None` for a size that may vary; `None` if the rank may vary too. A
+            first dimension that may vary is the batch.
+        bounds: The minimum and maximum of valid values, or `None`.
     """
 
     name: str
@@ -30,18 +30,18 @@ class Spec:
 
     @functools.cached_property
     def kind(self):
-        """What its values are: `string`, `bool`, `integer`, `float`, `complex` or `other`."""
+        """The kind of its values: `string`, `bool`, `integer`, `float`, `complex` or `other`."""
         return _kind(self.dtype)
 
     @functools.cached_property
     def limits(self):
-        """The smallest and the largest number, or part of one, that its type can hold."""
+        """The minimum and maximum number, or part of a complex number, that the type can hold."""
         dtype = tf.dtypes.as_dtype(self.dtype).real_dtype
         return (dtype.min, dtype.max) if self.kind == "integer" else (-dtype.max, dtype.max)
 
     @property
     def dtype_in_words(self):
-        """Its type in words: `numbers (float32)`."""
+        """The type in words: `numbers (float32)`."""
         if self.kind == "string":
             return "texts"
         if self.kind == "bool":
@@ -51,18 +51,18 @@ class Spec:
 
     @property
     def values_in_words(self):
-        """What values its type has: `int8: whole numbers from -128 to 127`."""
+        """The values of the type in words: `int8: whole numbers from -128 to 127`."""
         if self.kind == "integer":
             return "{}: whole numbers from {} to {}".format(self.dtype, *self.limits)
         kind = "parts" if self.kind == "complex" else "numbers"
         return "{}: {} from {:g} to {:g}".format(self.dtype, kind, *map(float, self.limits))
 
     def check(self, array, max_rows):
-        """An array as the signature takes it.
+        """Check an array and convert it to the type of the input.
 
         Raises:
-            RequestError: If it is of another type or shape, or holds a value out of bounds.
-            TooLarge: If it holds more than `max_rows` rows.
+            RequestError: If the array has another type or shape, or a value out of bounds.
+            TooLarge: If it has more than `max_rows` rows.
         """
         self.check_shape(array.shape, max_rows)
         if self.dtype == object:
@@ -70,32 +70,34 @@ class Spec:
                 raise RequestError(f"{self.name}: received {_name_of(array.dtype)}; expected texts")
             return array
         received = _kind(array.dtype)
-        if received not in _TAKEN[self.kind] and array.dtype != self.dtype:
-            found = _name_of(array.dtype)
-            raise RequestError(f"{self.name}: received {found}; expected {self.dtype_in_words}")
-        if array.dtype == BFLOAT16:  # Which NumPy takes for a type that it does not know.
+        if received not in _ACCEPTED[self.kind] and array.dtype != self.dtype:
+            raise RequestError(
+                f"{self.name}: received {_name_of(array.dtype)}; expected {self.dtype_in_words}"
+            )
+        if array.dtype == BFLOAT16:  # NumPy's functions do not know this type.
             array = array.astype(np.float32)
         if self.bounds and array.size and not _is_within(array.dtype, self.bounds):
             low, high = array.min(), array.max()
-            if not (self.bounds[0] <= low and high <= self.bounds[1]):  # True of NaN as well.
-                found = high if low >= self.bounds[0] else low
+            if not (self.bounds[0] <= low and high <= self.bounds[1]):  # Also true for NaN.
+                wrong = high if low >= self.bounds[0] else low
                 expected = "values of {:g} to {:g}".format(*self.bounds)
-                raise RequestError(f"{self.name}: received {found:g}; expected {expected}")
+                raise RequestError(f"{self.name}: received {wrong:g}; expected {expected}")
         if np.can_cast(array.dtype, self.dtype):
             return array.astype(self.dtype, copy=False)
         return self._cast(array)
 
     def _cast(self, array):
-        """Numbers as the input's type, which may round them; `RequestError` if it cannot hold one.
+        """Convert numbers to the input's type; floats may be rounded. NaN and infinity are floats.
 
-        NaN and infinity are values of every type that is not of whole numbers.
+        Raises:
+            RequestError: If the type cannot hold a number.
         """
         if self.kind == "integer":
             low, high = self.limits
-            # NumPy compares a float with a limit of 64 bits after it has rounded that.
+            # Not `> high`: NumPy rounds a limit of 64 bits before it compares it with a float.
             lost = (array < low) | (array >= high + 1)
             if array.dtype.kind == "f":
-                lost |= array != np.trunc(array)  # NaN differs from itself.
+                lost |= array != np.trunc(array)  # Also true for NaN.
             cast = array
         else:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -110,38 +112,40 @@ class Spec:
         return cast.astype(self.dtype)
 
     def check_shape(self, shape, max_rows):
-        """As `check`, of a shape alone: before anything of that size is made."""
-        if self.shape is not None and (
-            len(shape) != len(self.shape)
-            or any(
-                expected not in (None, size)
-                for expected, size in zip(self.shape, shape, strict=True)
-            )
-        ):
+        """Check only a shape, before an array of that size is made; see `check`."""
+        if not self.accepts_shape(shape):
             raise RequestError(
-                f"{self.name}: received shape {words(shape)}; expected {words(self.shape)}"
+                f"{self.name}: received shape {shape_in_words(shape)}; expected "
+                f"{shape_in_words(self.shape)}"
             )
         if shape and shape[0] < 1:
             raise RequestError(f"{self.name}: received no rows; expected at least one")
         if shape and shape[0] > max_rows:
             raise TooLarge(f"{self.name}: received {shape[0]} rows; expected at most {max_rows}")
 
+    def accepts_shape(self, shape):
+        """Whether an array of this shape fits the input."""
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(own in (None, size) for own, size in zip(self.shape, shape, strict=True))
+        )
+
 
 class Signature:
     """A signature that can be called with NumPy arrays.
 
     Args:
-        name: Its name.
+        name: The name.
         function: The loaded concrete function.
-        definition: Its `SignatureDef`.
-        bounds: By name of an input the least and greatest value that mean something.
+        definition: The `SignatureDef`.
+        bounds: The minimum and maximum of valid values by name of an input.
 
     Attributes:
         inputs: The `Spec` of each input by name.
         outputs: The `Spec` of each output by name.
-        is_by_row: Whether it gives a row of each output for a row of each input, by their shapes.
-        not_in_json: By name of an input or output that JSON cannot hold its type.
-        method: What TensorFlow Serving calls its method, such as `tensorflow/serving/predict`.
+        is_by_row: Whether the first dimension of every input and output is the batch.
+        not_in_json: The inputs and outputs whose type JSON does not have: the type by name.
+        method: The method name of TensorFlow Serving, such as `tensorflow/serving/predict`.
     """
 
     def __init__(self, name, function, definition, bounds=None):
@@ -156,8 +160,18 @@ class Signature:
         }
         self._function = function
 
+    @property
+    def reads_images(self):
+        """Whether the only input accepts images of 28×28 pixels, which the page sends."""
+        inputs = list(self.inputs.values())
+        return (
+            len(inputs) == 1
+            and inputs[0].kind in ("integer", "float")
+            and inputs[0].accepts_shape((1, 28, 28))
+        )
+
     def check(self, arrays, max_rows):
-        """Arrays by name, as they can be called with; see `Spec.check`."""
+        """Check the inputs by name and convert them; see `Spec.check`."""
         if set(arrays) != set(self.inputs):
             raise RequestError(
                 f"signature {self.name}: received inputs {names_in_words(arrays)}; expected "
@@ -172,13 +186,13 @@ class Signature:
         return checked
 
     def __call__(self, arrays):
-        """Call it with checked arrays; blocks.
+        """Call the graph with checked arrays; blocks.
 
         Returns:
-            By name of an output its array.
+            The array of each output by name.
 
         Raises:
-            RequestError: If an operation of the graph fails with what it was given.
+            RequestError: If an operation of the graph fails with these inputs.
             TooLarge: If there is not enough memory.
         """
         try:
@@ -194,12 +208,12 @@ class Signature:
                 "it can compute with"
             ) from error
         except UnicodeDecodeError as error:
-            # TensorFlow's Python cannot read the message of an error that quotes bytes of an input.
+            # TensorFlow cannot decode an error message that quotes bytes of an input.
             raise RequestError(
                 f"signature {self.name}: an operation refused the bytes of the input; expected "
                 "bytes that the model can read"
             ) from error
-        # Of a number alone `numpy` makes no array.
+        # `numpy` returns a scalar for an output of rank 0.
         return {n: np.asarray(t.numpy(), self.outputs[n].dtype) for n, t in outputs.items()}
 
 
@@ -213,8 +227,8 @@ def _specs(infos, bounds):
     return specs
 
 
-# What is taken for an input, by kind.
-_TAKEN = {
+# The kinds of values that an input accepts, by the kind of the input.
+_ACCEPTED = {
     "bool": {"bool"},
     "integer": {"integer", "float"},
     "float": {"integer", "float"},
@@ -237,30 +251,30 @@ def _kind(dtype):
 
 @functools.cache
 def _is_within(dtype, bounds):
-    """Whether a type has no value out of bounds, as a byte has none out of a pixel's."""
+    """Whether all values of a type are within bounds, as those of a byte are within 0 to 255."""
     if dtype.kind not in "iu":
         return False
     return bounds[0] <= np.iinfo(dtype).min and np.iinfo(dtype).max <= bounds[1]
 
 
 def names_in_words(names):
-    """Names that a client sent or may send, in a list that is not too long for a message."""
+    """A list of names for a message, cut to a length that is readable."""
     listed = ", ".join(sorted(name[:80] for name in names)) or "none"
     return listed if len(listed) <= 400 else f"{listed[:400]}…"
 
 
-def words(shape):
+def shape_in_words(shape):
     """A shape in words: `(any, 28, 28)`."""
     if shape is None:
         return "any"
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
-# What TensorFlow says around the reason of an error.
-_AROUND = ("Graph execution error", "Detected at node", "<stack traces", "[[")
+# The starts of lines in TensorFlow's messages that do not tell the reason of an error.
+_NOT_REASONS = ("Graph execution error", "Detected at node", "<stack traces", "[[")
 
 
 def _reason(error):
     lines = [line.strip() for line in error.message.splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(_AROUND)]
+    reasons = [line for line in lines if line and not line.startswith(_NOT_REASONS)]
     return (reasons or lines or [type(error).__name__])[0][:300]

@@ -1,4 +1,4 @@
-"""Arrays as requests and answers carry them: TensorFlow Serving's JSON and protocol buffers."""
+"""Convert arrays from and to TensorFlow Serving's JSON and protocol buffers."""
 
 import base64
 import binascii
@@ -11,62 +11,61 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import RequestError
-from serving.signature import BFLOAT16, words
+from serving.signature import BFLOAT16, shape_in_words
 
-# Its memory, many times the longest body, is kept from one request to the next: to have it anew
-# from the operating system would take longer than the reading.
+# The parser keeps its memory, many times the longest body, between requests: to allocate it for
+# each request would take longer than to parse.
 _PARSER = simdjson.Parser()
-_KEPT_BYTES = 2 * 2**20  # A longer body has a parser of its own, which is let go again.
+_MAX_KEPT_BYTES = 2 * 2**20  # A longer body has its own parser, whose memory is freed.
 
 
-def images_from_json(spec, body):
-    """The images in the body of a request, if that is nothing but images of whole numbers.
+def matrices_from_json(spec, body):
+    """Read a body that holds only matrices of whole numbers, such as images.
 
-    Most requests are, and in this way take a quarter of the time: no Python number is made. To be
-    called by one thread at a time, that of the event loop.
+    Most bodies do, and are read in a quarter of the time, because no Python number is made. Only
+    one thread, that of the event loop, may call this.
 
     Args:
-        spec: The `Spec` of the input they are for.
+        spec: The `Spec` of the input.
         body: The request's body, bytes.
 
     Returns:
-        The one key of the JSON object that the body is, `instances` or `inputs`, and what it
-        stands for, `uint64 (images, height, width)`; twice `None` if the body is anything else,
-        JSON or not.
+        The only key of the JSON object, `instances` or `inputs`, and its value,
+        `uint64 (rows, height, width)`. `(None, None)` if the body is anything else.
     """
     if not spec.shape or len(spec.shape) != 3 or None in spec.shape[1:] or spec.dtype == object:
         return None, None
-    # Without its numbers a body shows whether all rows are equally long.
+    # With its numbers removed, the body must consist of equal matrices of brackets and commas.
     _, height, width = spec.shape
-    row = b"[" + (width - 1) * b"," + b"]"
-    image = b"[" + b",".join(height * [row]) + b"]"
+    vector = b"[" + (width - 1) * b"," + b"]"
+    matrix = b"[" + b",".join(height * [vector]) + b"]"
     bare = body.translate(None, b"0123456789 \t\r\n")
     key = "instances" if bare.startswith(b'{"instances"') else "inputs"
     start, end = b'{"%b":[' % key.encode(), b"]}"
-    count, rest = divmod(len(bare) - len(start) - len(end) + 1, len(image) + 1)
-    if rest or count < 1 or bare != start + b",".join(count * [image]) + end:
+    count, rest = divmod(len(bare) - len(start) - len(end) + 1, len(matrix) + 1)
+    if rest or count < 1 or bare != start + b",".join(count * [matrix]) + end:
         return None, None
-    parser = _PARSER if len(body) <= _KEPT_BYTES else simdjson.Parser()
+    parser = _PARSER if len(body) <= _MAX_KEPT_BYTES else simdjson.Parser()
     try:
         numbers = parser.parse(body)[key].as_buffer(of_type="u")
-    except Exception:  # It has many names for a number that it cannot hold. orjson says it better.
+    except Exception:  # simdjson raises many types for a bad number; orjson's message is better.
         return None, None
     return key, np.frombuffer(numbers, np.uint64).reshape(count, height, width)
 
 
 def from_json(spec, value, may_hold_booleans=True):
-    """The array a JSON value stands for.
+    """Convert a JSON value to an array.
 
     Args:
-        spec: The `Spec` of the input it is for; its type is one that JSON can hold.
+        spec: The `Spec` of the input. JSON must have its type.
         value: Nested lists of numbers, of booleans or, for strings, of texts and `{"b64": ...}`.
-        may_hold_booleans: Whether to look for `true` among numbers, which NumPy takes for 1.
+        may_hold_booleans: Whether to look for `true` among numbers, which NumPy would read as 1.
 
     Returns:
         An array of bytes, of booleans, of the input's own integer type, or else of `float64`.
 
     Raises:
-        RequestError: If it is something else, or its lists are not of one length.
+        RequestError: If the value has another type, or its lists have different lengths.
     """
     shape, leaves = _flatten(spec, value)
     if spec.dtype == object:
@@ -74,7 +73,7 @@ def from_json(spec, value, may_hold_booleans=True):
         array[:] = [to_bytes(spec.name, text) for text in leaves]
         return array.reshape(shape)
     try:
-        sum(leaves)  # Texts and null cannot be added. NumPy would read a text as a number.
+        sum(leaves)  # Fails for texts and null. NumPy would read a text as a number.
         kinds = set(map(type, leaves)) if may_hold_booleans or spec.kind == "bool" else set()
     except TypeError:
         kinds = set(map(type, leaves))
@@ -98,11 +97,11 @@ _JSON_WORDS = {
     str: "a text",
     type(None): "null",
 }
-_MAX_DEPTH = 32  # NumPy's arrays have no more than 64 dimensions.
+_MAX_DEPTH = 32  # NumPy's arrays have at most 64 dimensions.
 
 
 def _flatten(spec, value):
-    """The shape of nested lists, and what is in them; `RequestError` if they have no one shape."""
+    """The shape and the values of nested lists; `RequestError` if lengths differ."""
     shape, leaves = [], [value]
     while leaves and isinstance(leaves[0], list):
         lengths = {len(v) if isinstance(v, list) else None for v in leaves}
@@ -123,7 +122,7 @@ def _flatten(spec, value):
 
 
 def _expected(spec):
-    return f"{spec.dtype_in_words} of shape {words(spec.shape)}"
+    return f"{spec.dtype_in_words} of shape {shape_in_words(spec.shape)}"
 
 
 def _whole_numbers(spec, leaves):
@@ -143,7 +142,7 @@ def _whole_numbers(spec, leaves):
 
 
 def to_bytes(name, text):
-    """The bytes that a text or `{"b64": …}` in JSON stands for; `RequestError` if it is neither."""
+    """The bytes of a text or of `{"b64": …}` in JSON; `RequestError` for any other value."""
     if isinstance(text, str):
         return text.encode()
     if isinstance(text, dict) and set(text) == {"b64"} and isinstance(text["b64"], str):
@@ -157,12 +156,12 @@ def to_bytes(name, text):
 
 
 def to_json(name, array):
-    """What `orjson` writes for an array: the array itself, but for numbers alone and for strings.
+    """Convert an array to a value that `orjson` can write.
 
-    Strings are texts; in base64 if they are not UTF-8, and as TensorFlow Serving has it in outputs
-    whose name ends with `_bytes`.
+    Strings become texts. They become base64 if they are not UTF-8, or if the name of the output
+    ends with `_bytes`, as in TensorFlow Serving.
     """
-    if array.dtype == BFLOAT16:  # orjson does not know it. Its values are also of float32.
+    if array.dtype == BFLOAT16:  # orjson does not know this type; float32 holds all its values.
         array = array.astype(np.float32)
     if array.dtype.kind not in "OS":
         return np.asarray(array, order="C") if array.ndim else array[()]
@@ -183,7 +182,7 @@ _MAX_VALUES = 2**25
 
 
 def from_proto(name, proto):
-    """The array a `TensorProto` stands for; `RequestError` if it is damaged."""
+    """Convert a `TensorProto` to an array; `RequestError` if it is damaged."""
     try:
         dtype = tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype
         shape = shape_of_proto(proto)
@@ -193,7 +192,7 @@ def from_proto(name, proto):
             if dtype is np.bool_ and proto.tensor_content.strip(b"\0\1"):
                 raise ValueError("a bool is a byte of 0 or 1")
             return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-        if math.prod(shape) > _MAX_VALUES:  # One value may stand for all of them.
+        if math.prod(shape) > _MAX_VALUES:  # A TensorProto may repeat one value for all others.
             raise ValueError(f"more than {_MAX_VALUES:,} values outside of tensor_content")
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
@@ -203,7 +202,7 @@ def from_proto(name, proto):
 
 
 def shape_of_proto(proto):
-    """The shape a `TensorProto` says it has."""
+    """The shape that a `TensorProto` declares."""
     return tuple(dim.size for dim in proto.tensor_shape.dim)
 
 

@@ -1,11 +1,11 @@
-// The server's answers, and what can be in their place.
+// Requests to the server.
 
 const TOKEN = "token";
 
 /**
- * A request that got no answer.
+ * A request without an answer.
  *
- * `status` is HTTP's; 0 if the server was not reached.
+ * `status` is the HTTP status; 0 if the server was not reached.
  */
 export class ApiError extends Error {
   constructor(status, message) {
@@ -14,27 +14,27 @@ export class ApiError extends Error {
   }
 }
 
-/** Keep the token of a server that asks for one, until the tab is closed. */
+/** Store the token that the server asks for, until the tab is closed. */
 export function setToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
-/** Whether a token was given. */
+/** Whether a token is stored. */
 export function hasToken() {
   return sessionStorage.getItem(TOKEN) !== null;
 }
 
 /**
- * All models, and the probability below which an answer is not sure:
- * `{models: [{name, versions: [{version, state, error, signatures, card}]}], min_probability}`.
+ * All models, and the probability below which an answer is not sure: `{models: [{name, versions:
+ * [{version, state, error, signatures, reads_images, card}]}], min_probability}`.
  */
 export async function listModels() {
   return await ask("v1/models", {}, 10);
 }
 
 /**
- * What a version of a model says of an image, by name of an output: `(steps, units)` each where it
- * has a trace, else `(1, classes)` for the answer alone.
+ * The outputs of a version for one image, by name: with a trace all quantities, `(steps, units)`
+ * each; else only `probabilities (1, classes)`.
  *
  * @param {{model: string, version: string, hasTrace: boolean}} target
  * @param {number[][]} image
@@ -45,7 +45,7 @@ export async function read({ model, version, hasTrace }, image, signal) {
   const body = { signature_name: hasTrace ? "trace" : "serving_default", inputs: [image] };
   const options = { method: "POST", body: JSON.stringify(body), signal };
   const { outputs } = await ask(path, options, 60);
-  // TensorFlow Serving leaves out the name of a lone output.
+  // A single output comes without its name.
   const named = Array.isArray(outputs) ? { probabilities: outputs } : outputs;
   if (hasTrace) return Object.fromEntries(Object.entries(named).map(([k, v]) => [k, v[0]]));
   if (!named.probabilities) throw new ApiError(400, "The model does not give probabilities.");
@@ -53,8 +53,8 @@ export async function read({ model, version, hasTrace }, image, signal) {
 }
 
 /**
- * What a version of a model says of a picture file: `probabilities (classes,)`, and `rows (28, 28)`,
- * the image that it was shown, if it tells.
+ * The answer of a version to a picture file: `probabilities (classes,)`, and `rows (28, 28)`, the
+ * image that the network read, if the model returns it.
  *
  * @param {{model: string, version: string}} target
  * @param {string} file - A PNG or JPEG in base64.
@@ -66,7 +66,7 @@ export async function readFile({ model, version }, file, signal) {
   const options = { method: "POST", body: JSON.stringify(body), signal };
   const { outputs } = await ask(path, options, 60);
   if (!outputs?.probabilities) throw new ApiError(400, "The model does not give probabilities.");
-  // A resized image may be out of bounds by a rounding, and would be refused.
+  // Rounding errors of the resizing may lie out of bounds, and would be refused.
   const within = (value) => Math.max(0, Math.min(255, value));
   const rows = outputs.rows?.[0].map((row) => row.map(within));
   return { probabilities: outputs.probabilities[0], rows };

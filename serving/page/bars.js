@@ -1,8 +1,8 @@
-// The probabilities after a step, a bar for each class.
+// The probabilities after a step: one bar for each class.
 
 import { percent } from "./words.js";
 
-const MOST = 10;
+const MAX_BARS = 10;
 
 export class Bars {
   #list;
@@ -14,13 +14,13 @@ export class Bars {
     this.#list = list;
   }
 
-  /** Show `(steps, classes)`, or nothing. Of many classes those that were ever the likeliest. */
+  /** Show `(steps, classes)`, or nothing: at most 10 classes, by their peak over all steps. */
   show(probabilities) {
     this.#probabilities = probabilities;
     const peaks = probabilities?.[0].map((_, c) => Math.max(...probabilities.map((p) => p[c])));
     this.#classes = [...(peaks ?? []).keys()]
       .sort((a, b) => peaks[b] - peaks[a])
-      .slice(0, MOST)
+      .slice(0, MAX_BARS)
       .sort((a, b) => a - b);
     while (this.#list.children.length > this.#classes.length) this.#list.lastChild.remove();
     while (this.#list.children.length < this.#classes.length) this.#list.append(bar());
@@ -29,8 +29,8 @@ export class Bars {
   showStep(step) {
     const now = this.#probabilities?.[step - 1];
     const top = now && Math.max(...now);
-    this.#classes.forEach((name, at) => {
-      const item = this.#list.children[at];
+    this.#classes.forEach((name, index) => {
+      const item = this.#list.children[index];
       const [label, track, share] = item.children;
       item.classList.toggle("top", now[name] === top);
       label.textContent = name;

@@ -1,9 +1,9 @@
-// The probabilities after every step: when was the mind made up?
+// The probabilities after every step, and the step from which the answer stays the same.
 
 import { argmax, settledAt } from "./reading.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const NAMED = 0.2; // A class that never was as likely has a line, but no name.
+const MIN_NAMED = 0.2; // A class whose peak is lower has a line, but no label.
 
 export class Chart {
   #svg;
@@ -31,16 +31,16 @@ export class Chart {
     this.#pace.textContent = word;
     if (!steps) return;
 
-    this.#svg.setAttribute("viewBox", `0 0 ${steps} 1`); // A step wide is 1, and 100 % is high.
+    this.#svg.setAttribute("viewBox", `0 0 ${steps} 1`); // A step is 1 wide; 100 % is 1 high.
     const answer = argmax(probabilities.at(-1));
     const peaks = probabilities[0].map((_, c) => peakOf(probabilities.map((p) => p[c])));
     const order = [...peaks.keys()].sort((a, b) => peaks[a].share - peaks[b].share);
-    const rival = order.findLast((c) => c !== answer && peaks[c].share >= NAMED);
-    // The answer last of all: its line lies above the others.
+    const rival = order.findLast((c) => c !== answer && peaks[c].share >= MIN_NAMED);
+    // The answer comes last, so that its line lies above the others.
     for (const c of [...order.filter((c) => c !== answer), answer]) {
       const kind = c === answer ? "winner" : c === rival ? "rival" : "";
       this.#svg.append(line(probabilities.map((p) => p[c]), kind));
-      if (c === answer || peaks[c].share >= NAMED) {
+      if (c === answer || peaks[c].share >= MIN_NAMED) {
         this.#labels.append(label(c, peaks[c], steps, kind));
       }
     }
@@ -59,23 +59,23 @@ export class Chart {
 }
 
 function peakOf(shares) {
-  const at = argmax(shares);
-  return { at, share: shares[at] };
+  const step = argmax(shares);
+  return { step, share: shares[step] };
 }
 
 function line(shares, kind) {
   const path = document.createElementNS(SVG, "path");
-  const points = shares.map((share, at) => `${at + 0.5} ${(1 - share).toFixed(4)}`);
+  const points = shares.map((share, step) => `${step + 0.5} ${(1 - share).toFixed(4)}`);
   path.setAttribute("d", `M${points.join("L")}`);
   path.setAttribute("class", kind);
   return path;
 }
 
-function label(name, { at, share }, steps, kind) {
+function label(name, { step, share }, steps, kind) {
   const text = document.createElement("span");
   text.textContent = name;
   text.className = kind;
-  text.style.left = `${(100 * (at + 0.5)) / steps}%`;
+  text.style.left = `${(100 * (step + 0.5)) / steps}%`;
   text.style.top = `${100 * (1 - share)}%`;
   return text;
 }

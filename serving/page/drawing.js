@@ -1,15 +1,15 @@
-// What is drawn, by mouse, pen, touch or keyboard, and the way back.
+// The canvas to draw on, by mouse, pen, touch or keyboard, with undo.
 
 import { SIZE, normalise } from "./normalise.js";
 
-// MNIST's pens leave two to three pixels where a digit is twenty high.
+// The width of the pen. In MNIST lines are two to three pixels wide, and digits twenty high.
 const PEN = 2.6;
 
 /**
- * The canvas one draws on.
+ * The canvas to draw on.
  *
- * What it shows is a list of marks: strokes, `{points}`, and images, `{image}`. Every change makes
- * a new list, so that undo is the list before, whatever the change was.
+ * It shows a list of marks: strokes, `{points}`, and images, `{image}`. Every change makes a new
+ * list, and undo goes back to the list before.
  */
 export class Drawing {
   #canvas;
@@ -24,12 +24,12 @@ export class Drawing {
 
   /**
    * @param {HTMLCanvasElement} canvas - Square; a pixel of MNIST's is a 28th of its side.
-   * @param {HTMLElement} cursor - Shows where the keyboard's pen is.
-   * @param {() => void} onChange - Called when something else is drawn.
+   * @param {HTMLElement} cursor - Shows the position of the keyboard's pen.
+   * @param {() => void} onChange - Called when the drawing changes.
    */
   constructor(canvas, cursor, onChange) {
     this.#canvas = canvas;
-    // Its pixels are read after every move of the pen.
+    // The pixels are read after every move of the pen.
     this.#context = canvas.getContext("2d", { willReadFrequently: true });
     this.#cursor = cursor;
     this.#onChange = onChange;
@@ -59,23 +59,23 @@ export class Drawing {
     return this.#stroke !== null && this.#pointer === null;
   }
 
-  /** What is drawn, in MNIST's form: 28 rows of 28 values 0 to 255, or null. */
+  /** The drawing in MNIST's form: 28 rows of 28 values 0 to 255; null if it is empty. */
   get image() {
     const [first, ...others] = this.#marks;
     if (first?.rows && !others.length) return first.rows;
     const { width, height } = this.#canvas;
     const { data } = this.#context.getImageData(0, 0, width, height);
     return normalise(
-      Uint8Array.from({ length: width * height }, (_, at) => data[4 * at + 3]),
+      Uint8Array.from({ length: width * height }, (_, pixel) => data[4 * pixel + 3]),
       width,
       height,
     );
   }
 
   /**
-   * Put a 28×28 image of values 0 to 255 in the place of what is drawn.
+   * Replace the drawing by a 28×28 image of values 0 to 255.
    *
-   * What is prepared stays as it is, as long as nothing is drawn on it.
+   * A prepared image is not normalised again until something is drawn on it.
    */
   load(image, isPrepared = false) {
     this.#become([{ image: asCanvas(image), rows: isPrepared ? image : null }]);
@@ -117,7 +117,7 @@ export class Drawing {
   }
 
   #down(event) {
-    // One finger draws; and the mouse's right button is not for drawing.
+    // Only the first finger and the main mouse button draw.
     if (!event.isPrimary || event.button !== 0) return;
     this.liftPen();
     this.#canvas.setPointerCapture(event.pointerId);
@@ -127,7 +127,7 @@ export class Drawing {
 
   #move(event) {
     if (event.pointerId !== this.#pointer) return;
-    // A fast pen has been to more places than there are events.
+    // A fast pen visits more points than there are events.
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) {
       this.#stroke.points.push(this.#locate(each));
@@ -140,7 +140,7 @@ export class Drawing {
     this.#pointer = this.#stroke = null;
   }
 
-  /** Where an event is, in MNIST's pixels. */
+  /** The position of an event in pixels of MNIST. */
   #locate(event) {
     const { left, top, width, height } = this.#canvas.getBoundingClientRect();
     const x = ((event.clientX - left) / width) * SIZE;
@@ -156,7 +156,7 @@ export class Drawing {
     } else if (event.key === "Escape") {
       this.liftPen();
     } else if (event.key.startsWith("Arrow")) {
-      // Two arrows held together move the pen aslant.
+      // Two arrow keys together move the pen diagonally.
       this.#held.add(event.key);
       const along = (more, less) => this.#held.has(more) - this.#held.has(less);
       this.#movePen(along("ArrowRight", "ArrowLeft"), along("ArrowDown", "ArrowUp"));
@@ -190,7 +190,7 @@ export class Drawing {
     context.lineWidth = PEN;
     context.lineCap = context.lineJoin = "round";
     context.strokeStyle = context.fillStyle = "white";
-    context.imageSmoothingEnabled = false; // An image stays what it is, pixel by pixel.
+    context.imageSmoothingEnabled = false; // Keep the pixels of an image sharp.
     for (const { image, points } of this.#marks) {
       if (image) context.drawImage(image, 0, 0);
       else drawStroke(context, points);
@@ -217,7 +217,7 @@ export function asCanvas(image) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIZE;
   const pixels = new ImageData(SIZE, SIZE);
-  image.flat().forEach((ink, at) => pixels.data.set([255, 255, 255, ink], 4 * at));
+  image.flat().forEach((ink, pixel) => pixels.data.set([255, 255, 255, ink], 4 * pixel));
   canvas.getContext("2d").putImageData(pixels, 0, 0);
   return canvas;
 }

@@ -1,19 +1,19 @@
-// Picture files, as PNG or JPEG that the server reads.
+// Encode picture files as PNG or JPEG, which the server reads.
 
 import { orientationOf, transforms } from "./orientation.js";
 
-// What is larger, in pixels and bytes, is reduced here.
+// Larger pictures, in pixels or bytes, are reduced here.
 const MAX_PIXELS = 2 ** 24;
 const MAX_BYTES = 2 ** 24;
 const REDUCED_PIXELS = 2 ** 22;
 
 /**
- * A picture file in base64: as it is if it is a PNG or JPEG that is not too large; else as a PNG
- * of the first frame, upright, with its transparency.
+ * A picture file in base64. A PNG or JPEG that is not too large stays unchanged. Other files become
+ * a PNG of the first frame, upright, with transparency.
  *
  * @param {Blob} file
  * @returns {Promise<string>}
- * @throws {Error} With a sentence that says why it cannot be read.
+ * @throws {Error} If the file cannot be read; the message says why.
  */
 export async function encode(file) {
   if (!file.size) throw new Error("The file is empty.");
@@ -21,13 +21,13 @@ export async function encode(file) {
   const isPng = "89504e47" === hex(start);
   const isJpeg = hex(start).startsWith("ffd8ff");
   const bitmap = await createImageBitmap(file).catch(() => null);
-  // What this browser cannot read the server may, or says why not.
+  // The server may read a PNG or JPEG that this browser cannot read, or else says why.
   if (!bitmap && !isPng && !isJpeg) {
     throw new Error("This browser cannot read the file; choose a PNG, JPEG or WebP picture.");
   }
   const pixels = bitmap ? bitmap.width * bitmap.height : 0;
-  const isFine = (isPng || isJpeg) && pixels <= MAX_PIXELS && file.size <= MAX_BYTES;
-  const sent = isFine || !bitmap ? file : await asPng(bitmap, await orientationOf(file));
+  const isUnchanged = (isPng || isJpeg) && pixels <= MAX_PIXELS && file.size <= MAX_BYTES;
+  const sent = isUnchanged || !bitmap ? file : await asPng(bitmap, await orientationOf(file));
   bitmap?.close();
   return inBase64(sent);
 }

@@ -1,4 +1,4 @@
-// What every unit held at every step, as colours: steps to the right, units down.
+// A heat map of one quantity: steps on the x-axis, units on the y-axis.
 
 import { palette, scaleOf } from "./colours.js";
 import { quantity, signed } from "./words.js";
@@ -8,14 +8,14 @@ export class HeatMap {
   #onStep;
   #readings = {};
   #word = "row";
-  #wanted = null; // The quantity that was picked, also while there is nothing to show.
+  #wanted = null; // The quantity that the user chose, also while there is nothing to show.
   #scale = null;
   #step = 1;
   #unit = 0;
 
   /**
    * @param {HTMLElement} root
-   * @param {(step: number) => void} onStep - Called with the step someone points to.
+   * @param {(step: number) => void} onStep - Called with the step that the user points to.
    */
   constructor(root, onStep) {
     const find = (name) => root.querySelector(`.${name}`);
@@ -30,8 +30,8 @@ export class HeatMap {
       units: find("units"),
       readout: find("readout"),
       legend: root.querySelector(".legend canvas"),
-      least: find("least"),
-      most: find("most"),
+      min: find("min"),
+      max: find("max"),
       first: find("first"),
       last: find("last"),
     };
@@ -75,7 +75,7 @@ export class HeatMap {
     cursor.style.left = `${(100 * (step - 1)) / steps}%`;
     cursor.style.width = `${100 / steps}%`;
     veil.style.left = `${(100 * step) / steps}%`;
-    // A backward direction has come from the end: what is right of the cursor, it has seen.
+    // A backward direction starts at the end: it has read the steps right of the cursor.
     veil.hidden = this.#parts.picker.value.startsWith("backward");
     map.setAttribute("aria-valuenow", step);
     map.setAttribute("aria-valuemax", steps);
@@ -87,7 +87,7 @@ export class HeatMap {
   }
 
   #show() {
-    const { picker, canvas, units, least, most, first, last } = this.#parts;
+    const { picker, canvas, units, min, max, first, last } = this.#parts;
     const values = this.#values;
     const [steps, count] = [values?.length ?? 1, values?.[0].length ?? 1];
     this.#scale = scaleOf(picker.value, values ?? []);
@@ -99,7 +99,7 @@ export class HeatMap {
     const pixels = new ImageData(steps, count);
     values?.forEach((row, step) =>
       row.forEach((value, unit) => {
-        pixels.data.set([...colours[this.#place(value)], 255], 4 * (unit * steps + step));
+        pixels.data.set([...colours[this.#indexOf(value)], 255], 4 * (unit * steps + step));
       }),
     );
     canvas.getContext("2d").putImageData(pixels, 0, 0);
@@ -109,8 +109,8 @@ export class HeatMap {
     first.textContent = values ? `${this.#word} 1` : "";
     last.textContent = values ? `${this.#word} ${steps}` : "";
     const isGate = name === "sequential";
-    least.textContent = isGate ? "0 closed" : `−${this.#scale.most}`;
-    most.textContent = isGate ? "1 open" : `+${this.#scale.most}`;
+    min.textContent = isGate ? "0 closed" : `−${this.#scale.max}`;
+    max.textContent = isGate ? "1 open" : `+${this.#scale.max}`;
     this.#showLegend(colours);
     this.#probe(false);
     this.showStep(Math.min(this.#step, steps));
@@ -121,22 +121,22 @@ export class HeatMap {
     legend.width = colours.length;
     legend.height = 1;
     const pixels = new ImageData(colours.length, 1);
-    colours.forEach((colour, at) => pixels.data.set([...colour, 255], 4 * at));
+    colours.forEach((colour, index) => pixels.data.set([...colour, 255], 4 * index));
     legend.getContext("2d").putImageData(pixels, 0, 0);
   }
 
-  /** A value's place among the 256 colours. */
-  #place(value) {
-    const { least, most } = this.#scale;
-    return Math.max(0, Math.min(255, Math.round((255 * (value - least)) / (most - least))));
+  /** The index of a value's colour among the 256 colours. */
+  #indexOf(value) {
+    const { min, max } = this.#scale;
+    return Math.max(0, Math.min(255, Math.round((255 * (value - min)) / (max - min))));
   }
 
   #point(event, isScrubbing) {
     if (!this.#values) return;
     const { left, top, width, height } = this.#parts.map.getBoundingClientRect();
-    const at = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
-    const step = 1 + at((event.clientX - left) / width, this.#values.length);
-    this.#unit = at((event.clientY - top) / height, this.#values[0].length);
+    const index = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+    const step = 1 + index((event.clientX - left) / width, this.#values.length);
+    this.#unit = index((event.clientY - top) / height, this.#values[0].length);
     if (isScrubbing) this.#onStep(step);
     this.#probe(true, step);
   }
@@ -159,7 +159,7 @@ export class HeatMap {
     this.#probe(true);
   }
 
-  /** Show or hide the ring around the value that is read out. */
+  /** Show or hide the ring around the value in the readout. */
   #probe(isShown, step = this.#step) {
     const { probe } = this.#parts;
     probe.hidden = !isShown || !this.#values;
@@ -182,7 +182,7 @@ export class HeatMap {
   }
 }
 
-/** The cell state first, then the hidden state, then what they are made of; forward first. */
+/** Order: the cell state, the hidden state, the other quantities; forward before backward. */
 function byKind(a, b) {
   const rank = (name) => (name.endsWith("cell") ? 0 : name.endsWith("hidden") ? 1 : 2);
   const key = (name) => `${rank(name)}${name.startsWith("backward") ? 1 : 0}${name}`;

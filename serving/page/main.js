@@ -1,4 +1,4 @@
-// The page: what is drawn, the step that is looked at, and two models that read it.
+// The page: the drawing, the player, and the panels of two models.
 
 import { ApiError, hasToken, listModels, readFile, setToken } from "./api.js";
 import { Drawing } from "./drawing.js";
@@ -10,19 +10,20 @@ import { argmax } from "./reading.js";
 import { Samples } from "./samples.js";
 import { percent } from "./words.js";
 
-const LOOK = 5000; // Milliseconds between two looks at which models there are,
-const LOOK_AGAIN = 1000; // after one that failed,
-const LOOK_SOON = 200; // and after a version went that was asked.
+// Milliseconds until the page asks for the list of models again:
+const REFRESH = 5000; // after a success,
+const REFRESH_FAILED = 1000; // after a failure,
+const REFRESH_GONE = 200; // after a version that was asked is gone.
 
-let announcing, looking; // Timers.
+let announcing, refreshing; // Timers.
 let known = ""; // The models, as text.
-let wasAway = false; // Whether there was no server, or no token for it, since the last look.
+let wasAway = false; // Whether the server or the token was missing since the last refresh.
 let minProbability = 0;
 let opening = null; // The AbortController of the file that is being read.
 
 const at = (id) => document.getElementById(id);
 
-// Exported for whoever wants to draw from elsewhere, such as the tests.
+// Exported so that tests can draw.
 export const drawing = new Drawing(at("canvas"), at("pen"), onDrawn);
 const player = new Player(at("player"), onStep);
 const panels = [];
@@ -41,11 +42,11 @@ const samples = new Samples(at("samples"), legend, (image) => drawing.load(image
 
 function onDrawn() {
   const { image } = drawing;
-  stopOpening(); // Of a file that is still being read, the answer is not wanted any more.
+  stopOpening(); // Drop the answer to a file that is still being read.
   at("undo").disabled = drawing.isNew;
   at("clear").disabled = drawing.isEmpty;
   at("draw").classList.toggle("empty", drawing.isEmpty);
-  player.go(player.steps); // What was drawn last is asked about as a whole.
+  player.go(player.steps); // Show the answer to the whole drawing.
   panels.forEach((panel) => panel.show(image));
 }
 
@@ -56,14 +57,14 @@ function onStep(step, steps) {
   announce(answers.join("; "));
 }
 
-/** Bring the slider into line with what there is to look at. */
+/** Set the number of steps of the player to that of the readings. */
 function onReading() {
   const steps = Math.max(0, ...panels.map((panel) => panel.steps)) || player.steps;
   const words = new Set(panels.filter((panel) => panel.steps).map((panel) => panel.word));
   player.setSteps(steps, words.size === 1 ? [...words][0] : "step");
 }
 
-/** Have a screen reader say the answers when they come to rest; at once, that all is wiped out. */
+/** Make a screen reader say the answers when they stop changing, and at once that all is cleared. */
 function announce(text) {
   clearTimeout(announcing);
   const live = at("live");
@@ -71,16 +72,16 @@ function announce(text) {
   else if (live.textContent) live.textContent = "nothing drawn";
 }
 
-/** See which models there are, and whether the server is there, again and again. */
-async function look() {
-  clearTimeout(looking);
-  let wait = LOOK;
-  samples.fetch().catch(() => {}); // They are tried again with the next look.
+/** Ask for the list of models, again and again. */
+async function refresh() {
+  clearTimeout(refreshing);
+  let wait = REFRESH;
+  samples.fetch().catch(() => {}); // The next refresh tries again.
   try {
-    const { models, min_probability: least } = await listModels();
-    minProbability = least ?? 0;
+    const { models, min_probability } = await listModels();
+    minProbability = min_probability ?? 0;
     notice(models.length ? "" : "The server has no models yet.");
-    // What is open in a picker is not to close for nothing.
+    // Change the pickers only if the models have changed, because a change closes an open picker.
     if (JSON.stringify(models) !== known) {
       known = JSON.stringify(models);
       const others = freeModels(models);
@@ -90,34 +91,37 @@ async function look() {
       });
     }
     panels.forEach((panel) => panel.setMinProbability(minProbability));
-    // Another server may have come in its place, with other weights under the same names.
+    // After a restart the server may have other weights under the same names.
     panels.forEach((panel) => panel.retry(wasAway));
     wasAway = false;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     onError(error);
-    wait = LOOK_AGAIN;
+    wait = REFRESH_FAILED;
   }
-  lookIn(wait);
+  refreshIn(wait);
 }
 
-function lookIn(milliseconds) {
-  clearTimeout(looking);
-  looking = setTimeout(look, milliseconds);
+function refreshIn(milliseconds) {
+  clearTimeout(refreshing);
+  refreshing = setTimeout(refresh, milliseconds);
 }
 
-/** The models that no panel was given, as they are to be taken: an LSTM, a basic RNN, others. */
+/** The served models that no panel has: an LSTM, a basic RNN, others that read images, the rest. */
 function freeModels(models) {
-  const rank = (name) => (name === "lstm" ? 0 : name === "basic_rnn" ? 1 : 2);
-  return models
-    .filter(isServed)
-    .map(({ name }) => name)
-    .filter((name) => !panels.some((panel) => panel.wanted === name))
-    .sort((a, b) => rank(a) - rank(b));
-}
-
-function isServed({ versions }) {
-  return versions.some(({ state }) => state === "AVAILABLE");
+  const served = models.map(({ name, versions }) => ({
+    name,
+    versions: versions.filter(({ state }) => state === "AVAILABLE"),
+  }));
+  const rank = ({ name, versions }) => {
+    if (!versions[0].reads_images) return 3;
+    return name === "lstm" ? 0 : name === "basic_rnn" ? 1 : 2;
+  };
+  return served
+    .filter(({ versions }) => versions.length)
+    .filter(({ name }) => !panels.some((panel) => panel.wanted === name))
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ name }) => name);
 }
 
 function onError(error) {
@@ -127,9 +131,9 @@ function onError(error) {
     notice(`${problem} It says: ${error.message}`, true);
   } else if (error.status === 0) {
     notice("The server does not answer. The page asks again every second.");
-    lookIn(LOOK_AGAIN);
+    refreshIn(REFRESH_FAILED);
   } else if (error.status === 404) {
-    lookIn(LOOK_SOON);
+    refreshIn(REFRESH_GONE);
   }
 }
 
@@ -141,9 +145,7 @@ function notice(text, wantsToken = false) {
   box.hidden = !text;
 }
 
-/**
- * Read a picture file: the server prepares it, and what the network is shown comes to the canvas.
- */
+/** Read a picture file: the server prepares it, and the prepared image is shown on the canvas. */
 async function open(file) {
   stopOpening();
   opening = new AbortController();
@@ -151,7 +153,7 @@ async function open(file) {
   const say = (text) => {
     if (!signal.aborted) at("said").textContent = `${file.name}: ${text}`;
   };
-  say("is being read …");
+  say("reading …");
   try {
     const text = await encode(file);
     if (signal.aborted) return;
@@ -159,7 +161,7 @@ async function open(file) {
       .map(({ target }) => target)
       .filter((target) => target?.signatures.includes("serving_bytes"));
     if (!targets.length) return say("no model on this page has the signature serving_bytes.");
-    let said = "";
+    let answer = "";
     for (const target of targets) {
       const { probabilities, rows } = await readFile(target, text, signal);
       if (signal.aborted) return;
@@ -169,16 +171,16 @@ async function open(file) {
         else drawing.load(rows, true);
         at("said").textContent = isBlank
           ? `${file.name}: nothing is drawn on it.`
-          : `${file.name}, as the network gets it`;
+          : `${file.name}, as the network reads it`;
         return;
       }
       const top = argmax(probabilities);
       const doubt = probabilities[top] >= minProbability ? "" : ", not sure";
-      said ||= `${target.model} answers ${top}, ${percent(probabilities[top])}${doubt}`;
+      answer ||= `${target.model} answers ${top}, ${percent(probabilities[top])}${doubt}`;
     }
-    // Models of old do not tell what they were shown.
+    // None of the models returns the prepared image.
     drawing.clear();
-    at("said").textContent = `${file.name}: ${said}`;
+    at("said").textContent = `${file.name}: ${answer}`;
   } catch (error) {
     if (error.name === "AbortError") return;
     say(error.message);
@@ -192,7 +194,7 @@ function stopOpening() {
   at("said").textContent = "";
 }
 
-/** Read the first file of some that were chosen, dropped or pasted. */
+/** Read the first of the files that were chosen, dropped or pasted. */
 function openFirst(files) {
   if (files?.length) open(files[0]);
 }
@@ -205,20 +207,20 @@ at("file").addEventListener("change", ({ target }) => {
 document.addEventListener("paste", (event) => openFirst(event.clipboardData.files));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
-    event.preventDefault(); // A browser would leave the page for the file.
+    event.preventDefault(); // Otherwise the browser would open the file in place of the page.
     at("draw").classList.toggle("dropping", kind === "dragover");
   });
 }
 document.addEventListener("drop", ({ dataTransfer }) => {
   if (dataTransfer.files.length) openFirst(dataTransfer.files);
-  else at("said").textContent = "That is not a file: save the picture, and drop its file.";
+  else at("said").textContent = "This is not a file: save the picture, and drop its file.";
 });
 at("token").addEventListener("submit", (event) => {
   event.preventDefault();
   const [input] = event.target.elements;
   setToken(input.value);
   input.value = "";
-  look();
+  refresh();
 });
 at("undo").addEventListener("click", () => drawing.undo());
 at("clear").addEventListener("click", () => drawing.clear());
@@ -233,9 +235,9 @@ const KEYS = {
   ".": () => player.move(1),
 };
 
-// Only there, so that no one who speaks to the page, or types elsewhere, sets anything off.
-for (const place of [at("canvas"), at("player")]) {
-  place.addEventListener("keydown", (event) => {
+// Only these elements have keys, so that speech input and typing elsewhere trigger nothing.
+for (const element of [at("canvas"), at("player")]) {
+  element.addEventListener("keydown", (event) => {
     const key = event.key.toLowerCase();
     if (event.altKey || ((event.ctrlKey || event.metaKey) && key !== "z")) return;
     const action = event.ctrlKey || event.metaKey ? KEYS.u : KEYS[key];
@@ -246,11 +248,11 @@ for (const place of [at("canvas"), at("player")]) {
   });
 }
 
-// A page that no one sees asks nothing.
+// A hidden page sends no requests.
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) clearTimeout(looking);
-  else look();
+  if (document.hidden) clearTimeout(refreshing);
+  else refresh();
 });
 
 onDrawn();
-look();
+refresh();

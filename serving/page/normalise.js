@@ -1,11 +1,11 @@
-// A drawn digit in MNIST's form, as its makers brought theirs to it (LeCun et al. 1998,
-// http://yann.lecun.com/exdb/mnist/): scaled to fit a 20×20 box with its aspect ratio kept, the
-// edges grey, and placed so that its centre of mass is the centre of a 28×28 image.
+// Bring a drawn digit into MNIST's form (LeCun et al. 1998, http://yann.lecun.com/exdb/mnist/): it
+// is scaled to fit a 20×20 box with the same aspect ratio and grey edges, and its centre of mass is
+// moved to the centre of a 28×28 image.
 
 export const SIZE = 28;
 const BOX = 20;
-// In MNIST's images the centre of mass lies within pixel 14, counted from 0: so this leaves them, but
-// for a few that are smaller than the box, as they are.
+// In MNIST's images the centre of mass lies within pixel 14, counted from 0. So MNIST's images stay
+// unchanged, except for a few that are smaller than the box.
 const CENTRE = 14.5;
 
 /**
@@ -14,14 +14,14 @@ const CENTRE = 14.5;
  * @param {ArrayLike<number>} ink - 0 (paper) to 255 (ink) of each pixel, row after row.
  * @param {number} width
  * @param {number} height
- * @returns {number[][] | null} 28 rows of 28 values 0 to 255; null if there is no ink.
+ * @returns {number[][] | null} 28 rows of 28 values 0 to 255; null without ink.
  */
 export function normalise(ink, width, height) {
   const box = boundingBox(ink, width, height);
   if (!box) return null;
   const scale = BOX / Math.max(box.width, box.height);
 
-  // By area, first along the rows, then along the columns: every bit of ink counts as much.
+  // Resample by area, first along the rows, then along the columns: all ink has the same weight.
   const narrow = new Float64Array(BOX * box.height);
   const across = shares(box.width, scale);
   for (let y = 0; y < box.height; y++) {
@@ -37,7 +37,7 @@ export function normalise(ink, width, height) {
   return centre(digit, Math.ceil(box.width * scale - 1e-9), Math.ceil(box.height * scale - 1e-9));
 }
 
-/** Where there is ink, or null. */
+/** The bounding box of the ink, or null. */
 function boundingBox(ink, width, height) {
   let [left, top, right, bottom] = [width, height, -1, -1];
   for (let y = 0; y < height; y++) {
@@ -54,26 +54,26 @@ function boundingBox(ink, width, height) {
 
 /** Which share of a target pixel each source pixel covers: `[source, target, share]`. */
 function shares(length, scale) {
-  const found = [];
+  const covered = [];
   for (let source = 0; source < length; source++) {
     const [begin, end] = [source * scale, (source + 1) * scale];
     for (let target = Math.floor(begin); target < Math.min(end, BOX); target++) {
       const share = Math.min(end, target + 1) - Math.max(begin, target);
-      if (share > 1e-9) found.push([source, target, share]);
+      if (share > 1e-9) covered.push([source, target, share]);
     }
   }
-  return found;
+  return covered;
 }
 
 /** The 28×28 image with the digit's centre of mass in its middle. */
 function centre(digit, width, height) {
   let [mass, x, y] = [0, 0, 0];
-  digit.forEach((ink, at) => {
+  digit.forEach((ink, pixel) => {
     mass += ink;
-    x += ink * ((at % BOX) + 0.5);
-    y += ink * (Math.floor(at / BOX) + 0.5);
+    x += ink * ((pixel % BOX) + 0.5);
+    y += ink * (Math.floor(pixel / BOX) + 0.5);
   });
-  // A digit whose mass lies far from its middle must still fit whole.
+  // The whole digit must fit, even if its centre of mass lies far from its middle.
   const left = clamp(Math.round(CENTRE - x / mass), 0, SIZE - width);
   const top = clamp(Math.round(CENTRE - y / mass), 0, SIZE - height);
   const image = Array.from({ length: SIZE }, () => new Array(SIZE).fill(0));
@@ -86,6 +86,6 @@ function centre(digit, width, height) {
   return image;
 }
 
-function clamp(value, least, most) {
-  return Math.max(least, Math.min(most, value));
+function clamp(value, min, max) {
+  return Math.max(min, Math.min(max, value));
 }

@@ -1,12 +1,12 @@
-// How a WebP picture is to be turned. Browsers turn JPEG, PNG and AVIF themselves as their EXIF data
-// says; Chrome does not turn WebP.
+// The EXIF orientation of a WebP picture. Browsers apply it to JPEG, PNG and AVIF; Chrome does not
+// apply it to WebP.
 
-// A black WebP of 2×1 pixels that is to be turned by a quarter.
+// A black WebP of 2×1 pixels whose orientation is a quarter turn.
 const PROBE = "UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VYSUYa" +
   "AAAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA=";
 const ORIENTATION = 0x112; // The tag in EXIF data.
 
-/** By orientation from 1 on: how a canvas is transformed, of an image `width` wide, `height` high. */
+/** The canvas transform of each orientation, 1 to 8, for an image of `width` by `height`. */
 export const transforms = (width, height) => [
   [1, 0, 0, 1, 0, 0],
   [-1, 0, 0, 1, width, 0],
@@ -18,14 +18,14 @@ export const transforms = (width, height) => [
   [0, -1, 1, 0, 0, width],
 ];
 
-/** The orientation, 1 to 8, of a file that this browser does not turn itself; 1 if there is none. */
+/** The orientation, 1 to 8, that this browser does not apply to a file itself; 1 without one. */
 export async function orientationOf(file) {
   const data = new DataView(await file.arrayBuffer());
   try {
     const exif = exifOfWebp(data);
     return exif && !(await turnsWebp()) ? orientationIn(exif) : 1;
   } catch (error) {
-    if (error instanceof RangeError) return 1; // Damaged EXIF data say nothing.
+    if (error instanceof RangeError) return 1; // The EXIF data are damaged.
     throw error;
   }
 }

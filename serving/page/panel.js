@@ -1,4 +1,4 @@
-// One model: which it is, what it answers, and how it came to it.
+// The panel of one model: its name, its answer, and its quantities at every step.
 
 import { ApiError, read } from "./api.js";
 import { Bars } from "./bars.js";
@@ -8,7 +8,7 @@ import { Picture } from "./picture.js";
 import { argmax, settledAt } from "./reading.js";
 import { about, percent, stepOf } from "./words.js";
 
-const PAUSE = 60; // Milliseconds between two questions at least, while someone draws.
+const PAUSE = 60; // Minimum milliseconds between two requests while the user draws.
 
 export class Panel {
   #root;
@@ -18,7 +18,7 @@ export class Panel {
   #onChange;
   #onError;
   #models = [];
-  #wanted; // What was chosen, also while it is not served: `{model, version}`, null if not chosen.
+  #wanted; // The user's choice, also while it is not served: `{model, version}`, with null for none.
   #minProbability = 0;
   #image = null;
   #reading = null;
@@ -31,10 +31,10 @@ export class Panel {
   /**
    * @param {HTMLElement} root - A copy of the template in index.html.
    * @param {object} on
-   * @param {(step: number) => void} on.step - Someone points to a step of this model's.
-   * @param {() => void} on.change - There is another reading, or none.
-   * @param {(error: ApiError) => void} on.error - There was no answer.
-   * @param {string} key - The place in the tab's storage of the model that was chosen.
+   * @param {(step: number) => void} on.step - Called with the step that the user points to.
+   * @param {() => void} on.change - Called when the reading changes.
+   * @param {(error: ApiError) => void} on.error - Called when a request fails.
+   * @param {string} key - The key of the user's choice in the tab's storage.
    */
   constructor(root, on, key) {
     this.#root = root;
@@ -68,17 +68,17 @@ export class Panel {
     this.#show();
   }
 
-  /** How many steps its reading has; 0 if it cannot be followed. */
+  /** The number of steps of the reading; 0 if the model has no trace. */
   get steps() {
     return this.#target?.hasTrace ? (this.#reading?.probabilities.length ?? 0) : 0;
   }
 
-  /** What a step is called. */
+  /** The word for a step. */
   get word() {
     return stepOf(this.#target?.card ?? {});
   }
 
-  /** What it shows in words, or nothing. */
+  /** The answer in words; empty if there is none. */
   get answer() {
     const { digit, share, since } = this.#parts;
     if (!this.#target || !this.#image) return "";
@@ -88,21 +88,21 @@ export class Panel {
     return `${this.#target.model}: ${digit.textContent}, ${share.textContent}${doubt}`;
   }
 
-  /** The model that was chosen, also while it is not served; null if none was. */
+  /** The model that the user chose, also while it is not served; null if none. */
   get wanted() {
     return this.#wanted.model;
   }
 
-  /** What is asked: `{model, version, hasTrace, signatures, card}`, or null. */
+  /** The version to ask: `{model, version, hasTrace, readsImages, signatures, card}`, or null. */
   get target() {
     return this.#target;
   }
 
   /**
-   * Say which models there are.
+   * Set the models to choose from.
    *
-   * @param {object[]} models - As `listModels` gives them.
-   * @param {string} other - The one to take if none was chosen, or that one is not there.
+   * @param {object[]} models - The models of `listModels`.
+   * @param {string} other - The model to choose if the user chose none, or one that does not exist.
    */
   setModels(models, other) {
     const { model } = this.#parts;
@@ -112,13 +112,13 @@ export class Panel {
     model.replaceChildren(...options, new Option("no model", ""));
     const isThere = this.wanted === "" || models.some(({ name }) => name === this.wanted);
     model.value = isThere ? this.wanted : other;
-    // What it began with it comes back to, as if it had been chosen.
+    // The panel returns to its first model as if the user had chosen it.
     if (this.wanted === null && model.value) this.#wanted.model = model.value;
     this.#offerVersions();
     if (JSON.stringify(this.#target) !== before) this.#pickVersion();
   }
 
-  /** Say below which probability an answer is not sure. */
+  /** Set the probability below which an answer is not sure. */
   setMinProbability(probability) {
     if (probability === this.#minProbability) return;
     this.#minProbability = probability;
@@ -136,48 +136,50 @@ export class Panel {
     this.#ask();
   }
 
-  /** Ask again: if the last answer did not come for a reason that may have passed, or anyhow. */
-  retry(isAnyhow = false) {
-    if (isAnyhow || (this.#error && this.#error.status !== 400)) this.#ask();
+  /** Ask again, if the last request failed with an error that may have passed, or if forced. */
+  retry(isForced = false) {
+    if (isForced || (this.#error && this.#error.status !== 400)) this.#ask();
   }
 
-  /** Show what there was at a share of the reading. */
+  /** Show a step of the player's `steps`, or the same share of the reading's own steps. */
   showStep(step, steps) {
     const own = this.steps || 1;
-    const at = Math.max(1, Math.ceil((step * own) / steps));
-    for (const view of Object.values(this.#views)) view.showStep(at, own);
+    const ownStep = Math.max(1, Math.ceil((step * own) / steps));
+    for (const view of Object.values(this.#views)) view.showStep(ownStep, own);
     const { digit, share, since } = this.#parts;
-    const shares = this.#reading?.probabilities[at - 1];
+    const shares = this.#reading?.probabilities[ownStep - 1];
     const top = shares && argmax(shares);
     digit.textContent = shares ? top : "–";
     share.textContent = shares ? percent(shares[top]) : "";
-    // Before the last step a network need not be sure.
-    const isUnsure = Boolean(shares) && at === own && !(shares[top] >= this.#minProbability);
+    // Only the answer after the last step is marked as not sure.
+    const isLast = ownStep === own;
+    const isUnsure = Boolean(shares) && isLast && !(shares[top] >= this.#minProbability);
     this.#root.classList.toggle("unsure", isUnsure);
-    since.textContent = `${isUnsure ? "not sure · " : ""}${this.#story(at, own)}`;
+    since.textContent = `${isUnsure ? "not sure · " : ""}${this.#explain(ownStep, own)}`;
   }
 
-  /** What is to be said of the answer at a step, or why there is none. */
-  #story(at, own) {
-    // Without a server or a token the whole page has no answers, and says so.
-    if (this.#error) return [0, 401].includes(this.#error.status) ? "no answer" : this.#error.message;
+  /** The text beside the answer: since when it is the same, or why it is missing. */
+  #explain(step, steps) {
+    // The notice of the page explains a missing server or token.
+    const status = this.#error?.status;
+    if (this.#error) return [0, 401].includes(status) ? "no answer" : this.#error.message;
     if (!this.#target) return "no version of this model is served";
     if (!this.#reading) return this.#image ? "" : "nothing drawn";
     if (!this.steps) return "after the whole image";
-    if (at < own) return `after ${this.word} ${at} of ${own}`;
+    if (step < steps) return `after ${this.word} ${step} of ${steps}`;
     const settled = settledAt(this.#reading.probabilities);
-    return settled === own ? `only since the last ${this.word}` : `since ${this.word} ${settled}`;
+    return settled === steps ? `only since the last ${this.word}` : `since ${this.word} ${settled}`;
   }
 
   get #target() {
     const { model, version } = this.#parts;
-    const found = this.#models
+    const chosen = this.#models
       .find(({ name }) => name === model.value)
       ?.versions.find((each) => each.version === version.value);
-    if (!found) return null;
-    const hasTrace = found.signatures.includes("trace");
-    const { signatures, card } = found;
-    return { model: model.value, version: version.value, hasTrace, signatures, card };
+    if (!chosen) return null;
+    const { signatures, reads_images: readsImages, card } = chosen;
+    const hasTrace = signatures.includes("trace");
+    return { model: model.value, version: version.value, hasTrace, readsImages, signatures, card };
   }
 
   #want(choice) {
@@ -190,7 +192,7 @@ export class Panel {
     this.#pickVersion();
   }
 
-  /** Offer the versions of the model, and take the chosen one, the last one or the newest served. */
+  /** Offer the versions of the model. Select the chosen one, else the last one, else the newest. */
   #offerVersions() {
     const { model, version } = this.#parts;
     const versions = this.#models.find(({ name }) => name === model.value)?.versions ?? [];
@@ -209,10 +211,11 @@ export class Panel {
     version.disabled = !versions.length;
   }
 
-  /** Begin with another model: what the last one said is nothing of this one's. */
+  /** Start with another model or version: drop the reading of the last one. */
   #pickVersion() {
     const target = this.#target;
-    this.#parts.about.textContent = target ? about(target.card) : "";
+    this.#parts.about.textContent = target ? about(target.card, target.readsImages) : "";
+    this.#root.classList.toggle("imageless", target !== null && !target.readsImages);
     this.#root.classList.toggle("untraced", target !== null && !target.hasTrace);
     this.#question?.abort();
     this.#reading = this.#error = null;
@@ -221,9 +224,9 @@ export class Panel {
   }
 
   /**
-   * Have the newest image answered: one question at a time, and after it the newest again.
+   * Send the newest image. One request runs at a time; after it the newest image is sent again.
    *
-   * So the answers follow the pen as fast as the server is, and never queue up there.
+   * So the answers follow the pen as fast as the server allows, and requests never queue up.
    */
   async #ask() {
     this.#isNew = true;
@@ -236,9 +239,9 @@ export class Panel {
       this.#question = new AbortController();
       const { signal } = this.#question;
       try {
-        const reading =
-          this.#image && this.#target ? await read(this.#target, this.#image, signal) : null;
-        // Of another model, or of what is wiped out again, the answer is not wanted any more.
+        const isAsked = this.#image && this.#target?.readsImages;
+        const reading = isAsked ? await read(this.#target, this.#image, signal) : null;
+        // Drop an answer of another model, or to a drawing that was cleared meanwhile.
         if (signal.aborted || (reading && !this.#image)) continue;
         [this.#reading, this.#error] = [reading, null];
       } catch (error) {
@@ -256,12 +259,12 @@ export class Panel {
 
   #show() {
     const { probabilities = null, ...quantities } = this.#reading ?? {};
-    const isFollowed = this.#target?.hasTrace ?? false;
+    const hasTrace = this.#target?.hasTrace ?? false;
     const { picture, bars, chart, heatMap } = this.#views;
-    picture.show(this.#image, isFollowed ? scanOf(this.#target.card) : null);
+    picture.show(this.#image, hasTrace ? scanOf(this.#target.card) : null);
     bars.show(probabilities);
-    chart.show(isFollowed ? probabilities : null, this.word);
-    heatMap.show(isFollowed ? quantities : {}, this.word);
+    chart.show(hasTrace ? probabilities : null, this.word);
+    heatMap.show(hasTrace ? quantities : {}, this.word);
     this.#root.classList.toggle("none", !this.#parts.model.value);
     this.#root.classList.toggle("failed", this.#error !== null);
     this.#onChange();
@@ -275,7 +278,7 @@ export class Panel {
   }
 }
 
-/** In which order the image is read, if that is known and can be shown. */
+/** The order in which the model reads the image, if the page can show it. */
 function scanOf({ config }) {
   return config && config.permute_seed == null ? config.scan : null;
 }

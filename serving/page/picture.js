@@ -1,9 +1,9 @@
-// The image as the network gets it: bright what it has read, dim what is to come.
+// The image that the network reads: the parts that it has read are bright, the others are dim.
 
 import { SIZE } from "./normalise.js";
 import { asCanvas } from "./drawing.js";
 
-/** What of the image, in its pixels, a step reads: `[left, top, width, height]` of each part. */
+/** The parts of the image that a step reads, in pixels: `[left, top, width, height]` each. */
 function partsOf(scan, step) {
   const row = [0, step - 1, SIZE, 1];
   const column = [step - 1, 0, 1, SIZE];
@@ -20,19 +20,19 @@ export class Picture {
   #image = null;
   #scan = null;
 
-  /** @param {HTMLElement} root - Holds a canvas and two marks for what is being read. */
+  /** @param {HTMLElement} root - Holds a canvas and two marks for the parts that a step reads. */
   constructor(root) {
     this.#canvas = root.querySelector("canvas");
     this.#marks = root.querySelectorAll(".mark");
   }
 
-  /** Show a 28×28 image, or none, that is read in an order; null if that is not known. */
+  /** Show a 28×28 image, or none. `scan` is the reading order; null if it is not known. */
   show(image, scan) {
     this.#image = image && asCanvas(image);
     this.#scan = scan;
   }
 
-  /** Show it at a step; at the last all of it is bright, and nothing marked if it is the only one. */
+  /** Show a step. At the last step all is bright. A single step has no mark. */
   showStep(step, steps) {
     const context = this.#canvas.getContext("2d");
     context.clearRect(0, 0, SIZE, SIZE);
@@ -49,15 +49,15 @@ export class Picture {
       }
     }
     const parts = this.#image && steps > 1 ? partsOf(this.#scan, step) : [];
-    this.#marks.forEach((mark, at) => {
-      mark.hidden = at >= parts.length;
-      if (!mark.hidden) place(mark, parts[at]);
+    this.#marks.forEach((mark, index) => {
+      mark.hidden = index >= parts.length;
+      if (!mark.hidden) position(mark, parts[index]);
     });
   }
 }
 
-function place(mark, part) {
-  ["left", "top", "width", "height"].forEach((side, at) => {
-    mark.style[side] = `${(100 * part[at]) / SIZE}%`;
+function position(mark, part) {
+  ["left", "top", "width", "height"].forEach((side, index) => {
+    mark.style[side] = `${(100 * part[index]) / SIZE}%`;
   });
 }

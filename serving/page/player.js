@@ -1,6 +1,6 @@
-// The step that is looked at: a slider, and a button that lets the steps pass by.
+// The step that the panels show: a slider, and a button that plays the steps.
 
-const SECONDS = 5; // However many steps there are.
+const SECONDS = 5; // For all steps together, whatever their number.
 
 export class Player {
   #parts;
@@ -10,11 +10,11 @@ export class Player {
 
   /**
    * @param {HTMLElement} root
-   * @param {(step: number, steps: number) => void} onStep - Called with the step, from 1 on.
+   * @param {(step: number, steps: number) => void} onStep - Called with the step, counted from 1.
    */
   constructor(root, onStep) {
     const find = (name) => root.querySelector(`.${name}`);
-    this.#parts = { slider: find("slider"), play: find("play"), place: find("place") };
+    this.#parts = { slider: find("slider"), play: find("play"), position: find("position") };
     this.#onStep = onStep;
     this.#parts.slider.addEventListener("input", () => this.go(this.step));
     this.#parts.play.addEventListener("click", () => this.toggle());
@@ -31,7 +31,7 @@ export class Player {
     return Number(this.#parts.slider.max);
   }
 
-  /** Say how many steps there are, and what one of them is called. */
+  /** Set the number of steps, and the word for a step. */
   setSteps(steps, word) {
     const step = Math.ceil((this.step * steps) / this.steps);
     this.#word = word;
@@ -39,7 +39,7 @@ export class Player {
     this.#set(step);
   }
 
-  /** Look at a step. */
+  /** Show a step. */
   go(step) {
     this.stop();
     this.#set(step);
@@ -49,7 +49,7 @@ export class Player {
     this.go(this.step + by);
   }
 
-  /** Play from here, from the beginning if this is the end; or stop. */
+  /** Play from this step, or from the first if this is the last. While it plays: stop. */
   toggle() {
     if (this.#playing !== null) return this.stop();
     const from = this.step === this.steps ? 1 : this.step;
@@ -71,15 +71,15 @@ export class Player {
   }
 
   #set(step) {
-    this.#parts.slider.value = step; // Which keeps it within 1 and the last.
+    this.#parts.slider.value = step; // The slider clips it to 1 and the last step.
     this.#show();
     this.#onStep(this.step, this.steps);
   }
 
   #show() {
-    const { slider, play, place } = this.#parts;
-    place.textContent = `${this.#word} ${this.step} of ${this.steps}`;
-    slider.ariaValueText = place.textContent;
+    const { slider, play, position } = this.#parts;
+    position.textContent = `${this.#word} ${this.step} of ${this.steps}`;
+    slider.ariaValueText = position.textContent;
     const isPlaying = this.#playing !== null;
     play.firstElementChild.textContent = isPlaying ? "❚❚" : "▶";
     play.lastElementChild.textContent = isPlaying ? "Pause" : "Play";

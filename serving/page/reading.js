@@ -1,11 +1,11 @@
-// What follows from the probabilities `(steps, classes)` of a reading.
+// Facts about the probabilities `(steps, classes)` of a reading.
 
-/** The place of the greatest value. */
+/** The index of the maximum. */
 export function argmax(values) {
-  return values.reduce((best, value, at) => (value > values[best] ? at : best), 0);
+  return values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
 }
 
-/** The step, from 1 on, from which the last answer has led without a break. */
+/** The step, counted from 1, from which the answer stays the same to the end. */
 export function settledAt(probabilities) {
   const answer = argmax(probabilities.at(-1));
   return 2 + probabilities.findLastIndex((shares) => argmax(shares) !== answer);

@@ -1,4 +1,4 @@
-// Digits to load, drawn by serving/samples.py.
+// Sample digits, drawn by serving/samples.py.
 
 import { SIZE } from "./normalise.js";
 import { asCanvas } from "./drawing.js";
@@ -11,8 +11,8 @@ export class Samples {
   #shown = 0;
 
   /**
-   * @param {HTMLElement} root - Gets a button for each digit.
-   * @param {HTMLElement} legend - Says what they are.
+   * @param {HTMLElement} root - Receives a button for each digit.
+   * @param {HTMLElement} legend - Receives the title of the samples.
    * @param {(image: number[][]) => void} onPick
    */
   constructor(root, legend, onPick) {
@@ -21,7 +21,7 @@ export class Samples {
     this.#onPick = onPick;
   }
 
-  /** Fetch them, if they are not there yet. */
+  /** Fetch the samples once. */
   async fetch() {
     if (this.#sets.length) return;
     const response = await fetch(new URL("samples.json", import.meta.url));
@@ -31,7 +31,7 @@ export class Samples {
     this.#show();
   }
 
-  /** Load the digit that is shown of a class. */
+  /** Load the sample of a class in the set that is shown. */
   load(digit) {
     const sample = this.#sets[this.#shown]?.[digit];
     if (sample) this.#onPick(sample.image);
@@ -45,7 +45,7 @@ export class Samples {
 
   #show() {
     const isHard = this.#sets[this.#shown].some(({ hard }) => hard);
-    this.#legend.textContent = `or take one of these${isHard ? " hard ones" : ""}`;
+    this.#legend.textContent = `or choose one of these${isHard ? " hard ones" : ""}`;
     const buttons = this.#sets[this.#shown].map(({ image, hard }, digit) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -58,9 +58,9 @@ export class Samples {
   }
 }
 
-/** An image of 28×28 bytes in base64. */
+/** Decode an image of 28×28 bytes in base64. */
 function decode(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const row = (at) => Array.from(bytes.subarray(at * SIZE, (at + 1) * SIZE));
-  return Array.from({ length: SIZE }, (_, at) => row(at));
+  const row = (index) => Array.from(bytes.subarray(index * SIZE, (index + 1) * SIZE));
+  return Array.from({ length: SIZE }, (_, index) => row(index));
 }

@@ -1,4 +1,4 @@
-"""Real servers in processes of their own, over exported models with random weights."""
+"""Servers in their own processes, with exported models that have random weights."""
 
 import pathlib
 import re
@@ -22,8 +22,8 @@ class Server:
     """A running `serve.py`.
 
     Attributes:
-        url: Where its REST API is.
-        grpc: Where its gRPC services are, `host:port`.
+        url: The address of its REST API.
+        grpc: The address of its gRPC services, `host:port`.
     """
 
     def __init__(self, folder, *flags):
@@ -39,7 +39,7 @@ class Server:
         self.said = []
         line = next(line for line in self.process.stdout if line.startswith("REST"))
         self.url, self.grpc = re.fullmatch(r".* (http:\S+), gRPC: (\S+)\n", line).groups()
-        # What it says is read, or it would wait for that once a pipe is full.
+        # Read its output, because a full pipe would block it.
         self._listening = threading.Thread(target=lambda: self.said.extend(self.process.stdout))
         self._listening.start()
 
@@ -68,12 +68,12 @@ class Server:
         return self.post(f"/v1/models/{model}:predict", body)
 
     def states(self, model="lstm"):
-        """By number of a model's version its state."""
+        """The states of a model's versions by number."""
         answer = self.get(f"/v1/models/{model}").json()
         return {v["version"]: v["state"] for v in answer.get("model_version_status", [])}
 
     def stop(self):
-        """Have it end, if it has not yet, and return its status."""
+        """Stop the server if it still runs, and return its exit status."""
         self.process.terminate()
         status = self.process.wait(60)
         self._listening.join()
@@ -98,13 +98,13 @@ def exported(models, tmp_path_factory):
 
 @pytest.fixture
 def saved_models(exported, tmp_path):
-    """A copy of that folder, to change."""
+    """A copy of that folder, which a test may change."""
     return pathlib.Path(shutil.copytree(exported, tmp_path / "saved_models"))
 
 
 @pytest.fixture(scope="session")
 def server(exported):
-    """A server of all models, for tests that leave it as it is."""
+    """A server of all models, for tests that do not change it."""
     running = Server(exported)
     running.wait_until(running.is_ready)
     yield running
@@ -132,7 +132,7 @@ def images(count, seed=0):
 
 
 def digits(count):
-    """Random images in MNIST's form, which are shown to a network as they are."""
+    """Random images in MNIST's form, which `serving_bytes` does not change."""
     return np.pad(images(count)[:, :18, :18], ((0, 0), (5, 5), (5, 5)))
 
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, it is answered with what is wrong, and the next one gets its answer."""
+"""Every bad request is answered with its mistake, and the server answers the next request."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ LSTM = "/v1/models/lstm"
 
 
 def blank_but(value):
-    """A blank image but for one pixel."""
+    """An image that is blank except for one pixel."""
     return [[value, *BLANK[0][1:]], *BLANK[1:]]
 
 
@@ -24,7 +24,7 @@ def instances(*rows, **others):
 
 
 ENCODED = {"signature_name": "serving_bytes"}
-# What is sent as :predict, and what the answer has to name.
+# The bodies that are sent to :predict, and a part of the expected message.
 BODIES = {
     "nothing": (b"", "as JSON"),
     "no JSON": (b"hello", "as JSON"),
@@ -63,7 +63,7 @@ BODIES = {
     "rows that are an object": ({"instances": {"rows": [BLANK]}}, "list"),
     "columns that are a text": ({"inputs": "7"}, "shape"),
     "a flat image": (instances([0] * 784), "(1, 784)"),
-    "an image that is no batch": ({"inputs": BLANK}, "(28, 28)"),
+    "an image without a batch dimension": ({"inputs": BLANK}, "(28, 28)"),
     "a batch of batches": (instances([BLANK]), "(1, 1, 28, 28)"),
     "29 rows": (instances([*BLANK, [0] * 28]), "(1, 29, 28)"),
     "27 columns": (instances([row[1:] for row in BLANK]), "(1, 28, 27)"),
@@ -122,7 +122,7 @@ BODIES = {
     ),
     "keys twice": (b'{"instances": [1], "instances": []}', "at least one"),
 }
-# Method, path, body; the status and what the answer has to name.
+# The method, path and body; the expected status and a part of the message.
 REQUESTS = {
     "no such model": ("POST", "/v1/models/none:predict", {}, 404, "basic_rnn"),
     "no such version": ("POST", f"{LSTM}/versions/9:predict", {}, 404, "one of: 1"),
@@ -153,7 +153,7 @@ REQUESTS = {
 
 
 def ask(server, method, path, body=None, headers=()):
-    """A request as it is given, which `requests` would tidy up."""
+    """Send a request unchanged; `requests` would normalise it."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
@@ -173,7 +173,7 @@ def encoded(body):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_cannot_be_answered_is_told_why(name, server):
+def test_a_bad_body_is_refused_with_a_reason(name, server):
     body, expected = BODIES[name]
     status, text = ask(server, "POST", f"{LSTM}:predict", encoded(body))
     assert status in (400, 413), text
@@ -183,14 +183,14 @@ def test_a_body_that_cannot_be_answered_is_told_why(name, server):
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_that_leads_nowhere_is_told_why(name, server):
+def test_a_bad_path_or_method_is_refused_with_a_reason(name, server):
     method, path, body, expected_status, expected = REQUESTS[name]
     status, text = ask(server, method, path, encoded(body))
     assert status == expected_status, text
     assert expected in json.loads(text)["error"]
 
 
-def test_a_half_pixel_stays_half_a_pixel(server, models):
+def test_fractional_pixels_are_not_rounded(server, models):
     image = images(1).astype(float)
     image[0, 3, 4] = 0.5
     rounded = [server.predict(inputs=np.round(image + d).tolist()).json() for d in (-0.1, 0.1)]
@@ -211,7 +211,7 @@ def test_a_body_that_grows_too_large_is_refused(server):
     assert answer.status_code == 413
 
 
-def test_after_all_of_it_the_server_is_as_it_was(server):
+def test_the_server_still_works_afterwards(server):
     assert server.process.poll() is None
     assert server.predict(inputs=images(2).tolist()).status_code == 200
     assert 'status="500"' not in server.get("/metrics").text

@@ -1,4 +1,4 @@
-"""The client as it is used, against the server, and against one that answers as it is told."""
+"""The client with the real server, and with a server whose answers the tests choose."""
 
 import base64
 import contextlib
@@ -68,7 +68,7 @@ def told_server(answer):
 
 
 def answers(probabilities=(0.1, 0.9), rows=None):
-    """What a server answers to each image: the second of two classes."""
+    """Answer the second of two classes to each image."""
     one = {"classes": 1, "probabilities": list(probabilities)}
     if rows is not None:
         one["rows"] = np.asarray(rows).tolist()
@@ -80,7 +80,7 @@ def pixels(data):
 
 
 def saved(image, kind, **options):
-    """An image, or an array, as a file of a kind."""
+    """An image, or an array, as the bytes of a file."""
     file = io.BytesIO()
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(file, kind, **options)
@@ -89,7 +89,7 @@ def saved(image, kind, **options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three images, two of them in a folder beside files that are none."""
+    """Three images, two of them in a folder with files that are not images."""
     (tmp_path / "photos").mkdir()
     for name, image in zip(("one.png", "photos/a.PNG", "photos/b.png"), digits(3), strict=True):
         (tmp_path / name).write_bytes(png(image))
@@ -99,12 +99,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-# The client of gRPC imports TensorFlow, which takes its seconds.
+# With gRPC, the client imports TensorFlow, which takes seconds.
 GRPC = SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("protocol", ["rest", pytest.param("grpc", marks=GRPC)])
-def test_files_and_folders_are_asked_for(protocol, server, models, folder):
+def test_files_and_folders_are_classified(protocol, server, models, folder):
     address = server.url if protocol == "rest" else f"grpc://{server.grpc}"
     flags = [f"--server={address}", "--version=1", "--min_probability=0", "one.png", "photos"]
     table = run_client(*flags, folder=folder)
@@ -138,7 +138,7 @@ CMYK = Image.fromarray(COLOURS).convert("CMYK")
 PALETTE = Image.fromarray(GREY).convert("P")
 PALETTE.info["transparency"] = 0
 FRAMES = {"save_all": True, "append_images": [Image.fromarray(255 - GREY)]}
-# By format: the file, and the pixels that are sent.
+# The file and the pixels that are sent, by format.
 FILES = {
     "PNG": (saved(HIDDEN, "PNG"), HIDDEN),
     "BMP": (saved(COLOURS, "BMP"), COLOURS),
@@ -163,7 +163,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_every_format_becomes_one_that_the_server_reads_with_the_same_pixels(kind):
+def test_every_format_is_encoded_with_the_same_pixels(kind):
     data, expected = FILES[kind]
     sent, count = encode(data)
     assert sent.startswith(b"\x89PNG")
@@ -171,7 +171,7 @@ def test_every_format_becomes_one_that_the_server_reads_with_the_same_pixels(kin
     np.testing.assert_array_equal(pixels(sent), expected)
 
 
-def test_what_the_server_reads_is_sent_as_it_is():
+def test_files_that_the_server_reads_are_sent_unchanged():
     for data in (
         saved(GREY, "PNG"),
         saved(GREY * np.uint16(257), "PNG"),
@@ -194,7 +194,7 @@ def test_a_large_image_is_reduced(kind):
 
 
 def bomb():
-    """A PNG of a few bytes that says it has 20,000 times 20,000 pixels."""
+    """A PNG of a few bytes that declares 20,000 times 20,000 pixels."""
     data = bytearray(saved(Image.new("1", (8, 8)), "PNG"))
     data[16:24] = (20_000).to_bytes(4) * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
@@ -213,12 +213,12 @@ def bomb():
     ],
     ids=["empty", "HTML", "cut PNG", "cut JPEG", "HEIC", "bomb"],
 )
-def test_what_cannot_be_read_is_refused_with_a_reason(data, reason):
+def test_a_file_that_cannot_be_read_is_refused_with_a_reason(data, reason):
     with pytest.raises(ImageError, match=reason):
         encode(data)
 
 
-def test_one_bad_file_fails_alone_and_is_named(server, folder):
+def test_a_bad_file_does_not_affect_the_others(server, folder):
     (folder / "cut.png").write_bytes(png(images(1)[0])[:100])
     (folder / "empty").mkdir()
     places = ["one.png", "cut.png", "none.png", "empty", "photos/notes.txt", "photos/b.png"]
@@ -226,7 +226,9 @@ def test_one_bad_file_fails_alone_and_is_named(server, folder):
     lines = table.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == places
     assert all("%" in line for line in (lines[0], lines[5]))
-    for line, reason in zip(lines[1:5], ["cut", "No such file", "no image", "Pillow"], strict=True):
+    for line, reason in zip(
+        lines[1:5], ["cut", "No such file", "hold an image", "Pillow"], strict=True
+    ):
         assert reason in line
         assert "%" not in line
     assert table.status == 1
@@ -238,7 +240,7 @@ def test_one_bad_file_fails_alone_and_is_named(server, folder):
     assert printed.status == 1
 
 
-def test_an_image_that_the_server_alone_refuses_fails_alone(folder):
+def test_an_image_that_the_server_refuses_does_not_affect_the_others(folder):
     def answer(images):
         if any(pixels(image)[0, 0] == 7 for image in images):
             return 400, {"error": "signature serving_bytes: a seven; expected none"}
@@ -256,7 +258,7 @@ def test_an_image_that_the_server_alone_refuses_fails_alone(folder):
     assert_one_line_error(result, "1 of 9")
 
 
-def test_many_and_large_images_are_sent_in_parts(folder):
+def test_many_and_large_images_are_sent_in_several_requests(folder):
     random = np.random.default_rng(0)
     noise = saved(random.integers(0, 256, (1700, 1700), dtype=np.uint8), "PNG")  # 2.9 MB.
     for at in range(12):
@@ -295,10 +297,10 @@ def test_ten_photos_of_12_megapixels_are_answered(server, folder):
     assert len(result.stdout.splitlines()) == 13
 
 
-def test_blank_images_and_doubtful_answers_are_marked(folder):
+def test_blank_images_and_unsure_answers_are_marked(folder):
     blank = {"classes": 1, "probabilities": [0.1, 0.9], "rows": np.zeros((28, 28)).tolist()}
     doubtful = {"classes": 1, "probabilities": [0.332, 0.668], "rows": np.eye(28).tolist()}
-    unknown = {"classes": 1, "probabilities": [None, None]}  # Of a model without rows.
+    unknown = {"classes": 1, "probabilities": [None, None]}  # A model without rows.
 
     def answer(images):
         return 200, {"predictions": [blank, doubtful, unknown]}
@@ -333,7 +335,7 @@ def test_client_and_page_have_one_threshold(server, folder):
         assert ("not sure" not in result.stdout) == is_sure
 
 
-def test_what_the_network_was_shown_is_shown(folder):
+def test_show_prints_the_image_that_the_network_read(folder):
     rows = np.zeros((28, 28))
     rows[0, 0], rows[3, 1], rows[4:6, 2] = 255, 64, 200
     with told_server(answers(rows=rows)) as url:
@@ -351,7 +353,7 @@ def test_what_the_network_was_shown_is_shown(folder):
             "  " + letters[2],
         ]
         assert not "".join(picture[3:]).strip()
-    with told_server(answers()) as url:  # A model that was exported without.
+    with told_server(answers()) as url:  # A model that does not return rows.
         result = run_client(f"--server={url}", "--show", "one.png", folder=folder)
         assert (result.status, len(result.stdout.splitlines())) == (0, 2)
 
@@ -366,7 +368,7 @@ def test_an_address_is_understood(form, folder):
 
 
 @pytest.mark.slow
-def test_a_name_that_the_output_cannot_write_is_written_otherwise(folder):
+def test_a_name_that_the_output_cannot_write_is_escaped(folder):
     os.rename(folder / "one.png", os.fsencode(folder) + b"/\xc3\xa9\xff.png")
     with told_server(answers()) as url:
         for encoding in ("ascii", "utf-8"):
@@ -400,7 +402,7 @@ WRONG_TOKEN = {"error": "received a wrong token; expected the server's"}
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_an_answer_that_is_none_is_told_in_one_line(answer, expected, folder):
+def test_a_bad_answer_is_reported_in_one_line(answer, expected, folder):
     with told_server(lambda images: answer) as url:
         result = run_client(f"--server={url}", "one.png", folder=folder)
     assert (result.status, result.stdout) == (1, "")
@@ -408,7 +410,7 @@ def test_an_answer_that_is_none_is_told_in_one_line(answer, expected, folder):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_server_that_takes_too_long_is_told_with_the_flag_that_waits_longer(folder):
+def test_a_timeout_is_reported_with_the_flag_that_extends_it(folder):
     answered = threading.Event()
     with told_server(lambda images: answered.wait(30) and answers()(images)) as url:
         result = run_client(f"--server={url}", "--timeout=0.2", "one.png", folder=folder)
@@ -436,15 +438,15 @@ def test_a_server_that_takes_too_long_is_told_with_the_flag_that_waits_longer(fo
         pytest.param(["--server=GRPC_AS_REST", "one.png"], ["does not speak HTTP"], marks=SLOW),
         pytest.param(["--server=HTTPS", "one.png"], ["TLS"], marks=SLOW),
         pytest.param(["--api_token_file=none", "one.png"], ["none: No such file"], marks=SLOW),
-        pytest.param(["--api_token_file=empty", "one.png"], ["empty holds nothing"], marks=SLOW),
-        (["--api_token_file=one.png", "one.png"], ["one.png", "not text"]),
+        pytest.param(["--api_token_file=empty", "one.png"], ["empty is empty"], marks=SLOW),
+        (["--api_token_file=one.png", "one.png"], ["one.png", "characters beyond ASCII"]),
         pytest.param(
             ["--server=GRPC", "--model=none", "one.png"], ["'none'", "basic_rnn"], marks=GRPC
         ),
         (["--server=REST", "photos/notes.txt"], ["1 of 1"]),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments, expected, server, folder):
+def test_a_mistake_is_reported_in_one_line(arguments, expected, server, folder):
     (folder / "empty").write_text("\n")
     named = {
         "--server=REST": f"--server={server.url}",

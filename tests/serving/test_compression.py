@@ -1,4 +1,4 @@
-"""Requests and answers in gzip, over REST and gRPC."""
+"""Packed requests and answers, over REST and gRPC."""
 
 import gzip
 import http.client
@@ -16,13 +16,13 @@ from tests.serving.conftest import images
 from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
 
 PATH = "/v1/models/lstm:predict"
-MOST_BYTES = 32 * 2**20
+MAX_BYTES = 32 * 2**20
 BODY = json.dumps({"inputs": images(2).tolist()}).encode()
 TRACE = json.dumps({"inputs": images(2).tolist(), "signature_name": "trace"}).encode()
 
 
 def ask(server, body=None, path=PATH, chunks=None, **headers):
-    """Status, headers and body of an answer, as they are sent."""
+    """The status, headers and unchanged body of an answer."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     method = "GET" if body is None and chunks is None else "POST"
@@ -45,7 +45,7 @@ def deflated(body):
     ],
 )
 @pytest.mark.parametrize("size", [None, 1, 100])
-def test_a_packed_request_is_answered_as_the_plain_one(pack, name, size, server):
+def test_a_packed_request_has_the_same_answer_as_the_plain_one(pack, name, size, server):
     expected = json.loads(ask(server, BODY)[2])
     packed = pack(BODY)
     chunks = size and [packed[n : n + size] for n in range(0, len(packed), size)][:200]
@@ -77,14 +77,16 @@ PACKED = gzip.compress(BODY, mtime=0)
         (None, PACKED, 400, "UTF-8"),
     ],
 )
-def test_a_body_that_cannot_be_unpacked_is_told_why(name, body, status, expected, server):
+def test_a_body_that_cannot_be_unpacked_is_refused_with_a_reason(
+    name, body, status, expected, server
+):
     found, _, answer = ask(server, body, **({"Content_Encoding": name} if name else {}))
     assert found == status, answer
     assert expected in json.loads(answer)["error"]
 
 
-def resident_megabytes(server):
-    """The most memory that the server has had."""
+def peak_megabytes(server):
+    """The peak memory of the server."""
     status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
@@ -99,23 +101,23 @@ def bomb(name):
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate"])
-def test_a_small_body_that_unpacks_to_a_gigabyte_takes_no_memory(name, server):
-    before = resident_megabytes(server)
+def test_a_small_body_that_unpacks_to_a_gigabyte_uses_little_memory(name, server):
+    before = peak_megabytes(server)
     status, _, answer = ask(server, bomb(name), Content_Encoding=name)
     assert status == 413
     assert "over 33,554,432 bytes" in json.loads(answer)["error"]
-    assert resident_megabytes(server) - before < 150
+    assert peak_megabytes(server) - before < 150
 
 
-def test_what_unpacks_to_just_the_limit_is_read(server):
-    space = MOST_BYTES - len(BODY)
+def test_a_body_that_unpacks_to_exactly_the_limit_is_accepted(server):
+    space = MAX_BYTES - len(BODY)
     for more, expected in ((0, 200), (1, 413)):
         packed = gzip.compress(BODY + b" " * (space + more), 1)
         assert ask(server, packed, Content_Encoding="gzip")[0] == expected
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "deflate, gzip;q=0.5, br", "GZip"])
-def test_a_large_answer_is_packed_if_the_client_takes_it(accepted, server):
+def test_a_large_answer_is_packed_if_the_client_accepts_gzip(accepted, server):
     status, headers, plain = ask(server, TRACE)
     assert (status, headers["content-encoding"], headers["vary"]) == (200, None, "accept-encoding")
     status, headers, packed = ask(server, TRACE, Accept_Encoding=accepted)
@@ -129,12 +131,12 @@ def test_a_large_answer_is_packed_if_the_client_takes_it(accepted, server):
 
 
 @pytest.mark.parametrize("accepted", ["identity", "br", "gzip;q=0", "gzip; q=0.000, br", "*;q=0"])
-def test_an_answer_is_not_packed_for_who_does_not_take_it(accepted, server):
+def test_an_answer_is_not_packed_if_the_client_does_not_accept_gzip(accepted, server):
     _, headers, _ = ask(server, TRACE, Accept_Encoding=accepted)
     assert "content-encoding" not in headers
 
 
-def test_a_small_answer_is_sent_as_it_is(server):
+def test_a_small_answer_is_not_packed(server):
     _, headers, _ = ask(server, BODY, Accept_Encoding="gzip")
     assert "content-encoding" not in headers
     assert "vary" not in headers
@@ -143,7 +145,7 @@ def test_a_small_answer_is_sent_as_it_is(server):
 @pytest.mark.parametrize(
     "path", ["/", "/page/style.css", "/page/panel.js", "/metrics", "/v1/models/lstm/metadata"]
 )
-def test_the_page_and_what_is_told_of_the_server_are_packed_too(path, server):
+def test_the_page_and_the_documents_of_the_server_are_packed_too(path, server):
     _, headers, packed = ask(server, path=path, Accept_Encoding="gzip")
     assert headers["content-encoding"] == "gzip"
     assert headers["content-security-policy"]
@@ -153,7 +155,7 @@ def test_the_page_and_what_is_told_of_the_server_are_packed_too(path, server):
         assert gzip.decompress(packed) == plain
 
 
-def test_the_header_is_read_as_the_standard_has_it():
+def test_accept_encoding_is_read_as_the_standard_says():
     assert [accepts_gzip(h) for h in (b"", b"gzip;q=1", b"gzip;q=0.001", b"x", b"gzip;q=0")] == [
         *(False, True, True, False, False)
     ]
@@ -163,8 +165,8 @@ ALGORITHMS = [grpc.Compression.Gzip, grpc.Compression.Deflate]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_grpc_takes_packed_requests_and_limits_what_they_unpack_to(algorithm, server):
-    before = resident_megabytes(server)
+def test_grpc_accepts_packed_requests_and_limits_their_unpacked_size(algorithm, server):
+    before = peak_megabytes(server)
     with grpc.insecure_channel(
         server.grpc, options=[("grpc.max_send_message_length", -1)]
     ) as channel:
@@ -177,4 +179,4 @@ def test_grpc_takes_packed_requests_and_limits_what_they_unpack_to(algorithm, se
             )
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in caught.value.details()
-    assert resident_megabytes(server) - before < 150
+    assert peak_megabytes(server) - before < 150

@@ -1,10 +1,11 @@
-"""The files for TensorFlow Serving, as far as they can be read without it."""
+"""The files for TensorFlow Serving, checked without TensorFlow Serving."""
 
 import re
 
 import pytest
 
-from serving.repository import Limits, read_config
+from serving.repository import Limits
+from serving.settings import read_config
 from tests.conftest import PROJECT
 from tests.serving.conftest import images
 
@@ -20,20 +21,20 @@ def test_the_served_models_are_those_of_the_config(saved_models, start, tmp_path
     assert server.predict(inputs=images(1).tolist()).status_code == 200
 
 
-def test_the_config_names_folders_of_the_containers_volume():
+def test_the_config_names_folders_in_the_volume_of_the_container():
     config = read_config(DEPLOY / "models.config")
     paths = {model.name: model.base_path for model in config.model_config_list.config}
     assert paths == {"lstm": "/models/lstm"}
     assert "../saved_models:/models:ro" in (DEPLOY / "compose.yaml").read_text()
 
 
-def test_every_file_the_container_is_given_is_there():
+def test_every_file_that_the_container_reads_exists():
     named = re.findall(r"/config/(\S+)", (DEPLOY / "compose.yaml").read_text())
     assert sorted(named) == ["batching.config", "models.config", "monitoring.config"]
     assert all((DEPLOY / name).is_file() for name in named)
 
 
-def test_the_container_takes_as_many_images_at_once_as_serve_py():
+def test_the_container_has_the_same_limits_as_serve_py():
     text = (DEPLOY / "batching.config").read_text()
     sizes = {name: int(size) for name, size in re.findall(r"(\w+) \{ value: (\d+) \}", text)}
     assert sizes["max_batch_size"] == Limits().request_rows

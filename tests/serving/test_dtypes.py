@@ -1,4 +1,4 @@
-"""Every type of a foreign SavedModel's inputs and outputs, over REST and gRPC, beside NumPy."""
+"""Every type of inputs and outputs of a SavedModel, over REST and gRPC, compared with NumPy."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from tests.serving.conftest import Server
 
 NAN, INF = math.nan, math.inf
 FLOATS = [0.1, -2.5, 3.0, -0.0, 1e-6, NAN, INF, -INF]
-# By type of an input some of its values, and the field of a TensorProto that holds them.
+# Some values of each type, and the field of a TensorProto that holds them.
 VALUES = {
     "bool": ([True, False], "bool_val"),
     "int8": ([-128, 127, 0], "int_val"),
@@ -36,7 +36,7 @@ COMPLEX = ("complex64", "complex128")
 
 
 class Identities(tf.Module):
-    """For each type a signature that answers with what it is given."""
+    """A signature for each type that returns its input."""
 
     def signatures(self):
         def identity(name):
@@ -59,7 +59,7 @@ def types(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predict(types):
-    """The output, or the `grpc.RpcError`, for a tensor over gRPC."""
+    """Send a tensor over gRPC, and return the output or the `grpc.RpcError`."""
     with grpc.insecure_channel(types.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
@@ -92,7 +92,7 @@ def dtype(name):
 
 
 def with_values(array, field):
-    """The `TensorProto` whose values are in a field of their own, each for itself."""
+    """A `TensorProto` with its values in the field of their type, not in `tensor_content`."""
     proto = tf.make_tensor_proto(array)
     proto.ClearField("tensor_content")
     proto.ClearField(field)
@@ -105,7 +105,7 @@ def with_values(array, field):
 
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("form", ["content", "values", "one value for all"])
-def test_grpc_takes_and_gives_every_type_to_the_bit(name, form, predict):
+def test_grpc_accepts_and_returns_every_type_bit_by_bit(name, form, predict):
     expected = array_of(name)
     proto = tf.make_tensor_proto(expected)
     if form == "values":
@@ -125,27 +125,27 @@ def test_grpc_takes_and_gives_every_type_to_the_bit(name, form, predict):
 
 
 def as_json(array):
-    """What stands for an array in an answer: exact, and `null` for what is not finite."""
+    """The JSON value of an array in an answer: exact, with `null` for NaN and infinity."""
     if array.dtype.kind in "OS":
         return [value.decode() for value in array]
     return [value if np.isfinite(value) else None for value in array.tolist()]
 
 
 @pytest.mark.parametrize("name", [name for name in VALUES if name not in COMPLEX])
-def test_rest_takes_and_gives_every_type_that_json_has(name, types):
+def test_rest_accepts_and_returns_every_type_that_json_has(name, types):
     values, _ = VALUES[name]
     expected = as_json(array_of(name))
     for sent, received in (("inputs", "outputs"), ("instances", "predictions")):
         status, answer = ask(types, name, **{sent: values})
         assert status == 200, answer
         found = answer[received]
-        if name in ("half", "bfloat16", "float32"):  # Written with the digits that tell it apart.
+        if name in ("half", "bfloat16", "float32"):  # JSON has only as many digits as needed.
             found = [v if v is None else np.array(v, dtype(name)).item() for v in found]
         assert found == expected
         assert [type(v) for v in found] == [type(v) for v in expected]
 
 
-def test_grpc_takes_and_gives_quantized_numbers(predict):
+def test_grpc_accepts_and_returns_quantized_numbers(predict):
     expected = np.array([(-128,), (7,)], dtype("qint8"))
     proto = tf.make_tensor_proto(np.array([-128, 7], np.int8))
     proto.dtype = tf.qint8.as_datatype_enum
@@ -154,7 +154,7 @@ def test_grpc_takes_and_gives_quantized_numbers(predict):
 
 @pytest.mark.parametrize("name", [*COMPLEX, "qint8"])
 @pytest.mark.parametrize("values", [[1], [[1, 2]], ["1+2j"], [None]])
-def test_rest_says_that_json_has_no_complex_or_quantized_numbers(name, values, types):
+def test_rest_refuses_complex_and_quantized_numbers(name, values, types):
     status, answer = ask(types, name, inputs=values)
     assert status == 400
     assert answer["error"] == (
@@ -162,7 +162,7 @@ def test_rest_says_that_json_has_no_complex_or_quantized_numbers(name, values, t
     )
 
 
-# By type of the input, the values of a type that it cannot hold, and the sentence.
+# The type of the input, the type and values that are sent, and the message.
 WRONG_VALUES = [
     ("int8", "int64", [1, 128], "128; expected int8: whole numbers from -128 to 127"),
     ("int16", "int64", [-32769], "-32769; expected int16: whole numbers from -32768 to 32767"),
@@ -205,7 +205,7 @@ def test_a_complex_number_that_the_type_cannot_hold_is_refused(predict):
 
 
 @pytest.mark.parametrize(("name", "sent", "values", "sentence"), WRONG_VALUES)
-def test_a_value_that_the_type_cannot_hold_is_refused_alike(
+def test_rest_and_grpc_refuse_a_value_that_the_type_cannot_hold(
     name, sent, values, sentence, types, predict
 ):
     sentence = f"x: received {sentence}"
@@ -217,7 +217,7 @@ def test_a_value_that_the_type_cannot_hold_is_refused_alike(
 
 @pytest.mark.parametrize("value", [2.0**63, 2.0**64, 1e300, INF])
 @pytest.mark.parametrize("name", ["int64", "uint64"])
-def test_a_float_beyond_64_bits_is_not_taken_for_the_largest_integer(name, value, types, predict):
+def test_a_float_beyond_64_bits_does_not_become_the_largest_integer(name, value, types, predict):
     status, _ = ask(types, name, inputs=[value])
     found = predict(name, tf.make_tensor_proto(np.array([value])))
     if name == "uint64" and value == 2.0**63:
@@ -288,6 +288,6 @@ def test_a_tensor_of_another_type_of_numbers_is_cast_as_numpy_does(name, sent, p
     assert found.tobytes() == expected.tobytes()
 
 
-def test_after_all_of_it_nothing_was_a_mistake_of_the_server(types):
+def test_none_of_this_was_a_server_error(types):
     assert 'status="500"' not in types.get("/metrics").text
     assert 'status="INTERNAL"' not in types.get("/metrics").text

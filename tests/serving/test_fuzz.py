@@ -1,8 +1,8 @@
-"""Tens of thousands of requests that no one has thought of: none is a mistake of the server's.
+"""Tens of thousands of generated requests, and none causes a server error.
 
-The requests that the published OpenAPI document allows, those with something changed in them,
-bytes that are hardly HTTP, and the same over gRPC. Whatever it is, the answer is no 5xx but 503,
-and every 4xx says in JSON what is wrong.
+They are requests that the published OpenAPI document allows, valid requests with changes, bytes
+that are hardly HTTP, and the same over gRPC. The only 5xx that is allowed is 503, and every 4xx
+says in JSON what is wrong.
 """
 
 import collections
@@ -45,7 +45,7 @@ values = st.recursive(
 
 
 def fuzz(kind, **strategies):
-    """Ask so many times; the same requests every time."""
+    """Send as many requests as `REQUESTS` says, the same in every run."""
 
     def decorate(test):
         settled = settings(
@@ -62,13 +62,13 @@ def fuzz(kind, **strategies):
 
 @pytest.fixture(scope="module")
 def ask(server):
-    """Ask on a connection that is kept for less time than the server keeps it."""
+    """Send requests on one connection, and reopen it before the server closes it."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
     asked = time.monotonic()
 
     def ask(method, path, body=None):
         nonlocal asked
-        if time.monotonic() - asked > 30:  # It takes time to think of what to ask.
+        if time.monotonic() - asked > 30:  # Hypothesis takes time to generate a request.
             connection.close()
         connection.request(method, path, body, {"Content-Type": "application/json"})
         with connection.getresponse() as answer:
@@ -96,7 +96,7 @@ def check(kind, status, body, allowed=range(200, 600)):
 
 
 def from_schema(schema, components):
-    """What a schema allows. Knows the words our document uses, and no others."""
+    """A strategy for what a schema allows. It knows only the keywords in our document."""
     schema = dict(schema)
     schema.pop("description", None)
     if "$ref" in schema:
@@ -117,10 +117,10 @@ def from_schema(schema, components):
             optional={name: field for name, field in fields.items() if name not in required},
         )
     if kind == "array":
-        least = schema.get("minItems", 0)
-        most = schema.get("maxItems", least + 3)
+        min_size = schema.get("minItems", 0)
+        max_size = schema.get("maxItems", min_size + 3)
         items = from_schema(schema["items"], components)
-        return st.lists(items, min_size=least, max_size=most)
+        return st.lists(items, min_size=min_size, max_size=max_size)
     if kind == "string" and "minLength" in schema:
         return st.text(min_size=schema["minLength"], max_size=20) | st.sampled_from(MODELS)
     if kind == "integer":
@@ -135,7 +135,7 @@ def from_schema(schema, components):
 
 
 def operations(document):
-    """All that the document allows, as `(method, path, parameters, body, responses)`."""
+    """The operations in the document: `(method, path, parameters, body, responses)`."""
     schemas = document["components"]["schemas"]
     found = []
     for path, item in document["paths"].items():
@@ -151,7 +151,7 @@ def operations(document):
 
 
 @fuzz("allowed", data=st.data())
-def test_what_the_document_allows_is_answered_as_it_says(data, ask, document):
+def test_requests_that_the_document_allows_get_the_documented_statuses(data, ask, document):
     method, path, parameters, body, responses = data.draw(st.sampled_from(operations(document)))
     for name, strategy in parameters.items():
         value = urllib.parse.quote(str(data.draw(strategy)), safe="")
@@ -183,7 +183,7 @@ PATHS = [
 
 
 def change(draw, value):
-    """Change something, anywhere in a JSON value."""
+    """Change one part of a JSON value."""
     holder = {"all": value}
     parent, key = holder, "all"
     while isinstance(inner := parent[key], list | dict) and inner and draw(st.booleans()):
@@ -208,14 +208,14 @@ def change(draw, value):
 
 
 def spoil(draw, raw):
-    """Change some bytes: cut off, put in, exchanged."""
-    place = draw(st.integers(0, len(raw)))
-    until = draw(st.sampled_from([place, place + 1, place + 9, len(raw)]))
-    return raw[:place] + draw(st.binary(max_size=9)) + raw[until:]
+    """Remove, insert or replace some bytes."""
+    start = draw(st.integers(0, len(raw)))
+    end = draw(st.sampled_from([start, start + 1, start + 9, len(raw)]))
+    return raw[:start] + draw(st.binary(max_size=9)) + raw[end:]
 
 
 @fuzz("changed", data=st.data())
-def test_what_is_almost_right_is_told_what_is_wrong(data, ask):
+def test_almost_valid_requests_are_refused_with_a_reason(data, ask):
     body = json.loads(data.draw(st.sampled_from(SEEDS)))
     for _ in range(data.draw(st.integers(0, 3))):
         body = change(data.draw, body)
@@ -249,11 +249,11 @@ numerals = st.one_of(
 
 
 @fuzz("numbers", data=st.data())
-def test_a_number_of_any_size_and_form_is_read_as_python_reads_it(data, ask):
+def test_numbers_of_any_size_and_form_are_read_as_python_reads_them(data, ask):
     numeral = data.draw(numerals)
     text = json.dumps({data.draw(st.sampled_from(["instances", "inputs"])): [IMAGE.tolist()]})
-    place = data.draw(st.sampled_from(list(re.finditer(r"\d+", text))))
-    text = text[: place.start()] + numeral + text[place.end() :]
+    replaced = data.draw(st.sampled_from(list(re.finditer(r"\d+", text))))
+    text = text[: replaced.start()] + numeral + text[replaced.end() :]
     try:
         (pixels,) = json.loads(text).values()
         is_right = np.shape(pixels) == (1, 28, 28)
@@ -282,7 +282,7 @@ paths = st.text(string.printable.strip() + "é€", max_size=30).map(lambda path
 
 
 @fuzz("bytes", data=st.data())
-def test_what_is_hardly_http_is_answered_or_let_go(data, server):
+def test_bytes_that_are_hardly_http_are_answered_or_disconnected(data, server):
     if data.draw(st.booleans()):
         method, path = data.draw(methods), data.draw(paths)
         sent = f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
@@ -297,10 +297,10 @@ def test_what_is_hardly_http_is_answered_or_let_go(data, server):
             with answer:
                 status, body = answer.status, answer.read()
         except (TimeoutError, ConnectionError, http.client.RemoteDisconnected):
-            counted["bytes", "none"] += 1  # It waits for more, or takes this for no request.
+            counted["bytes", "none"] += 1  # The server waits for more.
             return
     if sent.startswith(b"HEAD") or (b"/page/" in sent and body):
-        body = b'{"error": "A body would say, and files are refused in plain words."}'
+        body = b'{"error": "HEAD has no body, and files are refused in plain text."}'
     check("bytes", status, body)
 
 
@@ -355,7 +355,7 @@ def predict(server):
 
 
 @fuzz("grpc", data=st.data())
-def test_what_is_almost_right_over_grpc_is_told_what_is_wrong(data, predict):
+def test_almost_valid_grpc_messages_are_refused_with_a_reason(data, predict):
     request = PredictRequest.FromString(WHOLE_REQUEST.SerializeToString())
     for _ in range(data.draw(st.integers(0, 3))):
         change_request(data.draw, request)
@@ -373,7 +373,7 @@ def test_what_is_almost_right_over_grpc_is_told_what_is_wrong(data, predict):
     assert call.code() == grpc.StatusCode.OK or call.details()
 
 
-def test_after_all_of_it_the_server_is_as_it_was(server):
+def test_the_server_still_works_afterwards(server):
     for (kind, answer), count in sorted(counted.items(), key=str):
         print(f"| {kind} | {answer} | {count:,} |")
     assert counted.total() >= 20_000

@@ -1,4 +1,4 @@
-"""The gRPC services, asked by TensorFlow Serving's own client stubs."""
+"""The gRPC services, called by TensorFlow Serving's own client stubs."""
 
 import grpc
 import numpy as np
@@ -40,7 +40,9 @@ def predict_request(rows, model="lstm", signature="", **spec):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_tensorflow_servings_client_gets_the_live_models_predictions(model, predictions, models):
+def test_tensorflow_servings_client_gets_the_predictions_of_the_live_model(
+    model, predictions, models
+):
     rows = images(3).astype("float32")
     answer = predictions.Predict(predict_request(rows, model))
     expected = softmax(models[model](rows))
@@ -52,13 +54,13 @@ def test_tensorflow_servings_client_gets_the_live_models_predictions(model, pred
     assert (spec.name, spec.version.value, spec.signature_name) == (model, 1, "serving_default")
 
 
-def test_names_that_clients_make_up_are_not_counted_one_by_one(predictions, server):
+def test_names_that_clients_make_up_do_not_become_counters(predictions, server):
     with pytest.raises(grpc.RpcError, match="made_up"):
         predictions.Predict(predict_request(images(1), "made_up"))
     assert "made_up" not in server.get("/metrics").text
 
 
-def test_whole_numbers_are_taken_as_what_they_are(predictions):
+def test_integer_tensors_are_accepted_for_float_inputs(predictions):
     as_floats = predictions.Predict(predict_request(images(2).astype("float32")))
     as_bytes = predictions.Predict(predict_request(images(2).astype("uint8")))
     assert as_bytes == as_floats
@@ -91,7 +93,7 @@ def test_the_status_names_the_versions(channel):
 
 
 def broken(**changes):
-    """A request whose tensor was tampered with."""
+    """A request with a damaged tensor."""
     request = predict_request(images(2).astype("float32"))
     tensor = request.inputs["rows"]
     for name, value in changes.items():
@@ -149,14 +151,14 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         ),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(request_, code, expected, predictions):
+def test_a_bad_request_is_refused_with_a_reason(request_, code, expected, predictions):
     with pytest.raises(grpc.RpcError) as caught:
         predictions.Predict(request_)
     assert caught.value.code() == (code or grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert expected in caught.value.details()
 
 
-def test_what_is_no_message_is_told(channel):
+def test_a_damaged_message_is_refused_with_a_reason(channel):
     predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     with pytest.raises(grpc.RpcError) as caught:
         predict(b"no message")
@@ -164,7 +166,7 @@ def test_what_is_no_message_is_told(channel):
     assert "a damaged message" in caught.value.details()
 
 
-def test_a_deadline_that_cannot_be_kept_is_told(predictions):
+def test_a_deadline_that_cannot_be_kept_is_reported(predictions):
     with pytest.raises(grpc.RpcError) as caught:
         predictions.Predict(predict_request(np.zeros((2048, 28, 28), "uint8")), timeout=0.001)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

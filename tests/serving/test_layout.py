@@ -1,4 +1,4 @@
-"""What is said of folders that are not laid out as models and versions."""
+"""Messages about folders that are not laid out as models and versions."""
 
 import asyncio
 import concurrent.futures
@@ -6,17 +6,19 @@ import pathlib
 
 import pytest
 
+from configs import UserError
 from serving.layout import is_version, mistake_in
-from serving.repository import Limits, Repository, read_config
+from serving.repository import Limits, Repository
+from serving.settings import read_config
 
 
 def make(folder, *paths):
     """Make files, or folders where a path ends with a slash."""
     for path in paths:
-        place = folder / path
-        (place if path.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+        new = folder / path
+        (new if path.endswith("/") else new.parent).mkdir(parents=True, exist_ok=True)
         if not path.endswith("/"):
-            place.write_bytes(b"")
+            new.write_bytes(b"")
     return folder
 
 
@@ -40,22 +42,18 @@ def make(folder, *paths):
         (".", None),
     ],
 )
-def test_a_folder_that_is_not_one_of_models_is_told_which_is(
-    given, expected, tmp_path, monkeypatch
-):
+def test_a_wrong_folder_is_reported_with_the_right_one(given, expected, tmp_path, monkeypatch):
     make(
         tmp_path,
         *("file", "empty/", "loose/saved_model.pb", "lstm/3/saved_model.pb"),
         *("models/lstm/1/saved_model.pb", "my models/gru/1/saved_model.pb"),
-        "digits/7/1/saved_model.pb",  # A model may have a number for its name.
+        "digits/7/1/saved_model.pb",  # The name of a model may be a number.
     )
     monkeypatch.chdir(tmp_path)
     assert mistake_in(pathlib.Path(given)) == expected
 
 
-def test_the_folder_above_is_named_where_the_given_one_is_the_working_directory(
-    tmp_path, monkeypatch
-):
+def test_the_parent_of_the_working_directory_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(make(tmp_path, "lstm/1/saved_model.pb") / "lstm")
     assert mistake_in(pathlib.Path()) == "is a model; expected the folder of models: .."
     monkeypatch.chdir("1")
@@ -75,7 +73,7 @@ def test_a_version_is_a_number_of_63_bits(name, is_one):
 
 
 def said_by(folder, config=None, change=None):
-    """What is printed when a repository looks at a folder twice, with a change between."""
+    """Refresh a repository twice, and once more after a change, so that it prints messages."""
 
     async def look():
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
@@ -109,17 +107,17 @@ def said_by(folder, config=None, change=None):
             ["lstm/"],
             "{0}/lstm is not served: it does not hold a version; expected a folder such as",
         ),
-        ([], "{0} holds no models yet; to train one: python main.py"),
+        ([], "{0} holds no models yet; train one: python main.py"),
     ],
 )
-def test_what_is_not_served_is_said_once(paths, expected, tmp_path, capsys):
+def test_a_folder_that_is_not_served_is_reported_once(paths, expected, tmp_path, capsys):
     said_by(make(tmp_path, *paths))
     said = capsys.readouterr().out
     assert said.count(expected.format(tmp_path)) == 1
     assert said.count("no models yet") == (not paths)
 
 
-def test_a_folder_that_is_about_to_be_written_is_not_complained_of(tmp_path, capsys):
+def test_a_folder_that_is_being_written_is_not_reported(tmp_path, capsys):
     def change():
         make(tmp_path, "lstm/", "gru/assets/", "rnn/new/saved_model.pb")
 
@@ -140,7 +138,7 @@ CONFIG = 'model_config_list {{ config {{ name: "lstm" base_path: "{}" }} }}'
         ("empty", "does not hold a version; expected a folder such as {0}/empty/1"),
     ],
 )
-def test_a_base_path_without_versions_is_said(base_path, expected, tmp_path, capsys):
+def test_a_base_path_without_versions_is_reported(base_path, expected, tmp_path, capsys):
     make(tmp_path, "lstm/1/saved_model.pb", "empty/")
     (tmp_path / "config").write_text(CONFIG.format(tmp_path / base_path))
     said_by(tmp_path, read_config(tmp_path / "config"))
@@ -170,5 +168,5 @@ def test_a_base_path_without_versions_is_said(base_path, expected, tmp_path, cap
 )
 def test_a_config_that_names_no_folder_is_refused(text, expected, tmp_path):
     (tmp_path / "config").write_text(text)
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(UserError, match=expected):
         read_config(tmp_path / "config")

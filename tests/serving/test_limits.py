@@ -1,4 +1,4 @@
-"""What the server lets wait, and whom it lets in."""
+"""Limits of the server, tokens and other origins."""
 
 import contextlib
 import http.client
@@ -15,12 +15,12 @@ from tests.conftest import CLASSIFICATION, random_model
 from tests.serving.conftest import images
 from tests.serving.test_grpc import predict_request, prediction_service_pb2_grpc
 
-pytestmark = pytest.mark.slow  # A server of its own for most tests.
+pytestmark = pytest.mark.slow  # Most tests start their own server.
 
 BODY = {"inputs": images(1).tolist()}
 
 
-def test_more_than_may_wait_is_refused_at_once_and_the_rest_answered(exported, start):
+def test_requests_beyond_the_queue_are_refused_and_the_others_answered(exported, start):
     server = start(exported, "--waiting_rows=100", "--batch_rows=10")
     asked = 40
     statuses = []
@@ -37,8 +37,8 @@ def test_more_than_may_wait_is_refused_at_once_and_the_rest_answered(exported, s
     assert server.predict(**BODY).status_code == 200
 
 
-def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
-    # 2,048 images take it seconds.
+def test_a_slow_answer_is_replaced_by_status_504(tmp_path, start):
+    # The model needs seconds for 2,048 images.
     export(random_model(units=512), CLASSIFICATION, tmp_path / "lstm", card={"run": "lstm"})
     server = start(tmp_path, "--request_seconds=0.2")
     answer = server.predict(inputs=images(2048).tolist())
@@ -47,7 +47,7 @@ def test_an_answer_that_takes_too_long_is_given_up(tmp_path, start):
     assert server.wait_until(lambda: server.predict(**BODY).status_code == 200)
 
 
-def test_a_request_of_many_images_lets_others_have_their_turn(tmp_path, start):
+def test_other_requests_run_between_the_parts_of_a_large_one(tmp_path, start):
     export(random_model(units=512), CLASSIFICATION, tmp_path / "lstm", card={"run": "lstm"})
     server = start(tmp_path, "--batch_rows=16")
     done = []
@@ -82,12 +82,12 @@ def connect(server):
         *("a body no one reads", "a body of no model's", "a body of a wrong method's"),
     ],
 )
-def test_a_client_that_sends_no_more_is_let_go(head, exported, start):
+def test_a_client_that_stops_sending_is_disconnected(head, exported, start):
     server = start(exported, "--request_seconds=1")
     with connect(server) as client:
         client.sendall(head)
         if b"Length: 9\r" in head:
-            assert client.recv(1000).startswith(b"HTTP/1.1 ")  # It is answered before its body.
+            assert client.recv(1000).startswith(b"HTTP/1.1 ")  # The answer comes before the body.
             client.sendall(b"{")
         began = time.monotonic()
         try:
@@ -99,12 +99,12 @@ def test_a_client_that_sends_no_more_is_let_go(head, exported, start):
     assert server.predict(**BODY).status_code == 200
 
 
-def test_clients_that_drip_their_heads_do_not_keep_others_out(exported, start):
+def test_slow_clients_do_not_block_others(exported, start):
     server = start(exported, "--request_seconds=2")
     clients = [connect(server) for _ in range(50)]
     for _ in range(5):
         for client in clients:
-            with contextlib.suppress(OSError):  # It may have been let go.
+            with contextlib.suppress(OSError):  # The server may have closed it.
                 client.sendall(b"G")
         assert server.predict(**BODY).status_code == 200
         time.sleep(0.1)
@@ -112,7 +112,7 @@ def test_clients_that_drip_their_heads_do_not_keep_others_out(exported, start):
         client.close()
 
 
-def test_clients_that_go_before_their_answer_spoil_nothing(server):
+def test_clients_that_disconnect_early_do_no_harm(server):
     body = b'{"inputs": [' + b"[" + b",".join([b"[" + b"0," * 27 + b"0]"] * 28) + b"]]}"
     head = (
         f"POST /v1/models/lstm:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -125,18 +125,18 @@ def test_clients_that_go_before_their_answer_spoil_nothing(server):
     assert 'status="500"' not in server.get("/metrics").text
 
 
-def test_the_token_is_asked_for(exported, start, tmp_path):
+def test_requests_without_the_token_are_refused(exported, start, tmp_path):
     (tmp_path / "token").write_text("a secret\n")
     server = start(exported, f"--api_token_file={tmp_path}/token")
     wrong = {
         None: "received no token; expected authorization: Bearer TOKEN",
         "Basic a secret": (
-            "received authorization of another kind; expected authorization: Bearer TOKEN"
+            "received another kind of authorization; expected authorization: Bearer TOKEN"
         ),
-        "a secret": "received authorization of another kind; expected authorization: Bearer TOKEN",
+        "a secret": "received another kind of authorization; expected authorization: Bearer TOKEN",
     } | dict.fromkeys(
         ["Bearer wrong", "Bearer", "Bearer a secret and more", "Bearer ü", "bearer A SECRET"],
-        "received a wrong token; expected the one that this server was started with",
+        "received a wrong token; expected the token that this server was started with",
     )
     for sent, sentence in wrong.items():
         headers = {"Authorization": sent.encode()} if sent else {}
@@ -163,14 +163,14 @@ def test_the_token_is_asked_for(exported, start, tmp_path):
 
 
 def keep(server):
-    """A connection over which a request was answered."""
+    """An idle connection on which a request was answered."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc, timeout=60)
     connection.request("GET", "/healthz")
     assert connection.getresponse().read()
     return connection
 
 
-def test_a_kept_connection_is_closed_after_the_time_that_is_given(exported, start):
+def test_an_idle_connection_is_closed_after_keep_alive_seconds(exported, start):
     connection = keep(start(exported, "--keep_alive_seconds=2"))
     began = time.monotonic()
     assert connection.sock.recv(1) == b""
@@ -178,7 +178,7 @@ def test_a_kept_connection_is_closed_after_the_time_that_is_given(exported, star
     connection.close()
 
 
-def test_a_kept_connection_outlasts_the_minute_that_proxies_keep_theirs(server):
+def test_an_idle_connection_is_open_longer_than_the_minute_of_proxies(server):
     connection = keep(server)
     time.sleep(62)
     connection.request("GET", "/healthz")
@@ -186,7 +186,7 @@ def test_a_kept_connection_outlasts_the_minute_that_proxies_keep_theirs(server):
     connection.close()
 
 
-def test_a_connection_too_many_is_told_so_in_json(exported, start):
+def test_a_connection_beyond_the_limit_is_refused_in_json(exported, start):
     server = start(exported, "--max_connections=3")
     kept = [keep(server) for _ in range(3)]
     answer = server.get("/healthz")
@@ -199,7 +199,7 @@ def test_a_connection_too_many_is_told_so_in_json(exported, start):
     assert server.wait_until(lambda: server.get("/healthz").status_code == 200)
 
 
-def test_pages_of_other_origins_are_let_in_by_name(exported, start):
+def test_only_pages_of_the_named_origins_may_send_requests(exported, start):
     server = start(exported, "--origins=https://a.example,https://b.example")
     asked = {
         "Access-Control-Request-Method": "POST",

@@ -1,4 +1,4 @@
-"""The page, used in a real browser as people use it, beside the live models and NumPy."""
+"""The page in a real browser, compared with the live models and NumPy."""
 
 import base64
 import io
@@ -23,8 +23,8 @@ from tests.serving.conftest import Server
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 if not CHROMIUM:
-    pytest.skip("there is no chromium to use the page with", allow_module_level=True)
-pytestmark = pytest.mark.slow  # Servers and a browser of its own.
+    pytest.skip("chromium is not installed", allow_module_level=True)
+pytestmark = pytest.mark.slow  # It starts servers and a browser.
 expect = sync_api.expect
 expect.set_options(timeout=30_000)
 
@@ -34,7 +34,7 @@ FOUR = [[(12, 4), (9, 15), (19, 15)], [(18, 8), (17, 24)]]
 
 
 class Plain(tf.Module):
-    """A model that someone else has made: it answers, and has no trace."""
+    """A model that answers, but has no trace."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32, name="rows")])
     def answer(self, rows):
@@ -46,8 +46,16 @@ class Plain(tf.Module):
         return {"probabilities": shares, "classes": tf.argmax(shares, -1)}
 
 
+class Numbers(tf.Module):
+    """A model that does not read images."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 2))])
+    def answer(self, sequences):
+        return {"values": tf.reduce_sum(sequences, axis=(1, 2))[:, None]}
+
+
 class Prepared(tf.Module):
-    """A model that tells which rows it was shown of a file: here, the pixels of the image."""
+    """A model that returns the rows that it read from a file: here, the pixels of the image."""
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def answer_bytes(self, image_bytes):
@@ -81,7 +89,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def folder(models, tmp_path_factory):
-    """A folder with these models, two versions of one, and one that has no trace."""
+    """A folder with these models, two versions of one, and models without trace or images."""
     folder = tmp_path_factory.mktemp("page")
     for name, model in models.items():
         scan = "columns" if name == "stacked" else "rows"
@@ -92,6 +100,9 @@ def folder(models, tmp_path_factory):
     plain = Plain()
     signatures = {"serving_default": plain.answer, "serving_bytes": plain.answer_bytes}
     tf.saved_model.save(plain, folder / "plain" / "1", signatures=signatures)
+    numbers = Numbers()
+    signatures = {"serving_default": numbers.answer}
+    tf.saved_model.save(numbers, folder / "adding" / "1", signatures=signatures)
     prepared = Prepared()
     signatures = {"serving_default": prepared.answer, "serving_bytes": prepared.answer_bytes}
     signatures["trace"] = prepared.follow
@@ -127,9 +138,9 @@ class Page:
 
     Attributes:
         page: Playwright's `Page`.
-        errors: What the browser's console has complained of.
-        asked: The images that models were asked about, by model, as `(28, 28)` lists.
-        files: The files that models were asked about, as bytes.
+        errors: The errors and warnings in the browser's console.
+        asked: The last image that was sent to each model, by model, as `(28, 28)` arrays.
+        files: The files that were sent to models, as bytes.
     """
 
     def __init__(self, browser, url, **options):
@@ -142,7 +153,7 @@ class Page:
         self.page.on("console", self._on_console)
         self.page.on("request", self._on_request)
         self.page.goto(url)
-        # By now it knows the models, or why not.
+        # Then the page has the list of models, or shows an error.
         expect(self.page.locator("#notice:visible, option").first).to_be_attached()
 
     def _on_console(self, message):
@@ -162,9 +173,9 @@ class Page:
     def __getattr__(self, name):
         return getattr(self.page, name)
 
-    def at(self, place, panel=0):
-        """What there is at a CSS selector within one of the two panels."""
-        return self.page.locator("article").nth(panel).locator(place)
+    def at(self, selector, panel=0):
+        """The elements with a CSS selector in one of the two panels."""
+        return self.page.locator("article").nth(panel).locator(selector)
 
     def draw(self, strokes):
         """Draw with the mouse, and wait for the answers."""
@@ -197,23 +208,23 @@ class Page:
         self.page.locator(".slider").fill(str(step))
 
     def bars(self, panel=0):
-        """The probabilities that are shown, in percent."""
+        """The probabilities on the page, in percent."""
         texts = self.at(".bars .share", panel).all_text_contents()
         return [float(text.removesuffix(" %")) for text in texts]
 
     def call(self, function, *arguments):
-        """Call a function on `drawing`, the page's own."""
+        """Call a JavaScript function with the page's `drawing`."""
         script = f"async (them) => ({function})((await import('/page/main.js')).drawing, ...them)"
         return self.page.evaluate(script, list(arguments))
 
     def image(self):
-        """What is drawn in MNIST's form, as the page makes it, or `None`."""
+        """The drawing in MNIST's form, as the page normalises it, or `None`."""
         return self.call("(drawing) => drawing.image")
 
 
 @pytest.fixture
 def open_page(browser, request):
-    """Open the page; when the test is over there must have been nothing to complain of."""
+    """Open the page. After the test, the console must not have errors."""
     opened = []
 
     def open_page(url=None, **options):
@@ -234,12 +245,12 @@ def page(open_page):
 
 
 def percent(share):
-    """As the page writes shares: in percent, rounded down to a tenth."""
+    """In percent, rounded down to a tenth, as the page writes shares."""
     return np.floor(share * 1000 + 1e-3) / 10
 
 
 def traced(model, image):
-    """What there is at every step, by name `(steps, units)`."""
+    """The quantities at every step by name, `(steps, units)` each."""
     return {name: np.array(v)[0] for name, v in trace(model, np.array(image)[None]).items()}
 
 
@@ -248,7 +259,7 @@ def middle(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_a_digit_drawn_with_the_mouse_is_read_by_both_models(page, models):
+def test_both_models_read_a_digit_drawn_with_the_mouse(page, models):
     page.draw(SEVEN)
     for panel, name in enumerate(["lstm", "basic_rnn"]):
         expected = traced(models[name], page.asked[name])["probabilities"][-1]
@@ -257,7 +268,7 @@ def test_a_digit_drawn_with_the_mouse_is_read_by_both_models(page, models):
         np.testing.assert_allclose(page.bars(panel), percent(expected), rtol=0, atol=0.11)
         expect(page.locator("#live")).to_contain_text(f"{name}: {expected.argmax()}, ")
         expect(page.at(".about", panel)).to_have_text(
-            "6 units · reads rows · 98.76 % of 10,000 test images right"
+            "6 units · reads rows · 98.76 % accuracy on 10,000 test images"
         )
     assert page.asked["lstm"].tolist() == page.asked["basic_rnn"].tolist() == page.image()
 
@@ -275,10 +286,10 @@ def test_answers_come_while_the_pen_still_moves(page):
 
 
 def in_mnist_form(ink):
-    """As LeCun et al. describe it: each pixel has the ink of its area, here between its edges."""
+    """MNIST's form as LeCun et al. describe it: each pixel has the ink between its edges."""
     for axis in (0, 1):
-        places = np.any(ink, axis=1 - axis).nonzero()[0]
-        ink = ink.take(range(places[0], places[-1] + 1), axis)
+        inked = np.any(ink, axis=1 - axis).nonzero()[0]
+        ink = ink.take(range(inked[0], inked[-1] + 1), axis)
     shape = np.array(ink.shape)
     scale = 20 / shape.max()
 
@@ -310,7 +321,7 @@ def test_a_drawing_is_brought_to_mnists_form(strokes, page):
     np.testing.assert_allclose(page.image(), expected, rtol=0, atol=0.51)
 
 
-def test_an_image_in_mnists_form_stays_as_it_is(page):
+def test_an_image_in_mnists_form_stays_unchanged(page):
     random = np.random.default_rng(0)
     for height, width in ((20, 12), (9, 20), (20, 20)):
         digit = random.integers(1, 256, (height, width)).astype(float)
@@ -326,7 +337,7 @@ def test_a_browser_asks_whether_the_page_has_changed(server):
     assert server.get("/page/main.js", headers=unchanged).status_code == 304
 
 
-def test_samples_are_loaded_and_changes_taken_back(page):
+def test_samples_are_loaded_and_changes_undone(page):
     expect(page.locator("#undo")).to_be_disabled()
     page.get_by_label("Load a 3").click()
     three = page.image()
@@ -353,17 +364,17 @@ def test_samples_are_loaded_and_changes_taken_back(page):
     assert page.image() is None
 
 
-def test_hard_samples_are_called_so(page):
+def test_hard_samples_are_labelled(page):
     legend = page.locator(".samples legend")
     for _ in range(3):
-        expect(legend).to_have_text("or take one of these")
+        expect(legend).to_have_text("or choose one of these")
         expect(page.get_by_label("a hard one")).to_have_count(0)
         page.get_by_role("button", name="Other digits").click()
-    expect(legend).to_have_text("or take one of these hard ones")
+    expect(legend).to_have_text("or choose one of these hard ones")
     expect(page.get_by_label("a hard one")).to_have_count(10)
 
 
-def test_what_was_wiped_out_is_not_said_any_more(page):
+def test_the_answer_to_a_cleared_drawing_disappears(page):
     page.draw(SEVEN)
     live, summary = page.locator("#live"), page.locator(".summary")
     expect(live).to_have_text(re.compile(r"lstm: \d, .* %; basic_rnn: \d, .* %"))
@@ -377,7 +388,7 @@ def test_what_was_wiped_out_is_not_said_any_more(page):
 
 
 def list_models(page, change):
-    """Have the page look at once, and see the server's list of models as a function changes it."""
+    """Make the page refresh, and receive the server's list of models after a change."""
 
     def answer(route):
         response = route.fetch()
@@ -401,15 +412,15 @@ def test_an_answer_below_the_threshold_is_not_sure(page, models):
         expect(since).to_have_text(re.compile(pattern))
         doubt = "" if is_sure else ", not sure"
         expect(page.locator("#live")).to_have_text(re.compile(rf"^lstm: \d, [0-9.]+ %{doubt};"))
-    page.scrub(12)  # Before the end a network need not be sure.
+    page.scrub(12)  # Only the last step is marked.
     expect(since).to_have_text("after row 12 of 28")
 
 
-def test_the_server_tells_the_threshold(server):
-    assert server.get("/v1/models").json()["min_probability"] == 0  # As it was started.
+def test_the_list_of_models_has_the_threshold(server):
+    assert server.get("/v1/models").json()["min_probability"] == 0  # The fixture's flag.
 
 
-def test_models_that_were_chosen_come_back_when_they_are_served_again(page):
+def test_chosen_models_return_when_they_are_served_again(page):
     def without(*gone):
         def change(listed):
             listed["models"] = [each for each in listed["models"] if each["name"] not in gone]
@@ -429,8 +440,11 @@ def test_models_that_were_chosen_come_back_when_they_are_served_again(page):
         ]
 
     assert shown() == chosen
-    # As a server that starts again: it has no models, then some.
-    for gone in ("stacked", "lstm", "basic_rnn", "plain", "prepared"), ("stacked", "lstm"):
+    # Like a server that restarts: it has no models, then some.
+    for gone in (
+        ("stacked", "lstm", "basic_rnn", "plain", "prepared", "adding"),
+        ("stacked", "lstm"),
+    ):
         without(*gone)
         expect(page.at(f".model option[value={gone[0]}]")).to_have_count(0)
         assert not set(shown()) & set(chosen)
@@ -447,14 +461,14 @@ def test_models_that_were_chosen_come_back_when_they_are_served_again(page):
     assert page.at(".model", 1).input_value() == ""
 
 
-def test_models_that_come_one_after_another_are_shown_beside_each_other(page):
+def test_models_that_appear_one_after_another_get_one_panel_each(page):
     def with_only(*names):
         def change(listed):
             listed["models"] = [each for each in listed["models"] if each["name"] in names]
 
         list_models(page, change)
 
-    # A page of its own, which begins with no model.
+    # Start with no model.
     page.evaluate("() => sessionStorage.clear()")
     page.route("**/v1/models", lambda route: route.fulfill(json={"models": []}))
     page.reload()
@@ -480,7 +494,7 @@ TURNED[0x112] = 6
 
 
 def turned(orientation):
-    """A WebP that is to be turned, and its pixels as Pillow turns it."""
+    """A WebP with an EXIF orientation, and its pixels after Pillow has turned it."""
     exif = Image.Exif()
     exif[0x112] = orientation
     data = file_of(DIGIT, "WEBP", lossless=True, exif=exif)
@@ -507,11 +521,11 @@ def give(page, how, data):
         }""",
         [how, list(data)],
     )
-    expect(page.locator("#said")).to_have_text("seven.png, as the network gets it")
+    expect(page.locator("#said")).to_have_text("seven.png, as the network reads it")
 
 
 @pytest.mark.parametrize("how", ["choose", "paste", "drop"])
-def test_a_file_is_shown_and_followed_as_the_server_prepares_it(how, page):
+def test_a_file_is_shown_as_the_server_prepares_it(how, page):
     page.pick("prepared")
     page.pick("lstm", panel=1)
     page.draw(FOUR)
@@ -547,7 +561,7 @@ def test_a_file_is_shown_and_followed_as_the_server_prepares_it(how, page):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_formats_of_the_browser_are_sent_as_png_and_those_of_the_server_as_they_are(
+def test_the_browser_converts_only_formats_that_the_server_does_not_read(
     name, data, expected, page
 ):
     page.pick("prepared")
@@ -582,7 +596,7 @@ def test_a_photo_of_24_megapixels_is_reduced_in_the_browser(page):
         ("cut.png", file_of(DIGIT)[:90], "PNG"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_said_so_and_changes_nothing(name, data, expected, page):
+def test_a_file_that_cannot_be_read_is_reported_and_changes_nothing(name, data, expected, page):
     page.draw(FOUR)
     before = page.image()
     choose(page, name, data)
@@ -593,7 +607,7 @@ def test_a_file_that_cannot_be_read_is_said_so_and_changes_nothing(name, data, e
     page.errors.clear()
 
 
-def test_a_file_on_which_nothing_is_drawn_is_said_so(page):
+def test_a_blank_file_is_reported(page):
     page.pick("prepared")
     page.draw(FOUR)
     choose(page, "blank.png", file_of(np.zeros((28, 28))))
@@ -602,7 +616,7 @@ def test_a_file_on_which_nothing_is_drawn_is_said_so(page):
     assert page.image() is None
 
 
-def test_a_model_that_tells_no_rows_still_answers_a_file(page):
+def test_a_model_that_does_not_return_rows_still_answers_a_file(page):
     page.pick("plain")
     page.pick("no model", panel=1)
     choose(page, "old.png", file_of(DIGIT))
@@ -614,20 +628,20 @@ def test_a_model_that_tells_no_rows_still_answers_a_file(page):
     )
 
 
-def test_what_is_drawn_while_a_file_is_read_stays(page):
+def test_a_drawing_during_the_reading_of_a_file_stays(page):
     page.pick("prepared")
-    page.route("**/v1/models/prepared/**", lambda route: None)  # Which never comes.
+    page.route("**/v1/models/prepared/**", lambda route: None)  # It never answers.
     with page.expect_request("**/v1/models/prepared/**"):
         page.locator("#file").set_input_files(
             {"name": "late.png", "mimeType": "", "buffer": file_of(DIGIT)}
         )
-    expect(page.locator("#said")).to_have_text("late.png: is being read …")
+    expect(page.locator("#said")).to_have_text("late.png: reading …")
     page.start_drawing(FOUR)
     expect(page.locator("#said")).to_have_text("")
     assert page.image() != DIGIT.tolist()
 
 
-def test_each_step_shows_what_there_was_after_it(page, models):
+def test_each_step_shows_the_values_after_it(page, models):
     page.draw(SEVEN)
     expected = traced(models["lstm"], page.asked["lstm"])
     for step in (1, 5, 28):
@@ -635,7 +649,7 @@ def test_each_step_shows_what_there_was_after_it(page, models):
         shares = expected["probabilities"][step - 1]
         np.testing.assert_allclose(page.bars(), percent(shares), rtol=0, atol=0.11)
         expect(page.at(".digit")).to_have_text(str(shares.argmax()))
-        expect(page.locator(".place")).to_have_text(f"row {step} of 28")
+        expect(page.locator(".position")).to_have_text(f"row {step} of 28")
         mark, picture = (
             page.at(f".picture {at}").first.bounding_box() for at in (".mark", "canvas")
         )
@@ -646,7 +660,7 @@ def test_each_step_shows_what_there_was_after_it(page, models):
             assert at == pytest.approx((step - 1) / 28 * box["width"], abs=1)
 
 
-def test_the_chart_says_when_the_mind_was_made_up(page, models):
+def test_the_chart_says_from_which_step_the_answer_stays(page, models):
     page.draw(SEVEN)
     answers = traced(models["lstm"], page.asked["lstm"])["probabilities"].argmax(-1)
     since = 28 - np.flatnonzero(np.append(answers[::-1] != answers[-1], True))[0] + 1
@@ -667,7 +681,7 @@ def test_heat_maps_show_every_quantity_and_can_be_scrubbed(page, models):
     for name in ("cell", "forget_gate"):
         page.at(".quantity").select_option(name)
         is_gate = name.endswith("gate")
-        expect(page.at(".least")).to_have_text("0 closed" if is_gate else re.compile("^−[1-9]"))
+        expect(page.at(".min")).to_have_text("0 closed" if is_gate else re.compile("^−[1-9]"))
         box = heat.bounding_box()
         # Column 10 of 28, unit 5 of 6.
         heat.hover(position={"x": box["width"] * 9.5 / 28, "y": box["height"] * 4.5 / 6})
@@ -684,7 +698,7 @@ def test_heat_maps_show_every_quantity_and_can_be_scrubbed(page, models):
     expect(page.locator(".slider")).to_have_value("3")
 
 
-def test_colours_are_those_of_the_values(page, models):
+def test_colours_match_the_values(page, models):
     page.draw(SEVEN)
     page.at(".quantity").select_option("forget_gate")
     gate = traced(models["lstm"], page.asked["lstm"])["forget_gate"]
@@ -719,7 +733,7 @@ def luminance(colours):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_playing_lets_the_rows_enter_one_after_another(page):
+def test_playing_shows_the_steps_one_after_another(page):
     page.draw(SEVEN)
     page.clock.install()
     page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 60)  # On from here by `run_for` alone.
@@ -733,11 +747,13 @@ def test_playing_lets_the_rows_enter_one_after_another(page):
     expect(page.locator(".play")).to_have_text(re.compile("Play"))
 
 
-def test_another_model_is_picked_with_what_it_has(page, models):
+def test_another_model_is_shown_with_its_own_steps_and_quantities(page, models):
     page.draw(SEVEN)
     page.pick("stacked")
     expected = traced(models["stacked"], page.asked["stacked"])
-    expect(page.locator(".place")).to_have_text("step 28 of 28")  # Of rows, and of columns.
+    expect(page.locator(".position")).to_have_text(
+        "step 28 of 28"
+    )  # One panel has rows, the other columns.
     page.scrub(9)
     shares = expected["probabilities"][8]
     np.testing.assert_allclose(page.bars(), percent(shares), rtol=0, atol=0.11)
@@ -752,10 +768,10 @@ def test_another_model_is_picked_with_what_it_has(page, models):
     ]
     expect(page.at(".veil")).to_be_visible()
     page.at(".quantity").select_option("backward_2_hidden")
-    expect(page.at(".veil")).to_be_hidden()  # It came from the other end.
+    expect(page.at(".veil")).to_be_hidden()  # It starts at the other end.
 
 
-def test_a_version_is_picked(page):
+def test_a_version_can_be_chosen(page):
     options = page.at(".version option")
     expect(options).to_have_text(["2", "1"])
     page.draw(SEVEN)
@@ -765,41 +781,57 @@ def test_a_version_is_picked(page):
     expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
 
 
-def test_a_version_that_went_gives_way_to_the_one_that_came(models, tmp_path, open_page):
+def test_a_new_version_replaces_the_one_on_the_page(models, tmp_path, open_page):
     export(models["lstm"], CLASSIFICATION, tmp_path / "lstm", {})
     running = Server(tmp_path)
     try:
         running.wait_until(running.is_ready)
         page = open_page(running.url)
         expect(page.at(".digit")).to_be_visible()
-        expect(page.at(".digit", 1)).to_be_hidden()  # There is no other model.
+        expect(page.at(".digit", 1)).to_be_hidden()  # There is only one model.
         export(models["lstm"], CLASSIFICATION, tmp_path / "lstm", {})
         running.wait_until(lambda: running.states() == {"2": "AVAILABLE"})
         page.draw(SEVEN)
         expect(page.at(".version")).to_have_value("2", timeout=2_000)
         expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
-        assert all("404" in error for error in page.errors)  # Which the browser notes.
+        assert all("404" in error for error in page.errors)  # The browser logs them.
         page.errors.clear()
     finally:
         running.stop()
 
 
-def test_a_model_without_a_trace_answers_and_says_that_it_cannot_be_followed(page):
+def test_a_model_without_a_trace_answers_but_shows_no_steps(page):
     page.draw(SEVEN)
     page.pick("plain")
     rows = page.asked["plain"].mean(1)[10:14] / 20
     expected = np.exp(rows) / np.exp(rows).sum()
     np.testing.assert_allclose(page.bars(), percent(expected), rtol=0, atol=0.11)
     expect(page.at(".digit")).to_have_text(str(expected.argmax()))
-    expect(page.at(".unfollowed")).to_contain_text("cannot be followed")
-    expect(page.at(".followed")).to_be_hidden()
+    expect(page.at(".without-trace")).to_contain_text("cannot show the steps")
+    expect(page.at(".steps")).to_be_hidden()
     expect(page.at(".about")).to_have_text("no model card")
     page.pick("no model", panel=1)
     expect(page.at(".digit", 1)).to_be_hidden()
 
 
+def test_a_model_that_does_not_read_images_is_listed_and_says_so(page):
+    page.pick("adding")
+    page.draw(SEVEN)
+    note = page.at(".without-images")
+    expect(note).to_be_visible()
+    expect(note).to_contain_text("This model does not read images")
+    expect(page.at(".about")).to_have_text("no model card")
+    for part in (".answer", ".now", ".steps", ".without-trace"):
+        expect(page.at(part)).to_be_hidden()
+    assert "adding" not in page.asked
+    expect(page.locator("#live")).to_have_text(re.compile(r"^basic_rnn: \d, .* %$"))
+    page.pick("lstm")
+    expect(note).to_be_hidden()
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))
+
+
 def test_a_late_answer_of_another_model_is_not_shown(page):
-    page.route("**/v1/models/lstm/**", lambda route: None)  # Which never comes.
+    page.route("**/v1/models/lstm/**", lambda route: None)  # It never answers.
     with page.expect_request("**/v1/models/lstm/**"):
         page.start_drawing(SEVEN)
     page.pick("plain")
@@ -809,7 +841,7 @@ def test_a_late_answer_of_another_model_is_not_shown(page):
     assert len(page.bars()) == 7
 
 
-def test_a_model_picked_while_a_question_waits_is_asked(page):
+def test_a_model_chosen_while_a_request_waits_is_asked(page):
     page.call(
         """(drawing, image) => {
           drawing.load(image);
@@ -823,21 +855,21 @@ def test_a_model_picked_while_a_question_waits_is_asked(page):
     assert len(page.bars()) == 4
 
 
-def test_a_refusal_is_shown_where_the_answer_would_be(page):
+def test_a_refusal_is_shown_in_place_of_the_answer(page):
     def refuse(route):
-        route.fulfill(status=503, json={"error": "4096 images wait already; try again later"})
+        route.fulfill(status=503, json={"error": "4096 rows wait already; try again later"})
 
     page.route("**/v1/models/lstm/**", refuse)
     page.draw(SEVEN)
-    expect(page.at(".since")).to_have_text("4096 images wait already; try again later")
+    expect(page.at(".since")).to_have_text("4096 rows wait already; try again later")
     expect(page.at(".digit", 1)).to_have_text(re.compile(r"\d"))
     page.unroute("**/v1/models/lstm/**")
-    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))  # It asks again by itself.
+    expect(page.at(".digit")).to_have_text(re.compile(r"\d"))  # The page retries by itself.
     assert all("503" in error for error in page.errors)
     page.errors.clear()
 
 
-def test_everything_is_done_with_the_keyboard(page):
+def test_the_keyboard_can_do_everything(page):
     choosers = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))
     press = page.keyboard.press
@@ -871,7 +903,7 @@ def test_everything_is_done_with_the_keyboard(page):
     page.settle()
     page.locator(".slider").focus()
     press("Home")
-    expect(page.locator(".place")).to_have_text("row 1 of 28")
+    expect(page.locator(".position")).to_have_text("row 1 of 28")
     page.at(".heat .map").focus()
     press("ArrowRight")
     press("ArrowDown")
@@ -881,7 +913,7 @@ def test_everything_is_done_with_the_keyboard(page):
     )
 
 
-def test_two_arrows_held_together_draw_aslant(page):
+def test_two_arrow_keys_together_draw_diagonally(page):
     page.locator("#canvas").focus()
     page.keyboard.press("Space")
     page.keyboard.down("ArrowRight")
@@ -945,7 +977,7 @@ def test_nothing_moves_when_the_answer_comes(width, open_page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_by_day_and_night(scheme, open_page):
+def test_text_is_readable_in_light_and_dark_mode(scheme, open_page):
     page = open_page(color_scheme=scheme, reduced_motion="reduce")
     page.draw(SEVEN)
     colours = page.evaluate(
@@ -970,7 +1002,7 @@ def test_text_is_readable_by_day_and_night(scheme, open_page):
     assert page.at(".track span").first.evaluate(duration) == "0s"
 
 
-def test_a_token_is_asked_for_and_a_server_that_goes_is_waited_for(
+def test_the_page_asks_for_a_token_and_waits_for_a_missing_server(
     open_page, folder, tmp_path, start
 ):
     for name in ("lstm", "plain", "stacked"):
@@ -1004,7 +1036,7 @@ def test_a_token_is_asked_for_and_a_server_that_goes_is_waited_for(
     expect(page.at(".since")).to_have_text("no answer")
     expect(page.locator("#live")).to_have_text("plain: no answer; stacked: no answer")
 
-    # It comes back with another token.
+    # The server restarts with another token.
     (tmp_path / "token").write_text("another")
     start(*flags, f"--rest_api_port={server.url.rpartition(':')[2]}")
     expect(notice).to_contain_text("The server refuses this token.")
@@ -1046,7 +1078,7 @@ def test_the_easy_samples_are_read_right(trained):
     assert sum(right[False]) >= 29
 
 
-def test_of_300_test_digits_drawn_on_the_canvas_97_percent_are_read_right(open_page, trained):
+def test_97_percent_of_300_test_digits_on_the_canvas_are_read_right(open_page, trained):
     test, server = trained
     page = open_page(server.url)
     read = page.call(

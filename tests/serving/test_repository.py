@@ -1,4 +1,4 @@
-"""What is loaded stays while the disk cannot be read."""
+"""Loaded models stay while the disk cannot be read."""
 
 import asyncio
 import concurrent.futures
@@ -10,9 +10,9 @@ import pytest
 from serving.repository import Limits, Repository
 
 
-@pytest.mark.parametrize("place", ["", "lstm"], ids=["all models", "one model"])
-def test_a_folder_that_cannot_be_read_now_is_told_once_and_what_it_held_is_kept(
-    place, saved_models, monkeypatch, capsys
+@pytest.mark.parametrize("folder", ["", "lstm"], ids=["all models", "one model"])
+def test_an_unreadable_folder_is_reported_once_and_its_models_stay(
+    folder, saved_models, monkeypatch, capsys
 ):
     iterdir = pathlib.Path.iterdir
     unreadable = set()
@@ -28,7 +28,7 @@ def test_a_folder_that_cannot_be_read_now_is_told_once_and_what_it_held_is_kept(
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
             repository = Repository(saved_models, None, Limits(), executor)
             await repository.refresh()
-            unreadable.add(saved_models / place)
+            unreadable.add(saved_models / folder)
             await repository.refresh()
             await repository.refresh()
             assert repository.is_ready

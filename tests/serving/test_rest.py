@@ -1,4 +1,4 @@
-"""The REST API beside TensorFlow Serving's documentation and the live models."""
+"""The REST API, compared with TensorFlow Serving's documentation and the live models."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ def b64(data):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_rows_are_answered_with_the_live_models_predictions(model, server, models):
+def test_instances_get_the_predictions_of_the_live_model(model, server, models):
     expected = softmax(models[model](images(3)))
     for instances in (images(3).tolist(), [{"rows": image} for image in images(3).tolist()]):
         answer = server.predict(model, instances=instances)
@@ -40,8 +40,8 @@ def test_rows_are_answered_with_the_live_models_predictions(model, server, model
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-def test_the_documented_lines_for_curl_are_answered(server):
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_documented_curl_commands_work(server):
     lines = re.findall(r"^curl .*", (PROJECT / "docs/serving.md").read_text(), re.MULTILINE)
     answers = []
     for line in lines:
@@ -53,7 +53,7 @@ def test_the_documented_lines_for_curl_are_answered(server):
     assert "serving_default" in metadata["metadata"]["signature_def"]["signature_def"]
 
 
-def test_columns_are_answered_with_columns(server, models):
+def test_inputs_as_columns_get_outputs_as_columns(server, models):
     expected = softmax(models["lstm"](images(3)))
     for inputs in (images(3).tolist(), {"rows": images(3).tolist()}):
         answer = server.predict(inputs=inputs).json()["outputs"]
@@ -61,7 +61,7 @@ def test_columns_are_answered_with_columns(server, models):
         np.testing.assert_allclose(answer["probabilities"], expected, rtol=0, atol=1e-6)
 
 
-def test_an_image_in_base64_gets_the_answer_of_its_pixels(server, models):
+def test_an_encoded_image_gets_the_same_answer_as_its_pixels(server, models):
     expected = softmax(models["lstm"](digits(2)))
     encoded = [b64(png(image)) for image in digits(2)]
     for instances in (encoded, [{"image_bytes": image} for image in encoded]):
@@ -70,7 +70,7 @@ def test_an_image_in_base64_gets_the_answer_of_its_pixels(server, models):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-def test_trace_answers_with_every_step(server, models):
+def test_trace_returns_every_step(server, models):
     answer = server.predict(signature_name="trace", inputs=images(2).tolist()).json()["outputs"]
     for name, expected in trace(models["lstm"], images(2)).items():
         np.testing.assert_allclose(answer[name], expected, rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What `serve.py` says to a mistake."""
+"""`serve.py`: its messages about mistakes, and the addresses that it listens on."""
 
 import contextlib
 import re
@@ -45,7 +45,7 @@ def run_serve(*flags, folder):
         (["--saved_models_dir=.", "--host=203.0.113.7"], ["203.0.113.7", "--host"]),
     ],
 )
-def test_a_mistaken_flag_is_told_in_one_line(flags, expected, tmp_path):
+def test_a_wrong_flag_is_reported_in_one_line(flags, expected, tmp_path):
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "lines").write_text("a token\nanother\n")
     (tmp_path / "models/lstm/1").mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_a_mistaken_flag_is_told_in_one_line(flags, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_told_in_one_line(server, tmp_path):
+def test_a_port_in_use_is_reported_in_one_line(server, tmp_path):
     rest = urllib.parse.urlsplit(server.url).port
     grpc = server.grpc.split(":")[1]
     for flags in ([f"--rest_api_port={rest}", "--port=0"], ["--rest_api_port=0", f"--port={grpc}"]):
@@ -75,7 +75,7 @@ def test_neither_keras_nor_jax_is_imported(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_browser_is_opened_once_the_models_are_loaded(exported, start, tmp_path, monkeypatch):
+def test_the_browser_opens_when_the_models_are_loaded(exported, start, tmp_path, monkeypatch):
     browser = tmp_path / "browser"
     browser.write_text(
         f"#!{sys.executable}\nimport pathlib, sys, urllib.request\n"
@@ -98,13 +98,13 @@ def listens_on(host):
 NEEDS_IPV6 = pytest.mark.skipif(not listens_on("::1"), reason="this machine has no IPv6")
 
 
-def test_a_host_that_is_empty_is_not_all_addresses():
+def test_an_empty_host_does_not_mean_all_addresses():
     with pytest.raises(OSError, match="not known"):
         _listen("", 0)
 
 
 @NEEDS_IPV6
-def test_all_addresses_of_a_host_are_listened_on_with_one_port(monkeypatch):
+def test_the_server_listens_on_all_addresses_of_a_host_with_one_port(monkeypatch):
     both = [
         (family, socket.SOCK_STREAM, 6, "", (address, 0))
         for family, address in [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
@@ -129,7 +129,7 @@ def test_all_addresses_of_a_host_are_listened_on_with_one_port(monkeypatch):
         ("0.0.0.0", "127.0.0.1", []),
     ],
 )
-def test_every_kind_of_address_is_listened_on_and_announced_as_a_client_asks(
+def test_every_kind_of_address_is_announced_as_a_client_needs_it(
     host, announced, others, exported, start
 ):
     server = start(exported, f"--host={host}")
@@ -146,8 +146,8 @@ def test_every_kind_of_address_is_listened_on_and_announced_as_a_client_asks(
             assert stub.Predict(request, timeout=60).outputs
 
 
-def test_an_answer_is_not_held_back_until_its_head_is_acknowledged(server):
-    # As Nagle's algorithm has it, and clients take 40 ms for that on a connection that is kept.
+def test_an_answer_is_not_delayed_until_its_head_is_acknowledged(server):
+    # Nagle's algorithm would delay it, and clients acknowledge an idle connection after 40 ms.
     seconds = []
     with requests.Session() as session:
         for _ in range(60):

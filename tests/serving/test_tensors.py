@@ -1,4 +1,4 @@
-"""Arrays made of JSON, beside NumPy's."""
+"""Arrays from JSON, compared with NumPy's."""
 
 import json
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from serving.errors import RequestError
 from serving.signature import Spec
-from serving.tensors import from_json, from_proto, images_from_json
+from serving.tensors import from_json, from_proto, matrices_from_json
 from tests.serving.conftest import images
 
 SPEC = Spec("rows", np.dtype("float32"), (None, 28, 28))
@@ -23,7 +23,7 @@ def with_pixel(value):
 
 @pytest.mark.parametrize("pixel", [0, 255, 256, -1, 2**63, 0.5, 1e300])
 @pytest.mark.parametrize("may_hold_booleans", [True, False])
-def test_numbers_stay_what_they_are(pixel, may_hold_booleans):
+def test_numbers_keep_their_values(pixel, may_hold_booleans):
     array = from_json(SPEC, with_pixel(pixel), may_hold_booleans)
     np.testing.assert_array_equal(array, np.array(with_pixel(pixel)))
 
@@ -44,7 +44,7 @@ def test_other_rows_are_refused(row, may_hold_booleans):
 
 
 @pytest.mark.parametrize("shape", [(0,), (1, 0), (1, 28, 0), (2, 27, 28), (2, 28, 29), (28, 28)])
-def test_other_shapes_are_kept_to_be_refused(shape):
+def test_other_shapes_are_kept_so_that_they_can_be_refused(shape):
     array = from_json(SPEC, np.zeros(shape, int).tolist(), may_hold_booleans=False)
     assert array.shape == shape
 
@@ -55,10 +55,10 @@ SMALL = Spec("rows", np.dtype("float32"), (None, 2, 3))
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("spaced", [True, False])
 @pytest.mark.parametrize("key", ["instances", "inputs"])
-def test_a_body_of_images_alone_is_read_at_once(key, spaced, count):
+def test_a_body_of_matrices_is_read_at_once(key, spaced, count):
     expected = np.random.default_rng(0).integers(0, 300, (count, 2, 3))
     body = json.dumps({key: expected.tolist()}, indent=1 if spaced else None)
-    read, found = images_from_json(SMALL, body.encode())
+    read, found = matrices_from_json(SMALL, body.encode())
     assert read == key
     assert found.shape == (count, 2, 3)
     np.testing.assert_array_equal(found, expected)
@@ -91,19 +91,19 @@ def test_a_body_of_images_alone_is_read_at_once(key, spaced, count):
         "",
     ],
 )
-def test_any_other_body_is_left_to_be_read_with_care(body):
-    assert images_from_json(SMALL, body.encode()) == (None, None)
+def test_any_other_body_is_left_to_the_general_parser(body):
+    assert matrices_from_json(SMALL, body.encode()) == (None, None)
 
 
-def test_a_body_with_anything_changed_is_read_as_json_or_left():
+def test_a_changed_body_is_read_as_json_or_left():
     random = np.random.default_rng(0)
     body = b'{"instances":[[[1,20,3],[4,5,255]],[[0,0,0],[7,8,9]]]}'
     read = 0
     for _ in range(20_000):
         changed = bytearray(body)
-        for place in random.integers(len(body), size=random.integers(1, 4)):
-            changed[place] = random.choice(list(b'0123456789[],{}": .-e'))
-        key, found = images_from_json(SMALL, bytes(changed))
+        for index in random.integers(len(body), size=random.integers(1, 4)):
+            changed[index] = random.choice(list(b'0123456789[],{}": .-e'))
+        key, found = matrices_from_json(SMALL, bytes(changed))
         if key:
             np.testing.assert_array_equal(found, json.loads(changed)[key])
             read += 1

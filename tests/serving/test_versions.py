@@ -1,4 +1,4 @@
-"""Versions come and go under a server that runs, and no request is lost."""
+"""Versions are added and removed while a server runs, and no request fails."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from tests.conftest import CLASSIFICATION, random_model
 from tests.serving.conftest import Server, images
 from tests.serving.test_limits import connect
 
-pytestmark = pytest.mark.slow  # A server of its own for each test.
+pytestmark = pytest.mark.slow  # Each test starts its own server.
 
 BODY = {"instances": images(1).tolist()}
 
@@ -24,7 +24,7 @@ def another_lstm():
 
 
 def answer_of(response):
-    """What was answered, but for the last digits: they depend on what else is in the batch."""
+    """The answer without its last digits, which depend on the other rows in the batch."""
     if response.status_code != 200:
         return response.text
     (row,) = response.json()["predictions"]
@@ -32,7 +32,7 @@ def answer_of(response):
 
 
 class Load:
-    """Keeps asking from two threads, and notes every answer."""
+    """Sends requests from two threads, and records every answer."""
 
     def __init__(self, server):
         self.server = server
@@ -57,7 +57,7 @@ class Load:
             thread.join()
 
 
-def test_a_new_version_takes_over_without_a_failed_request(saved_models, start):
+def test_a_new_version_replaces_the_old_one_without_a_failed_request(saved_models, start):
     server = start(saved_models)
     before = answer_of(server.predict(**BODY))
     with Load(server) as load:
@@ -67,7 +67,7 @@ def test_a_new_version_takes_over_without_a_failed_request(saved_models, start):
         server.wait_until(lambda: load.answers[-1][1] == after)
     assert before != after
     assert set(load.answers) == {(200, before), (200, after)}
-    # Once the new one has answered, the old one never does again.
+    # After the first answer of the new version, the old one does not answer any more.
     answers = [answer for _, answer in load.answers]
     assert before not in answers[answers.index(after) + len(load.threads) :]
 
@@ -96,7 +96,7 @@ def test_a_broken_version_is_reported_and_the_old_one_stays(damage, saved_models
         assert answer_of(server.predict(**BODY)) == before
         assert server.post("/v1/models/lstm/versions/2:predict", BODY).status_code == 404
 
-        # Mended, it takes over.
+        # After it is repaired, it replaces the old version.
         shutil.rmtree(broken)
         assert server.states()["1"] == "AVAILABLE"
         assert export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={}) == broken
@@ -105,7 +105,7 @@ def test_a_broken_version_is_reported_and_the_old_one_stays(damage, saved_models
     assert server.is_ready()
 
 
-def test_a_version_that_is_removed_is_served_no_more(saved_models, start):
+def test_a_removed_version_is_not_served_any_more(saved_models, start):
     export(another_lstm(), CLASSIFICATION, saved_models / "lstm", card={})
     server = start(saved_models)
     with Load(server) as load:
@@ -183,7 +183,9 @@ def test_requests_under_way_are_answered_before_the_server_ends(number, saved_mo
     clients = [connect(server) for _ in range(3)]
     for client in clients:
         client.sendall(head.encode() + body[:100])
-    assert server.get("/healthz").status_code == 200  # The others came before.
+    assert (
+        server.get("/healthz").status_code == 200
+    )  # The server has received the others before this.
     server.process.send_signal(number)
     server.wait_until(lambda: is_refused(server))
     for client in clients:
@@ -197,7 +199,7 @@ def test_requests_under_way_are_answered_before_the_server_ends(number, saved_mo
     assert server.process.wait(60) == 0
 
 
-def test_a_request_that_crosses_the_end_is_answered(saved_models, start):
+def test_a_request_sent_while_the_server_stops_is_answered(saved_models, start):
     server = start(saved_models)
     kept = http.client.HTTPConnection(server.url.removeprefix("http://"))
     kept.request("GET", "/healthz")
@@ -212,7 +214,7 @@ def test_a_request_that_crosses_the_end_is_answered(saved_models, start):
     assert server.process.wait(60) == 0
 
 
-def test_a_broken_model_that_comes_later_leaves_the_server_ready(saved_models, start):
+def test_a_broken_model_that_is_added_later_leaves_the_server_ready(saved_models, start):
     server = start(saved_models)
     (saved_models / "broken/1").mkdir(parents=True)
     server.wait_until(lambda: server.states("broken") == {"1": "END"})
@@ -225,7 +227,7 @@ def test_a_broken_model_that_comes_later_leaves_the_server_ready(saved_models, s
     server.wait_until(lambda: server.get("/readyz").status_code == 503)
 
 
-def test_a_server_without_models_says_so(tmp_path):
+def test_a_server_without_models_reports_it(tmp_path):
     server = Server(tmp_path)
     server.wait_until(lambda: any("holds no models yet" in line for line in server.said))
     assert server.get("/readyz").status_code == 503
