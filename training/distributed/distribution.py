@@ -5,13 +5,12 @@ import dataclasses
 import pickle
 import signal
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from configs import Interrupted, UserError
 from training.distributed import rendezvous
-from training.distributed.replicas import DistributedModel
+from training.distributed.replicas import DistributedModel, replica_scope
 
 
 class PeerLost(UserError):
@@ -62,15 +61,15 @@ class Distribution:
 
     def scope(self):
         """What a model that is to be trained here is compiled in."""
-        return contextlib.nullcontext() if self.kind == "none" else self._strategy.scope()
+        return contextlib.nullcontext() if self.kind == "none" else replica_scope(self._strategy)
 
     def replicate(self, create_model):
         """The model that `create_model()` makes, on every device."""
         if self.kind == "none":
             return create_model()
-        means = [keras.metrics.Mean(name) for name in ("loss", "accuracy")]
-        with self.scope():
-            return DistributedModel(create_model(), means)
+        with self._strategy.scope():
+            model = create_model()
+        return DistributedModel(model, self._strategy)
 
     def on_chief(self, function):
         """Call a function on the chief alone, and give what it gives, or raises, to all.

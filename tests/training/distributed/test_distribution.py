@@ -19,7 +19,7 @@ import tensorflow as tf
 from configs import Config
 from tests.conftest import PROJECT, Result, assert_one_line_error
 from training.distributed.distribution import Distribution
-from training.distributed.replicas import parts
+from training.distributed.replicas import split_batches
 from training.run import Run
 from training.train import train
 
@@ -40,7 +40,7 @@ def test_the_parts_of_a_batch_are_the_batch_in_order(workers, devices):
         lambda: iter(batches), output_signature=(tf.TensorSpec([None], tf.int64),) * 2
     )
     fed = [
-        list(parts(dataset, tf.distribute.InputContext(workers, worker, workers * devices)))
+        list(split_batches(dataset, tf.distribute.InputContext(workers, worker, workers * devices)))
         for worker in range(workers)
     ]
     for number, (images, labels) in enumerate(batches):
@@ -229,11 +229,11 @@ model = distribution.replicate(lambda: create_model(config, 7))
 drop = model.get_layer("dropout_1")
 
 def draw():
-    with model._own_draws():
+    with model._own_seeds():
         return drop(tf.ones((1, 99)), training=True)
 
 def answers():
-    return model.distribute_strategy.experimental_local_results(model.distribute_strategy.run(draw))
+    return model.strategy.experimental_local_results(model.strategy.run(draw))
 
 before = drop.seed_generator.state.numpy()
 one, other = answers()
