@@ -13,8 +13,8 @@ import json
 import os
 import pathlib
 import platform
-import re
-import socket
+import signal
+import threading
 
 from configs import UserError
 
@@ -51,7 +51,7 @@ class Peers:
             }
             own = f"/job:{task['type']}/replica:0/task:{int(task['index'])}"
             peers = cls(list(tasks.values()), list(tasks).index(own), list(tasks))
-            peers.port(peers.index)
+            int(peers.addresses[peers.index].rpartition(":")[2])  # A ValueError without one.
             return peers
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             given = f"TF_CONFIG={text!r} ({error!r})" if text else "TF_CONFIG is not set"
@@ -65,10 +65,6 @@ class Peers:
     def is_chief(self):
         """Whether this process is the one that writes."""
         return self.index == 0
-
-    def port(self, index):
-        """The port of a worker."""
-        return int(self.addresses[index].rpartition(":")[2])
 
     def name(self, index):
         """A worker in an error message."""
@@ -92,7 +88,6 @@ def wait_for_workers(peers, environment, seconds):
     import tensorflow as tf
     from tensorflow.python.eager import context  # No public API configures the service.
 
-    _require_free_port(peers)
     milliseconds = round(1000 * seconds)
     service = context.context()
     service.configure_coordination_service(
@@ -101,7 +96,7 @@ def wait_for_workers(peers, environment, seconds):
     options = service.coordination_service
     # Otherwise only the first collective operation would wait for the workers, without a limit.
     options.cluster_register_with_barrier = True
-    for job in _JOBS:
+    for job in sorted(_JOBS):
         if count := sum(f"job:{job}/" in task for task in peers.tasks):
             options.coordinated_job_list.add(name=job, num_tasks=count)
 
@@ -112,10 +107,11 @@ def wait_for_workers(peers, environment, seconds):
         return [service.get_config_key_value(f"{key}/{n}", milliseconds) for n in indices]
 
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _ctrl_c_ends_at_once():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
         environments = [json.loads(text) for text in exchange("own", json.dumps(environment))]
     except tf.errors.OpError as error:
-        raise UserError(_missing(peers, error.message, seconds)) from error
+        raise UserError(_failure(peers, error.message, seconds)) from error
     if problem := _difference(peers, environments):
         # The chief, which runs the service, leaves after all workers have read the values.
         with contextlib.suppress(tf.errors.OpError):
@@ -139,21 +135,28 @@ def versions():
     return {"python": platform.python_version(), **found, "program": digest.hexdigest()[:12]}
 
 
-def _require_free_port(peers):
-    """Raise a `UserError` if another program listens on the port; TensorFlow would share it."""
-    port = peers.port(peers.index)
+@contextlib.contextmanager
+def _ctrl_c_ends_at_once():
+    """End the process at SIGINT: TensorFlow does not call Python's handlers while it waits."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not is_main or before == signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        socket.create_server(("", port)).close()
-    except OSError as error:
-        raise UserError(
-            f"TF_CONFIG: {peers.name(peers.index)} cannot listen on port {port} "
-            f"({error.strerror}); expected a free port: end the program that uses it, or choose "
-            "another"
-        ) from error
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _missing(peers, message, seconds):
-    """The error message for workers that did not come, from that of TensorFlow."""
+def _failure(peers, message, seconds):
+    """The error message for workers that did not find each other, from that of TensorFlow."""
+    if "Could not start gRPC server" in message:
+        return (
+            f"TF_CONFIG: {peers.name(peers.index)} cannot listen on its port; expected a free "
+            "port: end the program that uses it, or choose another"
+        )
     listed = message.partition("timed out task names:")[2].splitlines()
     missing = [peers.name(n) for n, task in enumerate(peers.tasks) if task in listed]
     if missing:
@@ -162,11 +165,10 @@ def _missing(peers, message, seconds):
             f"{len(peers.addresses)} workers of TF_CONFIG: start them, make {peers.name(0)} "
             "reachable from there, or wait longer with --peer_seconds"
         )
-    reason = re.sub(r"\s+", " ", message).strip()[:200]
     return (
         f"{peers.name(0)}, the chief, did not answer {peers.name(peers.index)} within "
-        f"{seconds:g} seconds ({reason}); expected all {len(peers.addresses)} workers of "
-        "TF_CONFIG: start it, or wait longer with --peer_seconds"
+        f"{seconds:g} seconds ({message.splitlines()[0]}); expected all {len(peers.addresses)} "
+        "workers of TF_CONFIG: start it, or wait longer with --peer_seconds"
     )
 
 
