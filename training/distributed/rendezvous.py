@@ -1,55 +1,59 @@
-"""The workers of one training find each other, before they wait for each other.
+"""The workers of one training find each other before they train.
 
-TensorFlow's collectives wait for a missing peer for ever and in silence, and take any peer for one
-that computes the same. So all workers first report to the chief, on the port that TensorFlow is to
-use: who they are, and what the training depends on.
+TensorFlow's coordination service registers them and watches their heartbeats. By default (2.21) a
+worker waits without end for a missing one, and nothing compares what they compute. So the service
+gets a time limit here, and every worker publishes in it what its training depends on.
 """
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
-import socket
-import time
+import signal
+import threading
 
 from configs import UserError
 
 _JOBS = {"chief", "worker"}
-_LONGEST = 1 << 16  # Bytes of a report or an answer: one JSON object on one line.
 
 
 @dataclasses.dataclass(frozen=True)
 class Peers:
-    """Who takes part in a training.
+    """The workers of a training.
 
     Attributes:
         addresses: `host:port` of each worker, the chief first.
-        index: Which of them this process is.
+        index: The index of this process in `addresses`.
+        tasks: The name of each worker in TensorFlow.
     """
 
     addresses: list[str]
     index: int
+    tasks: list[str]
 
     @classmethod
     def from_environment(cls):
-        """As the environment variable `TF_CONFIG` says; `UserError` if it does not."""
+        """Read the environment variable `TF_CONFIG`; raise a `UserError` if it is wrong."""
         text = os.environ.get("TF_CONFIG", "")
         try:
             config = json.loads(text)
-            chiefs, workers = (list(config["cluster"].get(job, [])) for job in sorted(_JOBS))
-            task = config["task"]
-            if task["type"] not in _JOBS or not _JOBS.issuperset(config["cluster"]):
-                raise ValueError("its tasks are not all workers")
-            index = int(task["index"]) + (len(chiefs) if task["type"] == "worker" else 0)
-            peers = cls(chiefs + workers, index)
-            _split(peers.addresses[index])
+            cluster, task = config["cluster"], config["task"]
+            if task["type"] not in _JOBS or not _JOBS.issuperset(cluster):
+                raise ValueError("expected only the tasks chief and worker")
+            tasks = {
+                f"/job:{job}/replica:0/task:{index}": address
+                for job in sorted(cluster)
+                for index, address in enumerate(cluster[job])
+            }
+            own = f"/job:{task['type']}/replica:0/task:{int(task['index'])}"
+            peers = cls(list(tasks.values()), list(tasks).index(own), list(tasks))
+            int(peers.addresses[peers.index].rpartition(":")[2])  # A ValueError without one.
             return peers
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             given = f"TF_CONFIG={text!r} ({error!r})" if text else "TF_CONFIG is not set"
             raise UserError(
                 f"--distribute=multi_worker: {given}; expected on each "
@@ -63,42 +67,61 @@ class Peers:
         return self.index == 0
 
     def name(self, index):
-        """A worker in words."""
+        """A worker in an error message."""
         return f"worker {index} ({self.addresses[index]})"
 
 
 def wait_for_workers(peers, environment, seconds):
-    """Wait until all workers are there, and make sure that they are of one kind.
+    """Wait until all workers have come, and compare what their training depends on.
 
     Args:
         peers: The `Peers`.
-        environment: What must be the same for all, JSON-ready values by name.
+        environment: The values that must be equal on all workers, JSON-ready, by name.
         seconds: How long to wait.
 
+    Returns:
+        The `tf.distribute.MultiWorkerMirroredStrategy` of all workers.
+
     Raises:
-        UserError: If a worker does not come or differs. All that are there raise the same.
+        UserError: If a worker does not come or differs. All workers that came raise the same.
     """
-    deadline = time.monotonic() + seconds
-    if peers.is_chief:
-        with contextlib.closing(_listen(peers)) as listener, contextlib.ExitStack() as stack:
-            reports = _gather_reports(listener, len(peers.addresses), deadline, stack)
-            problem = _problem(
-                peers,
-                environment,
-                {n: environment for n, (environment, _) in reports.items()},
-                seconds,
-            )
-            for _, connection in reports.values():
-                with contextlib.suppress(OSError):
-                    connection.sendall(json.dumps({"problem": problem}).encode() + b"\n")
-    else:
-        problem = _report(peers, environment, deadline, seconds)
-    if problem:
+    import tensorflow as tf
+    from tensorflow.python.eager import context  # No public API configures the service.
+
+    milliseconds = round(1000 * seconds)
+    service = context.context()
+    service.configure_coordination_service(
+        "standalone", peers.tasks[0], cluster_register_timeout_in_ms=milliseconds
+    )
+    options = service.coordination_service
+    # Otherwise only the first collective operation would wait for the workers, without a limit.
+    options.cluster_register_with_barrier = True
+    for job in sorted(_JOBS):
+        if count := sum(f"job:{job}/" in task for task in peers.tasks):
+            options.coordinated_job_list.add(name=job, num_tasks=count)
+
+    def exchange(key, value):
+        """Publish a value; return those of all workers."""
+        service.set_config_key_value(f"{key}/{peers.index}", value)
+        indices = range(len(peers.addresses))
+        return [service.get_config_key_value(f"{key}/{n}", milliseconds) for n in indices]
+
+    try:
+        with _ctrl_c_ends_at_once():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        environments = [json.loads(text) for text in exchange("own", json.dumps(environment))]
+    except tf.errors.OpError as error:
+        raise UserError(_failure(peers, error.message, seconds)) from error
+    if problem := _difference(peers, environments):
+        # The chief, which runs the service, leaves after all workers have read the values.
+        with contextlib.suppress(tf.errors.OpError):
+            exchange("read", "")
         raise UserError(problem)
+    return strategy
 
 
 def versions():
-    """What two processes must have in common, besides the flags, to compute the same.
+    """The versions that two processes must share, besides the flags, to compute the same.
 
     Raises:
         PackageNotFoundError: If a package is not installed.
@@ -112,92 +135,52 @@ def versions():
     return {"python": platform.python_version(), **found, "program": digest.hexdigest()[:12]}
 
 
-def _listen(peers):
-    host, port = _split(peers.addresses[0])
+@contextlib.contextmanager
+def _ctrl_c_ends_at_once():
+    """End the process at SIGINT: TensorFlow does not call Python's handlers while it waits."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not is_main or before == signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        try:
-            return socket.create_server((host, port), backlog=len(peers.addresses))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise
-            # The name others know this machine by need not be an address of its own.
-            return socket.create_server(("", port), backlog=len(peers.addresses))
-    except OSError as error:
-        raise UserError(
-            f"TF_CONFIG: {peers.name(0)}, the chief, cannot listen on port {port} "
-            f"({error.strerror}); expected a free port: end the program that uses it, or choose "
-            "another"
-        ) from error
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _gather_reports(listener, count, deadline, stack):
-    """The environment and the connection of each worker that came in time, by its index."""
-    reports = {}
-    while len(reports) < count - 1 and time.monotonic() < deadline:
-        listener.settimeout(max(deadline - time.monotonic(), 0.001))
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # A stranger at the port.
-            connection, _ = listener.accept()
-            stack.callback(connection.close)
-            connection.settimeout(5)
-            report = json.loads(_read_line(connection))
-            if report["worker"] in range(1, count):
-                reports[report["worker"]] = report["environment"], connection
-    return reports
-
-
-def _problem(peers, environment, others, seconds):
-    """What keeps these workers from training together, or `None`."""
-    missing = [peers.name(n) for n in range(1, len(peers.addresses)) if n not in others]
+def _failure(peers, message, seconds):
+    """The error message for workers that did not find each other, from that of TensorFlow."""
+    if "Could not start gRPC server" in message:
+        return (
+            f"TF_CONFIG: {peers.name(peers.index)} cannot listen on its port; expected a free "
+            "port: end the program that uses it, or choose another"
+        )
+    listed = message.partition("timed out task names:")[2].splitlines()
+    missing = [peers.name(n) for n, task in enumerate(peers.tasks) if task in listed]
     if missing:
         return (
             f"{', '.join(missing)} did not come within {seconds:g} seconds; expected all "
-            f"{len(peers.addresses)} workers of TF_CONFIG: start them, let {peers.name(0)} be "
-            "reached from there, or wait longer with --peer_seconds"
+            f"{len(peers.addresses)} workers of TF_CONFIG: start them, make {peers.name(0)} "
+            "reachable from there, or wait longer with --peer_seconds"
         )
-    for index, other in sorted(others.items()):
-        for name in sorted(environment.keys() | other.keys()):
-            if environment.get(name) != other.get(name):
+    return (
+        f"{peers.name(0)}, the chief, did not answer {peers.name(peers.index)} within "
+        f"{seconds:g} seconds ({message.splitlines()[0]}); expected all {len(peers.addresses)} "
+        "workers of TF_CONFIG: start it, or wait longer with --peer_seconds"
+    )
+
+
+def _difference(peers, environments):
+    """The error message for the first worker that differs from the chief, or `None`."""
+    chief = environments[0]
+    for index, other in enumerate(environments):
+        for name in sorted(chief.keys() | other.keys()):
+            if chief.get(name) != other.get(name):
                 return (
                     f"{peers.name(index)} has {name} {other.get(name)}, {peers.name(0)} has "
-                    f"{environment.get(name)}; expected the same of all: give all of them the same "
+                    f"{chief.get(name)}; expected the same on all workers: start all with the same "
                     "flags and the same versions of this program and its packages"
                 )
     return None
-
-
-def _report(peers, environment, deadline, seconds):
-    """Report to the chief; its answer: what keeps the workers from training together, or `None`."""
-    own = json.dumps({"worker": peers.index, "environment": environment}).encode() + b"\n"
-    while True:
-        left = max(deadline - time.monotonic(), 0.001)
-        try:
-            with socket.create_connection(_split(peers.addresses[0]), timeout=left) as connection:
-                connection.sendall(own)
-                # The chief may still wait for others, for as long as from its own start.
-                connection.settimeout(left + seconds)
-                return json.loads(_read_line(connection))["problem"]
-        except (OSError, ValueError) as error:
-            if time.monotonic() > deadline:
-                return (
-                    f"{peers.name(0)}, the chief, did not answer {peers.name(peers.index)} within "
-                    f"{seconds:g} seconds ({error}); expected all {len(peers.addresses)} workers "
-                    "of TF_CONFIG: start it, or wait longer with --peer_seconds"
-                )
-            time.sleep(0.2)
-
-
-def _read_line(connection):
-    line = b""
-    while not line.endswith(b"\n"):
-        received = connection.recv(4096)
-        if not received or len(line) > _LONGEST:
-            raise ValueError("no whole line came")
-        line += received
-    return line
-
-
-def _split(address):
-    host, port = address.rsplit(":", 1)
-    return host.strip("[]"), int(port)

@@ -1,11 +1,10 @@
 """A model that several replicas train together, each on its part of every batch.
 
-Every replica holds the whole model and answers to its part of each batch; what they have learned is
-summed, and all take the same step. Keras's own `fit` cannot do it: under
-`MultiWorkerMirroredStrategy` it fails, https://github.com/keras-team/keras/issues/20585, and under
-`MirroredStrategy` it averages over parts of a batch as if they were equally large, and clips the
-gradient of each part by itself. `DistributedModel` has a `fit` of its own, by the public means of
-TensorFlow and Keras but for one line.
+Every replica holds the whole model and computes the loss and the gradient of its part of a batch.
+Both are summed over all replicas, and all replicas apply the same update. The loop is the `fit` of
+Keras; its `train_step` cannot be used (Keras 3.15.1): under `MirroredStrategy` it averages over the
+parts of a batch as if all were equally large, and clips the gradient of each part before the sum;
+under `MultiWorkerMirroredStrategy` it fails, https://github.com/keras-team/keras/issues/20585.
 """
 
 import contextlib
@@ -13,174 +12,184 @@ import contextlib
 import keras
 import tensorflow as tf
 
-_DRAWS = "seed_generator_state"
+_SEED_STATE = "seed_generator_state"
 
 
-def parts(batches, context):
-    """Batches cut into the parts of the replicas that one input pipeline feeds.
+def split_batches(batches, context):
+    """Split batches into the parts of the replicas that one input pipeline feeds.
 
     Args:
-        batches: A `tf.data.Dataset` of `(images (batch, 28, 28), labels (batch,))`.
+        batches: A `tf.data.Dataset` of batches: tensors whose first axis are the examples.
         context: The `tf.distribute.InputContext` of the pipeline.
 
     Returns:
-        A `tf.data.Dataset` of as many elements for each batch as the pipeline has replicas. Parts
-        are as equal as can be; where there are fewer images than replicas, some are empty.
+        A `tf.data.Dataset` with one element for each batch and each replica of the pipeline. The
+        sizes of the parts differ by at most one. With fewer examples than replicas, some are empty.
     """
     replicas = context.num_replicas_in_sync
     own = replicas // context.num_input_pipelines
     first = own * context.input_pipeline_id
 
-    def cut(images, labels):
-        size = tf.shape(labels, tf.int64)[0]
+    def split(*batch):
+        size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
 
         def part(replica):
             begin, end = size * replica // replicas, size * (replica + 1) // replicas
-            return images[begin:end], labels[begin:end]
+            return tf.nest.map_structure(lambda tensor: tensor[begin:end], batch)
 
         return tf.data.Dataset.range(first, first + own).map(part)
 
-    return batches.flat_map(cut)
+    parts = batches.flat_map(split)
+    if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
+        # Otherwise the workers would agree before every step on whether there is another batch.
+        return parts.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    return parts
 
 
 class DistributedModel(keras.Model):
-    """A model of images that several replicas train and validate together.
+    """A model that several replicas train and validate together.
 
-    To be made and compiled in the scope of a strategy. A replica draws its own random numbers;
-    those of the first are what a single one would draw.
+    It is compiled in `replica_scope`, with a loss that is a mean over the examples, and with
+    metrics whose state is a sum over the examples, such as `keras.metrics.Mean` and accuracies.
+    Each replica draws its own random numbers; the first draws those that one device would.
 
     Args:
-        model: The model to train.
-        metrics: Two `keras.metrics.Mean`, made outside the scope: loss and accuracy of whole
-            batches, which every process counts for itself.
+        model: The model to train, created in the scope of the strategy. This one is created outside
+            of it: otherwise Keras would build it with the mean of the parts of a batch.
+        strategy: The `tf.distribute.Strategy`.
     """
 
-    def __init__(self, model, metrics):
+    def __init__(self, model, strategy):
         super().__init__(model.input, model.output, name=model.name)
-        self.means = metrics
-
-    @property
-    def metrics(self):
-        return list(self.means)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Nothing: what is measured is counted by `fit` and `evaluate`."""
-        return {}
+        self.strategy = strategy
 
     def compile(self, optimizer, **options):
-        """As `keras.Model.compile`; the optimizer gets gradients that are summed already."""
-        # Else Keras would sum them after they were clipped.
+        """As `keras.Model.compile`; the optimizer receives gradients that are already summed."""
+        # Not public. Keras would sum the gradients once more, after it clipped them.
         optimizer._all_reduce_sum_gradients = list
         super().compile(optimizer, **options)
-        self._take_steps = tf.function(self._take_steps)
-        self._answer_batch = tf.function(self._answer_batch)
 
-    def fit(
-        self,
-        batches,
-        initial_epoch,
-        epochs,
-        steps_per_epoch,
-        validation_data,
-        callbacks,
-        verbose,
-        shuffle=False,
-    ):
-        """As `keras.Model.fit`, of endless batches."""
-        callbacks = keras.callbacks.CallbackList(
-            callbacks,
-            add_progbar=verbose > 0,
-            model=self,
-            verbose=verbose,
-            epochs=epochs,
-            steps=steps_per_epoch,
+    def fit(self, x, validation_data=None, **options):
+        """As `keras.Model.fit`, of a `tf.data.Dataset`; the size of `validation_data` is known."""
+        if validation_data is not None:
+            options["validation_steps"] = int(validation_data.cardinality())
+            validation_data = self._distribute(validation_data)
+        return super().fit(self._distribute(x), validation_data=validation_data, **options)
+
+    def make_train_function(self, force=False):
+        self.train_function = self.train_function or self._repeat(self.train_step)
+
+    def make_test_function(self, force=False):
+        self.test_function = self.test_function or self._repeat(self.test_step)
+
+    def train_step(self, data):
+        """One replica's share of a training step.
+
+        Args:
+            data: Its part of the batch.
+
+        Returns:
+            Of the whole batch: the number of examples, the loss, and what is added to the state of
+            each metric.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with self._own_seeds(), tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            *sums, loss = self._measure(x, y, y_pred, sample_weight, training=True)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        # Not sparse ones, as of an embedding.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        (examples, weight, increments, loss), gradients = _sum([[*sums, loss], gradients])
+        self.optimizer.apply([g / weight for g in gradients], self.trainable_variables)
+        return examples, loss / weight, increments
+
+    def test_step(self, data):
+        """One replica's share of a validation step; as `train_step`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        examples, weight, increments, loss = _sum(
+            self._measure(x, y, y_pred, sample_weight, training=False)
         )
-        iterator = iter(self._distribute(batches))
-        self.stop_training = False
-        callbacks.on_train_begin()
-        for epoch in range(initial_epoch, epochs):
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            for step in range(0, steps_per_epoch, self.steps_per_execution):
-                callbacks.on_train_batch_begin(step)
-                self._take_steps(iterator)
-                callbacks.on_train_batch_end(step + self.steps_per_execution - 1, self._logs())
-                if self.stop_training:
-                    break
-            logs = self._logs()
-            if validation_data is not None:
-                measured = self.evaluate(validation_data, callbacks)
-                logs |= {f"val_{name}": value for name, value in measured.items()}
-            callbacks.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
-        callbacks.on_train_end(logs)
-
-    def evaluate(self, batches, callbacks):
-        """Loss and accuracy of all images of a finite dataset, by name."""
-        callbacks.on_test_begin()
-        self.reset_metrics()
-        for parts_of_batch in self._distribute(batches):
-            self._answer_batch(*parts_of_batch)
-        logs = self._logs()
-        callbacks.on_test_end(logs)
-        return logs
+        return examples, loss / weight, increments
 
     def _distribute(self, batches):
-        return self.distribute_strategy.distribute_datasets_from_function(
-            lambda context: parts(batches, context)
+        return self.strategy.distribute_datasets_from_function(
+            lambda context: split_batches(batches, context)
         )
 
-    def _logs(self):
-        return {name: float(value) for name, value in self.get_metrics_result().items()}
+    def _repeat(self, step):
+        """Keras's `train_function` or `test_function`: several steps, which return the metrics."""
 
-    def _take_steps(self, iterator):
-        for _ in tf.range(self.steps_per_execution):
-            self._count(self._learn, next(iterator))
+        @tf.function
+        def steps(iterator):
+            for _ in tf.range(self.steps_per_execution):
+                batch = iterator.get_next_as_optional()
+                if batch.has_value():
+                    sums = self.strategy.run(step, (batch.get_value(),))
+                    # They are equal on all replicas.
+                    self._count(*self.strategy.experimental_local_results(sums)[0])
+            return self.get_metrics_result()
 
-    def _answer_batch(self, images, labels):
-        self._count(self._answer, (images, labels))
+        return steps
 
-    def _count(self, step, batch):
-        """Have all replicas do a step of theirs, and count what it gives."""
-        sums = self.distribute_strategy.run(step, batch)
-        # They are the same on all.
-        images, loss, right = self.distribute_strategy.experimental_local_results(sums)[0]
-        for mean, value in zip(self.means, (loss, right), strict=True):
-            mean.update_state(value / images, sample_weight=images)
+    def _count(self, examples, loss, increments):
+        """Add to the metrics what a step measured."""
+        tracker, *metrics = self.metrics
+        tracker.update_state(loss, sample_weight=examples)
+        variables = [variable for metric in metrics for variable in metric.variables]
+        for variable, increment in zip(variables, increments, strict=True):
+            variable.assign_add(increment)
 
-    def _learn(self, images, labels):
-        """One replica's share in a training step."""
-        with self._own_draws(), tf.GradientTape() as tape:
-            counts = self._measure(images, labels, training=True)
-        gradients = tape.gradient(counts[1], self.trainable_variables)
-        *counts, gradients = _sum([*counts, gradients])
-        self.optimizer.apply([g / counts[0] for g in gradients], self.trainable_variables)
-        return counts
+    def _measure(self, x, y, y_pred, sample_weight, training):
+        """What the replicas sum.
 
-    def _answer(self, images, labels):
-        """One replica's share in a validation step."""
-        return _sum(self._measure(images, labels, training=False))
-
-    def _measure(self, images, labels, training):
-        """How many images there are, the sum of their losses, and how many answers are right."""
-        logits = self(images, training=training)
-        losses = self.loss.call(labels, logits)  # Of each image, in nats.
-        right = tf.argmax(logits, axis=-1) == labels
-        return [
-            tf.reduce_sum(tf.cast(x, tf.float32)) for x in (tf.ones_like(labels), losses, right)
-        ]
+        Returns:
+            The number of examples, their weight in the mean of the batch, what they add to the
+            state of each metric but the loss, and their loss times their weight.
+        """
+        examples = tf.cast(tf.shape(tf.nest.flatten(x)[0])[0], tf.float32)
+        weight = examples
+        if sample_weight is not None and (
+            getattr(self.loss, "reduction", None) == "mean_with_sample_weight"
+        ):
+            weight = tf.reduce_sum(tf.cast(sample_weight, tf.float32))
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
+        # Keras divides the mean by the number of replicas.
+        loss *= weight * self.strategy.num_replicas_in_sync
+        zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in self.metrics_variables]
+        with keras.StatelessScope(zeros) as scope:
+            self.compute_metrics(x, y, y_pred, sample_weight)
+        variables = [variable for metric in self.metrics[1:] for variable in metric.variables]
+        return [examples, weight, [scope.get_current_value(v) for v in variables], loss]
 
     @contextlib.contextmanager
-    def _own_draws(self):
-        """Have this replica draw other random numbers than the others, from the same state."""
+    def _own_seeds(self):
+        """Let this replica draw other random numbers than the others, from the same state."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        states = [v.value for v in self.non_trainable_variables if v.path.endswith(_DRAWS)]
+        states = [v.value for v in self.non_trainable_variables if v.path.endswith(_SEED_STATE)]
         for state in states:
             state.assign_add(tf.cast([replica, 0], state.dtype))
         yield
         for state in states:
             state.assign_sub(tf.cast([replica, 0], state.dtype))
+
+
+@contextlib.contextmanager
+def replica_scope(strategy):
+    """The scope in which a `DistributedModel` is compiled.
+
+    The variables of Keras metrics are those of a strategy that are summed when they are read. Here
+    they are equal on all replicas instead, so that one process alone can read them.
+    """
+
+    def create(next_creator, **options):
+        if options.get("synchronization") == tf.VariableSynchronization.ON_READ:
+            options["synchronization"] = tf.VariableSynchronization.AUTO
+            options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        return next_creator(**options)
+
+    with strategy.scope(), tf.variable_creator_scope(create):
+        yield
 
 
 def _sum(values):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from configs import Config
 from tests.conftest import PROJECT, Result, assert_one_line_error
 from training.distributed.distribution import Distribution
-from training.distributed.replicas import parts
+from training.distributed.replicas import split_batches
 from training.run import Run
 from training.train import train
 
@@ -40,7 +40,7 @@ def test_the_parts_of_a_batch_are_the_batch_in_order(workers, devices):
         lambda: iter(batches), output_signature=(tf.TensorSpec([None], tf.int64),) * 2
     )
     fed = [
-        list(parts(dataset, tf.distribute.InputContext(workers, worker, workers * devices)))
+        list(split_batches(dataset, tf.distribute.InputContext(workers, worker, workers * devices)))
         for worker in range(workers)
     ]
     for number, (images, labels) in enumerate(batches):
@@ -124,13 +124,21 @@ def start(folder, alone, flags, **environment):
     )
 
 
-def start_workers(folder, alone, indices=(0, 1), flags=TOGETHER):
-    """Some of two workers."""
+def free_addresses():
+    """The addresses of two workers on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as other:
-        ports = [each.getsockname()[1] for each in (one, other)]
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    configs = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in indices]
-    return [start(folder, alone, flags, TF_CONFIG=json.dumps(config)) for config in configs]
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
+
+
+def start_worker(folder, alone, addresses, index, flags):
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return start(folder, alone, flags, TF_CONFIG=json.dumps(config))
+
+
+def start_workers(folder, alone, indices=(0, 1), flags=TOGETHER):
+    """Start some of two workers."""
+    addresses = free_addresses()
+    return [start_worker(folder, alone, addresses, index, flags) for index in indices]
 
 
 def end(process):
@@ -230,11 +238,11 @@ model = distribution.replicate(lambda: create_model(config, images_spec(7)))
 drop = model.get_layer("dropout_1")
 
 def draw():
-    with model._own_draws():
+    with model._own_seeds():
         return drop(tf.ones((1, 99)), training=True)
 
 def answers():
-    return model.distribute_strategy.experimental_local_results(model.distribute_strategy.run(draw))
+    return model.strategy.experimental_local_results(model.strategy.run(draw))
 
 before = drop.seed_generator.state.numpy()
 one, other = answers()
@@ -300,6 +308,24 @@ def test_a_worker_that_never_comes_is_named(tmp_path, alone):
     (chief,) = start_workers(tmp_path, alone, [0], (*TOGETHER, "--peer_seconds=1"))
     assert_one_line_error(end(chief), "worker 1 (127.0.0.1:", "did not come within 1 seconds")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_flags_is_named_by_all(tmp_path, alone):
+    addresses = free_addresses()
+    workers = [
+        start_worker(tmp_path, alone, addresses, index, (*TOGETHER, f"--units={6 + index}"))
+        for index in range(2)
+    ]
+    for ended in map(end, workers):
+        assert_one_line_error(ended, "worker 1 (127.0.0.1:", "has --units 7, worker 0 (127.0.0.1:")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_chief_that_never_comes_is_named(tmp_path, alone):
+    (worker,) = start_workers(tmp_path, alone, [1], (*TOGETHER, "--peer_seconds=1"))
+    assert_one_line_error(end(worker), "worker 0 (127.0.0.1:", "the chief, did not answer worker 1")
 
 
 def ray_workers(process):
