@@ -5,8 +5,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from datasets import Split
-from models import follow
-from models.cell import unwatched
+from models import run_with_activations
+from models.cell import identity
 from models.trace import directions
 from training.evaluate import evaluate
 
@@ -14,15 +14,15 @@ _BATCH_SIZE = 500
 _GATES = ("gate", "candidate")
 
 
-def accuracy(model, split, watch=unwatched):
-    """The share of right answers, with what `watch` makes of the gates; see `models.follow`."""
-    return _share_right(_answers(model, watch), split)
+def accuracy(model, split, intercept=identity):
+    """Accuracy with intercepted gates; see `models.run_with_activations`."""
+    return _share_right(_answers(model, intercept), split)
 
 
-def _answers(model, watch):
+def _answers(model, intercept):
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
     def answers(rows):
-        return tf.argmax(follow(model, rows, watch)["logits"], axis=-1)
+        return tf.argmax(run_with_activations(model, rows, intercept)["logits"], axis=-1)
 
     return answers
 
@@ -64,7 +64,7 @@ def knock_out(model, split, readings):
             yield f"{name.replace('_', ' ')} = {way}", accuracy(model, split, hold)
     peepholes = _peepholes(model)
     has_one_place = len({place for place, _ in peepholes}) == 1
-    answers = _answers(model, unwatched)  # Traced once: a weight it reads anew each time.
+    answers = _answers(model, identity)  # Traced once: a weight it reads anew each time.
     for place, weight in peepholes:
         what = f"{'' if has_one_place else place}{weight.name.replace('_', ' ')}"
         before = weight.numpy()

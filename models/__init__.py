@@ -8,11 +8,11 @@ from models.basic_rnn_cell import BasicRNNCell
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
+from models.image_to_sequence import ImageToSequence
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
-from models.scan import Scan
 from models.tf1_checkpoint import load_tf1_checkpoint
-from models.trace import follow, trace
+from models.trace import run_with_activations, trace
 
 __all__ = [
     "CELLS",
@@ -21,12 +21,12 @@ __all__ = [
     "FastLSTM",
     "FastRNN",
     "GRUCell",
+    "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
-    "Scan",
     "create_model",
-    "follow",
     "load_tf1_checkpoint",
+    "run_with_activations",
     "trace",
 ]
 
@@ -103,7 +103,9 @@ def create_model(config, classes=10):
     rows = keras.Input((28, 28), dtype="float32", name="rows")
     x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
     x = _augment(x, config)
-    x = Scan(config.scan, config.permute_seed, name="scan")(x)  # (batch, steps, features)
+    x = ImageToSequence(config.scan, config.permute_seed, name="scan")(
+        x
+    )  # (batch, steps, features)
     for number in range(1, config.layers + 1):
         last = number == config.layers
         # Read out backward alone, the last forward direction would learn nothing: it is left out.

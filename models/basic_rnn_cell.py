@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
@@ -50,10 +50,10 @@ class BasicRNNCell(Cell):
         )
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         return [[self.units]]
 
-    def step(self, sums, states, watch=unwatched):
+    def step(self, preactivations, states, intercept=identity):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
-        (z,) = sums(states[0])
+        (z,) = preactivations(states[0])
         return [ops.relu(z) if self.variant == "irnn" else tanh(z)]

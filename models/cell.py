@@ -24,23 +24,24 @@ def orthogonal(shape, dtype=None):
     return ops.cast(keras.initializers.Orthogonal()(shape, "float32" if half else dtype), dtype)
 
 
-def unwatched(name, value):
-    """The value as it is: what `Cell.step` shows its gates to unless someone watches."""
+def identity(name, value):
+    """Return `value` unchanged: the default `intercept` of `Cell.step`."""
     return value
 
 
-def split(packed, widths):
-    """The terms packed side by side in a tensor `(..., sum of widths)`."""
-    places = list(itertools.accumulate(widths))[:-1]
-    return ops.split(packed, places, axis=-1) if places else [packed]
+def split(packed, sizes):
+    """Split a tensor `(..., sum of sizes)` into tensors `(..., size)`."""
+    indices = list(itertools.accumulate(sizes))[:-1]
+    return ops.split(packed, indices, axis=-1) if indices else [packed]
 
 
 class Cell(DropoutRNNCell, keras.layers.Layer):
     """One step of a recurrent network, for `keras.layers.RNN`.
 
-    A subclass names its `variants`, creates its weights in `build`, says what sums a step takes of
-    inputs and hidden state in `widths` and `parts`, and has its equations in `step`. They are given
-    the sums, and so serve a single step here and, summed in another way, sequences in `FastRNN`.
+    A subclass names its `variants`, creates its weights in `build`, and has its equations in
+    `step`. `gate_weights` and `gate_sizes` describe the preactivations, which `step` receives as a
+    function. So the same equations serve one step here and whole sequences in `FastRNN`, which
+    computes the preactivations in another way.
 
     Dropout is variational: a mask of the inputs and one of the hidden state are drawn once for a
     sequence, and are the same at all timesteps and for all gates. The cell state, and what a GRU
@@ -83,30 +84,30 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         self.state_size = self.units
         self.output_size = self.units
 
-    def widths(self):
-        """Of each of a step's sums the widths of its terms, which are packed side by side."""
+    def gate_sizes(self):
+        """The sizes of the gates that are packed in each matrix product of a step, in order."""
         raise NotImplementedError
 
-    def parts(self):
-        """The weights of each of a step's sums: `(kernel, recurrent_kernel, bias)`."""
+    def gate_weights(self):
+        """The weights of each matrix product of a step: `(kernel, recurrent_kernel, bias)`."""
         return [(self.kernel, self.recurrent_kernel, self.bias)]
 
-    def extras(self):
-        """The weights `step` takes besides, by the names of its arguments."""
+    def other_weights(self):
+        """All other weights that `step` uses, by the names of its arguments."""
         return {}
 
-    def step(self, sums, states, watch=unwatched, **extras):
+    def step(self, preactivations, states, intercept=identity, **other_weights):
         """The cell's equations.
 
         Args:
-            sums: A function: `sums(h, n)` lists the terms `W x(t) + U h + b`, `(batch, width)`, of
-                part n, the first if it is left out. It is called once for each part, in their
-                order.
+            preactivations: A function: `preactivations(h, n)` returns a list of the gates'
+                `W x(t) + U h + b`, `(batch, size)`, of product `n` in `gate_sizes()`. `n` is 0 by
+                default. `step` must call it once for each product, in order.
             states: The states, a list of `(batch, size)`; first the hidden state, in an LSTM second
                 the cell state.
-            watch: A function: `watch(name, value)` is shown each gate and the candidate,
-                `(batch, units)`, and returns what takes its place.
-            **extras: The weights of `extras()`.
+            intercept: A function `intercept(name, value)`. It is called with each gate and the
+                candidate, `(batch, units)`; `step` goes on with what it returns.
+            **other_weights: The weights in `other_weights()`.
 
         Returns:
             The new states.
@@ -125,20 +126,26 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
             The hidden state, `(batch, units)`, and the new states.
         """
         x, mask = self.drop_inputs(inputs, training), self.hidden_mask(states[0], training)
-        sums = self.sums_of(x, self.parts(), mask)
-        states = self.step(sums, list(states), **self.extras())
+        preactivations = self.preactivations_of(x, self.gate_weights(), mask)
+        states = self.step(preactivations, list(states), **self.other_weights())
         return states[0], states
 
-    def sums_of(self, x, parts, mask=None):
-        """The function `step` takes: of inputs `(batch, features)`, `parts()` and a mask of h."""
-        widths = self.widths()
+    def preactivations_of(self, x, gate_weights, mask=None):
+        """The function `preactivations` of `step`, for one step.
 
-        def sums(h, n=0):
-            kernel, recurrent_kernel, bias = parts[n]
+        Args:
+            x: Inputs `(batch, features)`.
+            gate_weights: The result of `gate_weights()`.
+            mask: A dropout mask of the hidden state, `(batch, units)`, or `None`.
+        """
+        sizes = self.gate_sizes()
+
+        def preactivations(h, n=0):
+            kernel, recurrent_kernel, bias = gate_weights[n]
             h = h if mask is None else h * mask
-            return split(ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias, widths[n])
+            return split(ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias, sizes[n])
 
-        return sums
+        return preactivations
 
     def drop_inputs(self, inputs, training):
         """The inputs the weights see: `(batch, features)`, or sequences of them."""

@@ -13,7 +13,7 @@ from models.lstm_cell import LSTMCell
 _OF_OUR_CELLS = {
     name: getattr(Cell, name)
     for name in (
-        *("__call__", "call", "sums_of", "drop_inputs", "hidden_mask"),
+        *("__call__", "call", "preactivations_of", "drop_inputs", "hidden_mask"),
         *("get_dropout_mask", "get_recurrent_dropout_mask"),
     )
 }
@@ -27,14 +27,15 @@ _LITERT_EXPORTERS = ("keras.src.export.litert", "tensorflow.lite")
 class FastRNN(keras.layers.RNN):
     """`keras.layers.RNN`: the same arguments, weights, files and results, in less time.
 
-    It takes the way of `models.sweep` in TensorFlow's graphs (`fit`, `predict`, `tf.function`) on
+    It takes the way of `models.unroll` in TensorFlow's graphs (`fit`, `predict`, `tf.function`) on
     CPUs. All else takes the way of `keras.layers.RNN`, with the same results:
 
     - eager calls, other backends, machines with a GPU;
     - a mask, `unroll=True`, sequences of unknown length;
     - a stack of cells, and a cell that is not one of this project's;
     - a subclass of one of this project's cells that changes more than its equations (`step`,
-      `parts`, `widths`, `extras`), or whose `step` uses weights or random numbers of its own;
+      `gate_weights`, `gate_sizes`, `other_weights`), or whose `step` uses weights or random numbers
+      of its own;
     - a cell of another precision than the layer, or with an `activity_regularizer`;
     - branches of `tf.cond`, and forward-mode derivatives, for which the steps are laid out;
     - graphs that are written to a SavedModel or to ONNX. For LiteRT see `for_serving`.
@@ -66,26 +67,30 @@ class FastRNN(keras.layers.RNN):
         super().build(sequences_shape, initial_state_shape)
         equations = self.equations  # Made here, since it cannot be while a graph is traced.
         if keras.backend.backend() == "tensorflow":
-            from models.sweep import Sweep, obeys_the_rules
+            from models.unroll import Unroll, obeys_the_rules
 
             # One for all calls: it keeps what was compiled.
-            is_sweepable = equations is not None and (
+            can_unroll = equations is not None and (
                 equations is not self.cell or obeys_the_rules(equations)
             )
-            self._sweep = Sweep(equations.step, equations.widths()) if is_sweepable else None
+            self._fast_unroll = (
+                Unroll(equations.step, equations.gate_sizes()) if can_unroll else None
+            )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Sweep `sequences (batch, steps, features)`.
+        """Unroll the cell over `sequences (batch, steps, features)`.
 
         Returns:
             The last output `(batch, units)`, all outputs `(batch, steps, units)`, which are cut
             short to the last unless `return_sequences`, and the last states.
         """
-        sweep = self._way(sequences, initial_state, mask, training)
-        if sweep is None:
+        fast_path = self._fast_path(sequences, initial_state, mask, training)
+        if fast_path is None:
             return super().inner_loop(sequences, initial_state, mask, training)
         # Asking reads the weights, which are constants in a graph for a server.
-        if sweep is self._sweep and self._is_differentiated_forward(sequences, initial_state):
+        if fast_path is self._fast_unroll and self._is_differentiated_forward(
+            sequences, initial_state
+        ):
             # A loop of TensorFlow's has no such derivative; its steps have.
             self.unroll = True
             try:
@@ -95,7 +100,7 @@ class FastRNN(keras.layers.RNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
         inputs, mask = self._drop(sequences, initial_state, training)
-        states, outputs = sweep(
+        states, outputs = fast_path(
             ops.cast(inputs, self.compute_dtype),
             initial_state,
             self.equation_weights,
@@ -104,25 +109,25 @@ class FastRNN(keras.layers.RNN):
         )
         return states[0], states[0][:, None] if outputs is None else outputs, states
 
-    def _way(self, sequences, states, mask, training):
-        """The function that sweeps these sequences, or `None`, which is Keras's way."""
+    def _fast_path(self, sequences, states, mask, training):
+        """The function that unrolls the cell over these sequences, or `None` for Keras's loop."""
         if keras.backend.backend() != "tensorflow" or not self._is_fast(sequences, mask, training):
             return None
         if not _have_known_shapes(sequences, states):
             return None
         if self.for_serving:
-            return self._sweep.for_serving
-        from models.sweep import is_in_a_branch
+            return self._fast_unroll.for_serving
+        from models.unroll import is_in_a_branch
 
         if not _in_a_graph() or is_in_a_branch():
             return None
         # A file computes on CPUs, also where it is written on a machine with a GPU.
         if _is_traced_by(_LITERT_EXPORTERS):
-            return self._sweep.for_serving
-        return None if _has_gpu() or _is_traced_by(_EXPORTERS) else self._sweep
+            return self._fast_unroll.for_serving
+        return None if _has_gpu() or _is_traced_by(_EXPORTERS) else self._fast_unroll
 
     def _is_differentiated_forward(self, sequences, states):
-        from models.sweep import has_tangents
+        from models.unroll import has_tangents
 
         weights = [weight.value for weight in self.cell.weights]
         return has_tangents([sequences, *states, *weights])
@@ -131,7 +136,7 @@ class FastRNN(keras.layers.RNN):
         dtype = keras.backend.standardize_dtype(sequences.dtype)
         return (
             self.fast
-            and self._sweep is not None
+            and self._fast_unroll is not None
             and self._is_original()
             and mask is None
             and not self.unroll
@@ -144,7 +149,7 @@ class FastRNN(keras.layers.RNN):
         return (
             self.cell is self.equations
             and _has(self.cell, _OF_OUR_CELLS)
-            and not {"step", "parts", "widths", "extras"} & vars(self.cell).keys()
+            and not {"step", "gate_weights", "gate_sizes", "other_weights"} & vars(self.cell).keys()
             and self.cell.activity_regularizer is None
         )
 
@@ -155,8 +160,8 @@ class FastRNN(keras.layers.RNN):
         return self.cell if isinstance(self.cell, Cell) else None
 
     def equation_weights(self):
-        """What these equations take, their cell's `parts()` and `extras()`."""
-        return self.cell.parts(), self.cell.extras()
+        """What these equations take, their cell's `gate_weights()` and `other_weights()`."""
+        return self.cell.gate_weights(), self.cell.other_weights()
 
     def _drop(self, sequences, states, training):
         """The inputs that the weights see, and what the hidden state is multiplied by."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 # What the gates of each variant see: the input x, the hidden state h, a bias b.
 _GATES_SEE = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}
@@ -59,11 +59,11 @@ class GRUCell(Cell):
         )
         self.bias = self.add_weight((packed("b"),), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         return [[self.units, self.units], [self.units]]
 
-    def parts(self):
-        """The weights of the gates' sum and of the candidate's; what is not seen weighs zero."""
+    def gate_weights(self):
+        """The weights of the gates and of the candidate; zeros for those that a variant lacks."""
 
         def split(packed):
             gates, candidate = packed[..., : -self.units], packed[..., -self.units :]
@@ -74,10 +74,10 @@ class GRUCell(Cell):
         packed = (self.kernel, self.recurrent_kernel, self.bias)
         return list(zip(*map(split, packed), strict=True))
 
-    def step(self, sums, states, watch=unwatched):
+    def step(self, preactivations, states, intercept=identity):
         """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
         (h,) = states
-        z, r = map(ops.sigmoid, sums(h))
-        z, r = watch("update_gate", z), watch("reset_gate", r)
-        g = watch("candidate", tanh(sums(r * h, 1)[0]))
+        z, r = map(ops.sigmoid, preactivations(h))
+        z, r = intercept("update_gate", z), intercept("reset_gate", r)
+        g = intercept("candidate", tanh(preactivations(r * h, 1)[0]))
         return [z * h + (1 - z) * g]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
@@ -65,18 +65,18 @@ class LSTM1997Cell(Cell):
         )
         self.bias = self.add_weight((packed,), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         blocks = self.units // self.block_size
         return [[blocks, self.units, blocks]]
 
-    def step(self, sums, states, watch=unwatched):
+    def step(self, preactivations, states, intercept=identity):
         """`[h, c]` to the next, each `(batch, units)`; see `Cell.step`."""
         h, c = states
-        z_i, z_c, z_o = sums(h)
-        i = watch("input_gate", self._of_cells(ops.sigmoid(z_i)))
-        g = watch("candidate", tanh(z_c))
+        z_i, z_c, z_o = preactivations(h)
+        i = intercept("input_gate", self._of_cells(ops.sigmoid(z_i)))
+        g = intercept("candidate", tanh(z_c))
         c = c + i * g
-        o = watch("output_gate", self._of_cells(ops.sigmoid(z_o)))
+        o = intercept("output_gate", self._of_cells(ops.sigmoid(z_o)))
         return [o * tanh(c), c]
 
     def get_config(self):

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 _NAMES = {"i": "input_gate", "f": "forget_gate", "c": "candidate", "o": "output_gate"}
-# The sums that are left, in the order they are packed in, of a variant that takes a gate away.
+# The gates of the variants that lack one, in the order they are packed in.
 _WITHOUT_A_GATE = {"cifg": "ico", "nig": "fco", "nfg": "ico", "nog": "ifc"}
 
 
@@ -35,7 +35,8 @@ class LSTMCell(Cell):
         nog     o = 1           no output gate
         niaf    g = W_c x(t) + U_c h(t-1) + b_c      no input activation
         noaf    h(t) = o * c(t)                      no output activation
-        fgr     the sums of i, f and o each gain R [i(t-1), f(t-1), o(t-1)]: full gate recurrence
+        fgr     full gate recurrence: the preactivations of i, f and o each gain a term
+                R [i(t-1), f(t-1), o(t-1)]
 
     Weights, packed as in Keras in the gate order i, f, c, o, without the gate a variant lacks:
     `kernel (features, 4 * units)`, `recurrent_kernel (units, 4 * units)`, `bias (4 * units,)`; with
@@ -70,13 +71,13 @@ class LSTMCell(Cell):
             raise ValueError(f"{self._received('use_peephole', use_peephole)} True or False.")
         super().__init__(units, variant, **kwargs)
         self.use_peephole = use_peephole
-        self._sums = _WITHOUT_A_GATE.get(variant, "ifco")
+        self._gates = _WITHOUT_A_GATE.get(variant, "ifco")
         self.state_size = [self.units, self.units]  # h, c
         if variant == "fgr":
             self.state_size.append(3 * self.units)  # i, f, o
 
     def build(self, input_shape):
-        packed = len(self._sums) * self.units
+        packed = len(self._gates) * self.units
         self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
         self.recurrent_kernel = self.add_weight(
             (self.units, packed), orthogonal, name="recurrent_kernel"
@@ -84,7 +85,7 @@ class LSTMCell(Cell):
         self.bias = self.add_weight((packed,), self._initial_bias, name="bias")
         self.peepholes = {
             gate: self.add_weight((self.units,), "zeros", name=f"peephole_{gate}")
-            for gate in self._sums
+            for gate in self._gates
             if self.use_peephole and gate != "c"
         }
         if self.variant == "fgr":
@@ -92,20 +93,22 @@ class LSTMCell(Cell):
                 (3 * self.units, 3 * self.units), orthogonal, name="gate_recurrent_kernel"
             )
 
-    def widths(self):
-        return [[self.units] * len(self._sums)]
+    def gate_sizes(self):
+        return [[self.units] * len(self._gates)]
 
-    def extras(self):
+    def other_weights(self):
         """The peepholes, and what carries the gates over."""
-        extras = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
+        other_weights = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
         if self.variant == "fgr":
-            extras["gate_recurrent_kernel"] = self.gate_recurrent_kernel
-        return extras
+            other_weights["gate_recurrent_kernel"] = self.gate_recurrent_kernel
+        return other_weights
 
-    def step(self, sums, states, watch=unwatched, gate_recurrent_kernel=None, **peepholes):
+    def step(
+        self, preactivations, states, intercept=identity, gate_recurrent_kernel=None, **peepholes
+    ):
         """`[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
         h, c, *gates = states
-        z = dict(zip(self._sums, sums(h), strict=True))
+        z = dict(zip(self._gates, preactivations(h), strict=True))
         if self.variant == "fgr":
             recurrence = ops.matmul(gates[0], gate_recurrent_kernel)
             for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
@@ -116,11 +119,11 @@ class LSTMCell(Cell):
                 return 1  # A gate the variant lacks is always open.
             peephole = peepholes.get(f"peephole_{gate}")
             opening = ops.sigmoid(z[gate] if peephole is None else z[gate] + peephole * c)
-            return watch(_NAMES[gate], opening)
+            return intercept(_NAMES[gate], opening)
 
         i = opening("i", c)
-        f = watch(_NAMES["f"], 1 - i) if self.variant == "cifg" else opening("f", c)
-        g = watch(_NAMES["c"], z["c"] if self.variant == "niaf" else tanh(z["c"]))
+        f = intercept(_NAMES["f"], 1 - i) if self.variant == "cifg" else opening("f", c)
+        g = intercept(_NAMES["c"], z["c"] if self.variant == "niaf" else tanh(z["c"]))
         c = f * c + i * g
         o = opening("o", c)
         h = o * (c if self.variant == "noaf" else tanh(c))
@@ -133,5 +136,5 @@ class LSTMCell(Cell):
     def _initial_bias(self, shape, dtype=None):
         """Zeros, but such that the forget gate starts at sigmoid(1)."""
         biases = {"f": 1, "i": -1 if self.variant == "cifg" else 0}
-        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self._sums]
+        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self._gates]
         return ops.concatenate(parts)

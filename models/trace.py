@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import unwatched
+from models.cell import identity
 from models.fast_rnn import FastRNN
 
 
@@ -17,26 +17,27 @@ def trace(model, images):
     Returns:
         A dict of tensors. `probabilities (batch, steps, classes)` is what the network would answer
         if the image ended after each step; a backward direction then begins at that step. The
-        others are those of `follow`, but for its `logits`.
+        others are those of `run_with_activations`, without its `logits`.
     """
-    sequences, recurrent, head = _taken_apart(model, images)
+    sequences, recurrent, head = _split_layers(model, images)
     seen, x = _read_all(recurrent, sequences)
     if any(direction.go_backwards for layer in recurrent for direction in directions(layer)):
         x = [_read_each_beginning(recurrent, sequences)]
     return {"probabilities": ops.softmax(head(x[0])), **seen}
 
 
-def follow(model, images, watch=unwatched, nudges=None):
+def run_with_activations(model, images, intercept=identity, perturbations=None):
     """Read images as a network does, and see, or change, what goes on in it at each step.
 
     Args:
         model: A model made by `create_model`.
         images: Pixel values 0 to 255, `(batch, 28, 28)`.
-        watch: A function: `watch(name, value)` is shown each gate and the candidate,
+        intercept: A function: `intercept(name, value)` is shown each gate and the candidate,
             `(batch, units)`, by its name in the result, and returns what takes its place.
-        nudges: By name of a hidden state in the result, or `inputs` for what the first recurrent
-            layer reads, a tensor `(batch, steps, width)` that is added to it at each step. The
-            gradients with respect to nudges of zeros are those with respect to the states.
+        perturbations: A dict of tensors `(batch, steps, width)`, each added at each step to the
+            hidden state of that name in the result, or, named `inputs`, to what the first
+            recurrent layer reads. The gradients with respect to perturbations of zeros are those
+            with respect to the states.
 
     Returns:
         A dict of tensors. `logits (batch, classes)` is the network's answer. The others, each
@@ -45,17 +46,17 @@ def follow(model, images, watch=unwatched, nudges=None):
         candidate of the cell by name, such as `forget_gate`. With several layers or directions the
         name of each begins with its place, as in `forward_1_hidden` and `backward_2_cell`.
     """
-    x, recurrent, head = _taken_apart(model, images)
-    if nudges and "inputs" in nudges:
-        x = ops.add(x, nudges["inputs"])
-    seen, hidden = _read_all(recurrent, x, watch, nudges)
+    x, recurrent, head = _split_layers(model, images)
+    if perturbations and "inputs" in perturbations:
+        x = ops.add(x, perturbations["inputs"])
+    seen, hidden = _read_all(recurrent, x, intercept, perturbations)
     last = recurrent[-1]
     ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in directions(last)]
     final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
     return {"logits": head(ops.concatenate(final, axis=-1)), **seen}
 
 
-def _taken_apart(model, images):
+def _split_layers(model, images):
     """What the recurrent layers read, `(batch, steps, features)`, those layers, the head."""
     layers = model.layers[1:]
     recurrent = [layer for layer in layers if directions(layer)]
@@ -65,14 +66,14 @@ def _taken_apart(model, images):
     return x, recurrent, layers[-1]
 
 
-def _read_all(recurrent, x, watch=unwatched, nudges=None):
+def _read_all(recurrent, x, intercept=identity, perturbations=None):
     """What there was at each step by name, and the hidden states of the last layer's directions."""
-    seen, nudges = {}, nudges or {}
+    seen, perturbations = {}, perturbations or {}
     for layer in recurrent:
         hidden = []
         for direction in directions(layer):
             prefix = _prefix(recurrent, layer, direction)
-            here = _read(direction, x, prefix, watch, nudges.get(f"{prefix}hidden"))
+            here = _read(direction, x, prefix, intercept, perturbations.get(f"{prefix}hidden"))
             hidden.append(here[f"{prefix}hidden"])
             seen |= here
         x = ops.concatenate(hidden, axis=-1)
@@ -93,17 +94,17 @@ def directions(layer):
     return [layer] if isinstance(layer, FastRNN) else []
 
 
-def _read(direction, sequences, prefix, watch, nudge):
+def _read(direction, sequences, prefix, intercept, perturbation):
     """Read `(batch, steps, features)`: by name what there was at each step, in their order."""
-    cell = _Watched(direction, lambda name, value: watch(prefix + name, value))
-    cell.is_nudged = nudge is not None
-    if cell.is_nudged:
-        sequences = ops.concatenate([sequences, nudge], axis=-1)
-    kept = _rnn(direction, cell, return_sequences=True)(sequences)
+    cell = _InterceptedCell(direction, lambda name, value: intercept(prefix + name, value))
+    cell.is_perturbed = perturbation is not None
+    if cell.is_perturbed:
+        sequences = ops.concatenate([sequences, perturbation], axis=-1)
+    packed = _rnn(direction, cell, return_sequences=True)(sequences)
     if direction.go_backwards:
-        kept = ops.flip(kept, axis=1)
-    kept = ops.split(kept, len(cell.names), axis=-1)
-    return {prefix + name: values for name, values in zip(cell.names, kept, strict=True)}
+        packed = ops.flip(packed, axis=1)
+    activations = ops.split(packed, len(cell.names), axis=-1)
+    return {prefix + name: values for name, values in zip(cell.names, activations, strict=True)}
 
 
 def _read_each_beginning(recurrent, sequences):
@@ -117,7 +118,9 @@ def _read_each_beginning(recurrent, sequences):
     for layer in recurrent:
         outputs = []
         for direction in directions(layer):
-            rnn = _rnn(direction, _Watched(direction, names=["hidden"]), layer.return_sequences)
+            rnn = _rnn(
+                direction, _InterceptedCell(direction, names=["hidden"]), layer.return_sequences
+            )
             output = rnn(x, mask=is_read)
             backwards = direction.go_backwards and layer.return_sequences
             outputs.append(ops.flip(output, axis=1) if backwards else output)
@@ -133,47 +136,48 @@ def _rnn(direction, cell, return_sequences):
     return keras.layers.RNN(cell, return_sequences, go_backwards=backwards, dtype=policy)
 
 
-class _Watched(keras.layers.Layer):
+class _InterceptedCell(keras.layers.Layer):
     """The cell of a `FastRNN`, whose output is all that could be seen in a step, side by side.
 
     Args:
         direction: The `FastRNN`.
-        watch: As in `Cell.step`.
+        intercept: As in `Cell.step`.
         names: What is wanted of it; `None` for all there is. The attribute `names`, after a call,
             says what there was.
 
     Attributes:
-        is_nudged: Whether what is to be added to the hidden state comes behind the inputs.
+        is_perturbed: Whether what is to be added to the hidden state comes behind the inputs.
     """
 
-    is_nudged = False
+    is_perturbed = False
 
-    def __init__(self, direction, watch=unwatched, names=None):
+    def __init__(self, direction, intercept=identity, names=None):
         super().__init__(dtype=direction.dtype_policy)
         self.cell = direction.equations
         self.given = direction.equation_weights()
         self.state_size = self.cell.state_size
-        self.watch = watch
+        self.intercept = intercept
         self.wanted = names
 
     def build(self, inputs_shape):
         """Nothing: the weights are those of the `FastRNN`."""
 
     def call(self, inputs, states):
-        parts, extras = keras.tree.map_structure(
+        gate_weights, other_weights = keras.tree.map_structure(
             lambda weight: ops.cast(weight, self.compute_dtype), self.given
         )
         seen = {}
 
-        def watch(name, value):
-            seen[name] = self.watch(name, value)
+        def intercept(name, value):
+            seen[name] = self.intercept(name, value)
             return seen[name]
 
-        if self.is_nudged:
-            inputs, nudge = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
-        after = self.cell.step(self.cell.sums_of(inputs, parts), list(states), watch, **extras)
-        if self.is_nudged:
-            after = [after[0] + nudge, *after[1:]]
+        if self.is_perturbed:
+            inputs, perturbation = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
+        preactivations = self.cell.preactivations_of(inputs, gate_weights)
+        after = self.cell.step(preactivations, list(states), intercept, **other_weights)
+        if self.is_perturbed:
+            after = [after[0] + perturbation, *after[1:]]
         seen = dict(zip(("hidden", "cell"), after, strict=False)) | seen
         self.names = self.wanted or list(seen)
         return ops.concatenate([seen[name] for name in self.names], axis=-1), after

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models.sweep
+import models.unroll
 from models import FastLSTM, FastRNN, LSTMCell
 from tests.models.oracles import CASES
 
@@ -23,7 +23,7 @@ OPTIONS = {"return_sequences": True, "return_state": True, "go_backwards": True}
 @pytest.fixture(autouse=True)
 def two_shards(monkeypatch):
     """Two whatever the machine, so that shards of one size are compiled once."""
-    monkeypatch.setattr(models.sweep, "_shards", lambda: 2)
+    monkeypatch.setattr(models.unroll, "_shards", lambda: 2)
 
 
 @pytest.fixture
@@ -87,34 +87,34 @@ def largest_difference(ones, others):
 
 
 @pytest.fixture
-def sweeps(monkeypatch):
+def unrolls(monkeypatch):
     """How many batches took the fast way."""
     taken = []
-    sweep = models.sweep.Sweep.__call__
+    unroll = models.unroll.Unroll.__call__
 
     def counted(self, *args, **kwargs):
         taken.append(self)
-        return sweep(self, *args, **kwargs)
+        return unroll(self, *args, **kwargs)
 
-    monkeypatch.setattr(models.sweep.Sweep, "__call__", counted)
+    monkeypatch.setattr(models.unroll.Unroll, "__call__", counted)
     return taken
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)
-def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, sweeps):
+def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, unrolls):
     dropout = 0.0 if name == "lstm" else 0.4
     fast, plain = fast_and_plain(name, random, dropout=dropout, **OPTIONS)
     inputs = inputs_of(fast, random)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize("name", EVERY_KIND)
-def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name, random, sweeps):
+def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name, random, unrolls):
     fast, plain = fast_and_plain(name, random)
     inputs = inputs_of(fast, random)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name
         ("peephole_fgr_lstm", "mixed_float16"),
     ],
 )
-def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, sweeps):
+def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, unrolls):
     fast, plain = fast_and_plain(name, random, dtype, **OPTIONS)
     _, exact = fast_and_plain(name, random, **OPTIONS)
     for weight, value in zip(exact.trainable_weights, fast.trainable_weights, strict=True):
@@ -135,7 +135,7 @@ def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtyp
     assert [each.dtype for each in ours[0]] == [each.dtype for each in theirs[0]]
     error, allowed = largest_difference(ours, expected), largest_difference(theirs, expected)
     assert error < max(2 * allowed, 1e-5)
-    assert sweeps
+    assert unrolls
     if dtype == "float32":
         assert largest_difference(ours, theirs) < 1e-5
 
@@ -167,11 +167,11 @@ def test_gradients_are_the_slopes_of_the_function(name, random):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_batches_that_no_shards_divide_are_swept_whole(batch, random, sweeps):
+def test_batches_that_no_shards_divide_are_unrolled_whole(batch, random, unrolls):
     fast, plain = fast_and_plain("lstm", random, **OPTIONS)
     inputs = inputs_of(fast, random, batch)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.slow
@@ -189,13 +189,13 @@ def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_a_stateful_layer_goes_on_where_it_stopped(random, sweeps):
+def test_a_stateful_layer_goes_on_where_it_stopped(random, unrolls):
     fast, plain = fast_and_plain("peephole_lstm", random, stateful=True)
     xs = random.normal(size=(BATCH, 2 * STEPS, FEATURES))
     run = tf.function(fast, autograph=False)
     for part in (xs[:, :STEPS], xs[:, STEPS:]):
         np.testing.assert_allclose(run(part), plain(part), rtol=0, atol=1e-13)
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize(
@@ -210,19 +210,19 @@ def test_a_stateful_layer_goes_on_where_it_stopped(random, sweeps):
     ],
     ids=str,
 )
-def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, random, sweeps):
+def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, random, unrolls):
     fast, plain = fast_and_plain(name, random, **options)
     xs = inputs_of(fast, random)[0]
     run = tf.function(fast, autograph=False)
     np.testing.assert_allclose(run(xs, **call), plain(xs, **call), rtol=0, atol=1e-6)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, sweeps):
+def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, unrolls):
     for cell in (keras.layers.GRUCell(UNITS), [LSTMCell(UNITS), LSTMCell(UNITS)]):
         run = tf.function(FastRNN(cell), autograph=False)
         assert run(random.normal(size=(BATCH, STEPS, FEATURES))).shape == (BATCH, UNITS)
-    assert not sweeps
+    assert not unrolls
 
 
 class Doubled(LSTMCell):
@@ -236,9 +236,9 @@ class DropsFirst(LSTMCell):
         return inputs * ([0] + [1] * (FEATURES - 1))
 
 
-class DoublesSums(LSTMCell):
-    def sums_of(self, x, parts, mask=None):
-        return super().sums_of(2 * x, parts, mask)
+class DoublesPreactivations(LSTMCell):
+    def preactivations_of(self, x, gate_weights, mask=None):
+        return super().preactivations_of(2 * x, gate_weights, mask)
 
 
 class WithAWeightOfItsOwn(LSTMCell):
@@ -246,20 +246,20 @@ class WithAWeightOfItsOwn(LSTMCell):
         super().build(input_shape)
         self.scale = self.add_weight((), "ones", name="scale")
 
-    def step(self, sums, states, *args, **kwargs):
-        h, c = super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        h, c = super().step(preactivations, states, *args, **kwargs)
         return [self.scale * h, c]
 
 
 class AsksTwice(LSTMCell):
-    def step(self, sums, states, *args, **kwargs):
-        sums(states[0])
-        return super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        preactivations(states[0])
+        return super().step(preactivations, states, *args, **kwargs)
 
 
 class Obedient(LSTMCell):
-    def step(self, sums, states, *args, **kwargs):
-        h, c = super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        h, c = super().step(preactivations, states, *args, **kwargs)
         return [h / 2, c]
 
 
@@ -270,9 +270,9 @@ def patched(units, **options):
 
 
 @pytest.mark.parametrize(
-    "cell", [Doubled, DropsFirst, DoublesSums, WithAWeightOfItsOwn, AsksTwice, patched]
+    "cell", [Doubled, DropsFirst, DoublesPreactivations, WithAWeightOfItsOwn, AsksTwice, patched]
 )
-def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, random, sweeps):
+def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, random, unrolls):
     layer = FastRNN(cell(UNITS, dtype="float64"), dtype="float64")
     plain = keras.layers.RNN(layer.cell, dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
@@ -280,15 +280,15 @@ def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, rand
     np.testing.assert_allclose(
         tf.function(layer, autograph=False)(xs), plain(xs), rtol=0, atol=1e-13
     )
-    assert not sweeps
+    assert not unrolls
 
 
-def test_a_cell_with_other_equations_alone_takes_the_fast_way(random, sweeps):
+def test_a_cell_with_other_equations_alone_takes_the_fast_way(random, unrolls):
     layer = FastRNN(Obedient(UNITS, dtype="float64"), dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(layer, autograph=False)
     np.testing.assert_allclose(run(xs), layer(xs), rtol=0, atol=1e-13)
-    assert sweeps
+    assert unrolls
 
 
 class KerassDoubled(keras.layers.LSTMCell):
@@ -310,23 +310,23 @@ def replace_call(layer):
 
 
 @pytest.mark.parametrize("change", [replace_cell, replace_activation, replace_call])
-def test_an_lstm_whose_cell_was_changed_takes_the_plain_way(change, random, sweeps):
+def test_an_lstm_whose_cell_was_changed_takes_the_plain_way(change, random, unrolls):
     layer, _ = fast_and_plain("lstm", random)
     change(layer)
     xs = inputs_of(layer, random)[0]
     np.testing.assert_allclose(
         tf.function(layer, autograph=False)(xs), layer(xs), rtol=0, atol=1e-13
     )
-    assert not sweeps
+    assert not unrolls
 
 
-def test_one_layer_reads_sequences_of_several_lengths(random, sweeps):
+def test_one_layer_reads_sequences_of_several_lengths(random, unrolls):
     fast, plain = fast_and_plain("lstm", random)
     run = tf.function(fast, autograph=False)
     for steps in (STEPS, STEPS + 2):
         xs = random.normal(size=(BATCH, steps, FEATURES))
         np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
-    assert len(sweeps) == 2
+    assert len(unrolls) == 2
 
 
 def lstms(kind):
@@ -375,35 +375,35 @@ def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, t
         np.testing.assert_array_equal(one, other)
 
 
-def test_sequences_of_unknown_length_take_the_plain_way(random, sweeps):
+def test_sequences_of_unknown_length_take_the_plain_way(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     signature = [tf.TensorSpec((None, None, FEATURES), "float64")]
     np.testing.assert_allclose(tf.function(fast, signature)(xs), plain(xs), rtol=0, atol=1e-13)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_a_cell_of_another_precision_than_its_layer_takes_the_plain_way(random, sweeps):
+def test_a_cell_of_another_precision_than_its_layer_takes_the_plain_way(random, unrolls):
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(FastRNN(LSTMCell(UNITS, dtype="float64")), autograph=False)
     assert run(xs).dtype == "float32"
-    assert not sweeps
+    assert not unrolls
 
 
-def test_where_there_is_a_gpu_the_plain_way_is_taken(random, sweeps, monkeypatch):
+def test_where_there_is_a_gpu_the_plain_way_is_taken(random, unrolls, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     run = tf.function(fast, autograph=False)
     np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_eagerly_the_plain_way_is_taken(random, sweeps):
+def test_eagerly_the_plain_way_is_taken(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     np.testing.assert_array_equal(fast(xs), plain(xs))
-    assert not sweeps
+    assert not unrolls
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models.sweep
+import models.unroll
 from models import FastLSTM, FastRNN, GRUCell
 
 BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
@@ -45,7 +45,7 @@ CASES = {}
 @pytest.fixture(autouse=True)
 def two_shards(monkeypatch):
     """Two of one size whatever the machine, which are compiled once."""
-    monkeypatch.setattr(models.sweep, "_shards", lambda: 2)
+    monkeypatch.setattr(models.unroll, "_shards", lambda: 2)
 
 
 def case(function):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import CELLS, follow, trace
+from models import CELLS, run_with_activations, trace
 from tests.conftest import random_model
 from tests.models import equations
 
@@ -157,30 +157,34 @@ def test_cells_in_blocks_show_the_gate_of_their_block():
 
 
 @pytest.mark.parametrize("values", NETWORKS, ids=lambda values: "-".join(map(str, values.values())))
-def test_followed_through_a_whole_image_a_network_answers_as_it_does(values):
+def test_run_with_activations_gives_the_logits_of_the_model(values):
     model = random_model(**values)
-    np.testing.assert_allclose(follow(model, IMAGES)["logits"], model(IMAGES), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        run_with_activations(model, IMAGES)["logits"], model(IMAGES), rtol=0, atol=1e-5
+    )
 
 
-def test_what_watch_returns_takes_the_place_of_a_gate():
+def test_what_intercept_returns_takes_the_place_of_a_gate():
     model = random_model(model="bidirectional_lstm", layers=2)
 
-    def watch(name, value):
+    def intercept(name, value):
         return keras.ops.ones_like(value) if name == "backward_2_forget_gate" else value
 
     # Beside a network whose forget gate is open since it is so by its bias.
-    found = follow(model, IMAGES, watch)
+    found = run_with_activations(model, IMAGES, intercept)
     assert np.min(found["backward_2_forget_gate"]) == 1
     cell = model.layers[-2].backward_layer.cell
     kernel, recurrent_kernel, bias = (w.numpy() for w in cell.trainable_weights)
     bias[6:12], kernel[:, 6:12], recurrent_kernel[:, 6:12] = 50, 0, 0
     cell.set_weights([kernel, recurrent_kernel, bias])
     np.testing.assert_allclose(found["logits"], model(IMAGES), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found["logits"], follow(model, IMAGES)["logits"], atol=1e-5)
+    np.testing.assert_allclose(
+        found["logits"], run_with_activations(model, IMAGES)["logits"], atol=1e-5
+    )
 
 
 # Of each sort of cell one, in both directions and layers.
-NUDGED = [
+PERTURBED = [
     {"model": "basic_rnn"},
     pytest.param({"model": "lstm_1997", "block_size": 3}, marks=pytest.mark.slow),
     pytest.param({"model": "peephole_lstm", "layers": 2}, marks=pytest.mark.slow),
@@ -198,31 +202,34 @@ def float64():
     keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize("values", NUDGED)
-def test_the_gradients_of_nudges_are_the_slopes_of_what_they_nudge(values, float64):
+@pytest.mark.parametrize("values", PERTURBED)
+def test_the_gradients_of_nudges_are_the_slopes_of_what_they_perturb(values, float64):
     model = random_model(**values)
     random = np.random.default_rng(2)
-    clean = follow(model, IMAGES)
-    nudges = {name: np.zeros(clean[name].shape) for name in clean if name.endswith("hidden")}
-    nudges["inputs"] = np.zeros((3, 28, model.get_layer("scan").output.shape[-1]))
+    clean = run_with_activations(model, IMAGES)
+    perturbations = {name: np.zeros(clean[name].shape) for name in clean if name.endswith("hidden")}
+    perturbations["inputs"] = np.zeros((3, 28, model.get_layer("scan").output.shape[-1]))
     # Of the hidden states, in float64, and not of the logits, which are float32.
-    weights = {name: random.normal(size=zeros.shape) for name, zeros in nudges.items()}
+    weights = {name: random.normal(size=zeros.shape) for name, zeros in perturbations.items()}
     del weights["inputs"]
 
-    def measure(nudges):
-        found = follow(model, IMAGES, nudges=nudges)
+    def measure(perturbations):
+        found = run_with_activations(model, IMAGES, perturbations=perturbations)
         return sum(tf.reduce_sum(found[name] * values) for name, values in weights.items())
 
-    nudges = {name: tf.constant(zeros) for name, zeros in nudges.items()}
+    perturbations = {name: tf.constant(zeros) for name, zeros in perturbations.items()}
     with tf.GradientTape() as tape:
-        tape.watch(nudges)
-        measured = measure(nudges)
-    gradients = tape.gradient(measured, nudges)
+        tape.watch(perturbations)
+        measured = measure(perturbations)
+    gradients = tape.gradient(measured, perturbations)
     for name, gradient in gradients.items():
-        assert gradient.shape == nudges[name].shape
+        assert gradient.shape == perturbations[name].shape
         for _ in range(3):
             place = tuple(random.integers(gradient.shape))
-            nudge = np.zeros(gradient.shape)
-            nudge[place] = 1e-5
-            slope = (measure({**nudges, name: nudge}) - measure({**nudges, name: -nudge})) / 2e-5
+            perturbation = np.zeros(gradient.shape)
+            perturbation[place] = 1e-5
+            slope = (
+                measure({**perturbations, name: perturbation})
+                - measure({**perturbations, name: -perturbation})
+            ) / 2e-5
             np.testing.assert_allclose(gradient[place], slope, rtol=1e-5, atol=1e-8)

@@ -2,10 +2,10 @@
 
 Three things make it faster than one step after another by `keras.layers.RNN`. A timestep's products
 are one: `[x(t), 1, h(t-1)]` times the rows of W, b and U. The gradient is our own: going back, a
-step's equations are differentiated from its sums, which were kept, and the gradients of all weights
-follow at the end, one product for all timesteps, not one for each. And the batch is cut into a
-shard for each processor: nothing but the weights connects them, so that no processor ever waits
-for another. XLA compiles both ways of a shard.
+step's equations are differentiated from its preactivations, which were kept, and the gradients of
+all weights follow at the end, one product for all timesteps, not one for each. And the batch is cut
+into a shard for each processor: nothing but the weights connects them, so that no processor ever
+waits for another. XLA compiles both ways of a shard.
 
 TensorFlow alone: the one file of the cells that is not written with `keras.ops`.
 """
@@ -24,35 +24,37 @@ _MAX_SHARDS = 8
 
 
 def obeys_the_rules(cell):
-    """Whether a cell's `step` can be swept: see `models.cell.Cell.step`.
+    """Whether a cell's `step` can be unrolled: see `models.cell.Cell.step`.
 
     It must ask once for each sum, in their order, and use nothing but its arguments: the gradient
     by other weights would be lost, and random numbers would be drawn anew on the way back.
     """
     sizes = cell.state_size if isinstance(cell.state_size, list | tuple) else [cell.state_size]
-    widths, dtype, asked = cell.widths(), cell.compute_dtype, []
+    gate_sizes, dtype, asked = cell.gate_sizes(), cell.compute_dtype, []
 
-    def sums(h, n=0):
+    def preactivations(h, n=0):
         asked.append(n)
-        return [tf.zeros((1, width), dtype) for width in widths[n]]
+        return [tf.zeros((1, size), dtype) for size in gate_sizes[n]]
 
     @tf.function(autograph=False)
     def step():
         states = [tf.zeros((1, size), dtype) for size in sizes]
-        extras = {name: tf.zeros(weight.shape, dtype) for name, weight in cell.extras().items()}
-        return cell.step(sums, states, **extras)
+        other_weights = {
+            name: tf.zeros(weight.shape, dtype) for name, weight in cell.other_weights().items()
+        }
+        return cell.step(preactivations, states, **other_weights)
 
     graph = step.get_concrete_function().graph
     is_pure = not graph.captures and not any(
         operation.op_def.is_stateful for operation in graph.get_operations()
     )
-    return is_pure and asked == list(range(len(widths)))
+    return is_pure and asked == list(range(len(gate_sizes)))
 
 
 def is_in_a_branch():
     """Whether the graph that is traced now is a branch of a `tf.cond` or a `tf.switch_case`.
 
-    Their gradients do not find what a custom gradient has kept. A function that is called in a
+    Their gradients do not find the residuals of a custom gradient. A function that is called in a
     branch has a graph of its own, and its gradient finds it: Keras trains in such functions.
     """
     return isinstance(tf.compat.v1.get_default_graph(), CondBranchFuncGraph)
@@ -63,27 +65,27 @@ def has_tangents(tensors):
     return bool(pack_tangents([tf.convert_to_tensor(tensor) for tensor in tensors]).tangents)
 
 
-class Sweep:
+class Unroll:
     """A cell's way along sequences, with a gradient of its own.
 
     Args:
         step: A cell's equations; see `models.cell.Cell.step`.
-        widths: The widths of the terms of each of its sums; see `models.cell.Cell.widths`.
+        gate_sizes: What `models.cell.Cell.gate_sizes` returns.
     """
 
-    def __init__(self, step, widths):
+    def __init__(self, step, gate_sizes):
         self.step = step
-        self.widths = widths
+        self.gate_sizes = gate_sizes
         # One pair for each length: a function for all of them would not know the number of steps.
         self._compiled = functools.cache(self._compile)
 
     def __call__(self, sequences, states, weights, mask=None, return_sequences=False):
-        """Sweep a batch.
+        """Unroll over a batch.
 
         Args:
             sequences: `(batch, steps, features)`; all but the batch must be known.
             states: The first states, a list of `(batch, size)`, first the hidden state.
-            weights: A function that returns the cell's `parts()` and `extras()`.
+            weights: A function that returns the cell's `gate_weights()` and `other_weights()`.
             mask: The hidden state is multiplied by it on its way to the weights,
                 `(batch, units)`, or `None`.
             return_sequences: Whether the hidden state of every step is asked for.
@@ -92,8 +94,8 @@ class Sweep:
             The last states, a list as `states`, and the hidden states `(batch, steps, units)`, or
             `None` if they are not asked for.
         """
-        parts, extras = tf.nest.map_structure(tf.convert_to_tensor, weights())
-        matrices = [tf.concat([W, b[None], U], axis=0) for W, U, b in parts]
+        gate_weights, other_weights = tf.nest.map_structure(tf.convert_to_tensor, weights())
+        matrices = [tf.concat([W, b[None], U], axis=0) for W, U, b in gate_weights]
         masks = [] if mask is None else [mask]
         shards = _shards()
         forward, backward = self._compiled(sequences.shape[1])
@@ -101,28 +103,31 @@ class Sweep:
         # TensorFlow must not differentiate the compiled functions: it would have them return lists
         # of tensors, which XLA cannot. So nothing goes in or out but through `tf.stop_gradient`.
         @tf.custom_gradient
-        def sweep(*inputs):
-            sequences, states, matrices, extras = _stopped(inputs)
-            swept = [
-                forward(*cut, masks_cut, matrices, extras, return_sequences)
+        def unroll(*inputs):
+            sequences, states, matrices, other_weights = _stopped(inputs)
+            results = [
+                forward(*cut, masks_cut, matrices, other_weights, return_sequences)
                 for *cut, masks_cut in _cut([sequences, states, masks], shards)
             ]
-            last, outputs, kept = zip(*_stopped(swept), strict=True)
+            last, outputs, residuals = zip(*_stopped(results), strict=True)
 
             @tf.custom_gradient
             def back(inputs, masks, d_results):
                 d_last, d_outputs = d_results[: len(states)], d_results[len(states) :]
                 cuts = _cut(_stopped([d_last, d_outputs, masks]), shards)
-                swept_back = [
-                    backward(*cut, k, matrices, extras) for cut, k in zip(cuts, kept, strict=True)
+                gradients = [
+                    backward(*cut, k, matrices, other_weights)
+                    for cut, k in zip(cuts, residuals, strict=True)
                 ]
-                d_states, d_matrices, d_extras, d_sums = zip(*_stopped(swept_back), strict=True)
+                d_states, d_matrices, d_others, d_preactivations = zip(
+                    *_stopped(gradients), strict=True
+                )
                 # Not compiled with the rest, so that it costs nothing where nobody asks for it.
                 d_sequences = sum(
                     tf.einsum("tnz,fz->ntf", d, matrix[: sequences.shape[-1]])
-                    for d, matrix in zip(_join(d_sums, axis=1), matrices, strict=True)
+                    for d, matrix in zip(_join(d_preactivations, axis=1), matrices, strict=True)
                 )
-                d_inputs = d_sequences, _join(d_states), _add(d_matrices), _add(d_extras)
+                d_inputs = d_sequences, _join(d_states), _add(d_matrices), _add(d_others)
 
                 def gradient(*dd_inputs):
                     # A function, which TensorFlow differentiates as a whole. Without it, a tape
@@ -141,7 +146,7 @@ class Sweep:
             return [*_join(last), *_join(outputs)], gradient
 
         states = [tf.convert_to_tensor(state) for state in states]
-        results = sweep(sequences, states, matrices, extras)
+        results = unroll(sequences, states, matrices, other_weights)
         for result in results:
             result.set_shape((sequences.shape[0], *result.shape[1:]))
         return results[: len(states)], results[-1] if return_sequences else None
@@ -154,15 +159,16 @@ class Sweep:
         """
         # Constants made outside of the graph and captured are a matrix product's fastest weights.
         with tf.init_scope():
-            parts, extras = tf.nest.map_structure(tf.convert_to_tensor, weights())
+            gate_weights, other_weights = tf.nest.map_structure(tf.convert_to_tensor, weights())
             terms = [
                 [
                     (tf.concat([W, U], axis=0), b)
                     for W, U, b in zip(
-                        *(tf.split(packed, widths, axis=-1) for packed in part), strict=True
+                        *(tf.split(packed, sizes, axis=-1) for packed in packed_weights),
+                        strict=True,
                     )
                 ]
-                for part, widths in zip(parts, self.widths, strict=True)
+                for packed_weights, sizes in zip(gate_weights, self.gate_sizes, strict=True)
             ]
         length = sequences.shape[1]
         chunk = next(size for size in range(min(length, 32), 0, -1) if length % size == 0)
@@ -171,12 +177,12 @@ class Sweep:
             xs, hs = sequences[:, number * chunk : (number + 1) * chunk], []
             for x in tf.unstack(xs, chunk, axis=1):
 
-                def sums(h, n=0, x=x):
+                def preactivations(h, n=0, x=x):
                     h = h if mask is None else h * mask
                     seen = tf.concat([x, h], axis=-1)
                     return [tf.nn.bias_add(tf.matmul(seen, W), b) for W, b in terms[n]]
 
-                states = self.step(sums, states, **extras)
+                states = self.step(preactivations, states, **other_weights)
                 hs.append(states[0])
             return number + 1, states, [tf.concat([h, tf.stack(hs, 1)], 1) for h in outputs]
 
@@ -203,7 +209,7 @@ class Sweep:
         options = {"jit_compile": True, "autograph": False, "reduce_retracing": True}
         return tf.function(self._forward, **options), tf.function(self._backward, **options)
 
-    def _forward(self, x, states, masks, matrices, extras, return_sequences):
+    def _forward(self, x, states, masks, matrices, other_weights, return_sequences):
         """One shard: the last states, `[outputs]` or `[]`, and what the way back needs."""
         x = tf.transpose(x, (1, 0, 2))
         x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1)
@@ -212,13 +218,13 @@ class Sweep:
         def forward(t, states, before, operands, products, outputs):
             seen, got = [], []
 
-            def sums(h, n=0):
+            def preactivations(h, n=0):
                 h = h * masks[0] if masks else h
                 seen.append(tf.concat([x[t], h], axis=-1))
                 got.append(tf.matmul(seen[n], matrices[n]))
-                return tf.split(got[n], self.widths[n], axis=-1)
+                return tf.split(got[n], self.gate_sizes[n], axis=-1)
 
-            after = self.step(sums, states, **extras)
+            after = self.step(preactivations, states, **other_weights)
             return (
                 t + 1,
                 after,
@@ -243,62 +249,62 @@ class Sweep:
         outputs = [tf.transpose(h, (1, 0, 2)) for h in _stack(outputs)]
         return last, outputs, (_stack(before), _stack(operands), _stack(products))
 
-    def _backward(self, d_last, d_outputs, masks, kept, matrices, extras):
-        """One shard: the gradients of first states, matrices, extras and sums."""
-        before, operands, products = kept
+    def _backward(self, d_last, d_outputs, masks, residuals, matrices, other_weights):
+        """One shard: gradients of the first states, matrices, other weights and preactivations."""
+        before, operands, products = residuals
         steps, units = products[0].shape[0], d_last[0].shape[-1]
         if not masks:
             before = [operands[0][..., -units:], *before]
         d_outputs = [tf.transpose(d, (1, 0, 2)) for d in d_outputs]
         recurrent_kernels = [tf.transpose(matrix[-units:]) for matrix in matrices]
 
-        def backward(step, d_states, d_extras, d_sums):
+        def backward(step, d_states, d_others, d_preactivations):
             t = steps - 1 - step
             d_states = [d_states[0] + sum(d[t] for d in d_outputs), *d_states[1:]]
-            sources = [s[t] for s in before], [p[t] for p in products], extras
+            sources = [s[t] for s in before], [p[t] for p in products], other_weights
             with tf.GradientTape() as tape:
                 tape.watch(sources)
-                states, kept_sums, _ = sources
+                states, products_t, _ = sources
 
-                def sums(h, n=0):
+                def preactivations(h, n=0):
                     @tf.custom_gradient
-                    def recall(h, kept_sum):
+                    def recall(h, saved):
                         def gradient(d):
                             d_h = tf.matmul(d, recurrent_kernels[n])
                             return (d_h * masks[0] if masks else d_h), d
 
-                        return tf.identity(kept_sum), gradient
+                        return tf.identity(saved), gradient
 
-                    return tf.split(recall(h, kept_sums[n]), self.widths[n], axis=-1)
+                    return tf.split(recall(h, products_t[n]), self.gate_sizes[n], axis=-1)
 
-                after = self.step(sums, states, **extras)
-            d_before, d_products, d_extras_now = tape.gradient(
+                after = self.step(preactivations, states, **other_weights)
+            d_before, d_products, d_others_now = tape.gradient(
                 after, sources, d_states, unconnected_gradients="zero"
             )
             return (
                 step + 1,
                 [tf.ensure_shape(d, s.shape) for d, s in zip(d_before, d_last, strict=True)],
-                {name: d + d_extras_now[name] for name, d in d_extras.items()},
-                _write(d_sums, t, d_products),
+                {name: d + d_others_now[name] for name, d in d_others.items()},
+                _write(d_preactivations, t, d_products),
             )
 
-        _, d_states, d_extras, d_sums = tf.while_loop(
+        _, d_states, d_others, d_preactivations = tf.while_loop(
             lambda step, *_: step < steps,
             backward,
             (
                 0,
                 d_last,
-                {name: tf.zeros_like(weight) for name, weight in extras.items()},
+                {name: tf.zeros_like(weight) for name, weight in other_weights.items()},
                 [_history(steps, p.shape[-1], p.dtype) for p in products],
             ),
             maximum_iterations=steps,
         )
-        d_sums = _stack(d_sums)
+        d_preactivations = _stack(d_preactivations)
         d_matrices = [
             tf.einsum("tnf,tnz->fz", operand, d)
-            for operand, d in zip(operands, d_sums, strict=True)
+            for operand, d in zip(operands, d_preactivations, strict=True)
         ]
-        return d_states, d_matrices, d_extras, d_sums
+        return d_states, d_matrices, d_others, d_preactivations
 
     def _backward_of_backward(self, sources, dd_inputs, return_sequences):
         """The gradients of the way back by its inputs, which TensorFlow derives from the steps."""

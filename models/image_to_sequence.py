@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="mnist_rows")
-class Scan(keras.layers.Layer):
+# Saved models refer to this layer by its former name, `Scan`.
+@keras.saving.register_keras_serializable(package="mnist_rows", name="Scan")
+class ImageToSequence(keras.layers.Layer):
     """Turn images `(batch, 28, 28)` into sequences `(batch, steps, features)`.
 
     Part of the model, so that a served model takes plain images whatever order it reads them in.
@@ -28,7 +29,9 @@ class Scan(keras.layers.Layer):
     def __init__(self, order="rows", permute_seed=None, **kwargs):
         if order not in self.orders:
             expected = ", ".join(self.orders)
-            raise ValueError(f"Scan: received order={order!r}; expected one of {expected}.")
+            raise ValueError(
+                f"ImageToSequence: received order={order!r}; expected one of {expected}."
+            )
         super().__init__(**kwargs)
         self.order = order
         self.permute_seed = permute_seed
