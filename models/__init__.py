@@ -4,6 +4,7 @@ import functools
 
 import keras
 
+from configs import cells
 from models.basic_rnn_cell import BasicRNNCell
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
@@ -30,22 +31,12 @@ __all__ = [
     "trace",
 ]
 
-# The cells by name. Each name is also a model, and `bidirectional_` before it another.
+_CLASSES = {cell.__name__: cell for cell in (BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell)}
+# The name of a cell -> a function of `units` and the cell's other arguments that creates it.
 CELLS = {
-    "basic_rnn": BasicRNNCell,
-    "irnn": functools.partial(BasicRNNCell, variant="irnn"),
-    "lstm_1997": LSTM1997Cell,
-    "custom_lstm": LSTMCell,
-    "peephole_lstm": functools.partial(LSTMCell, use_peephole=True),
-    "gru": GRUCell,
+    name: functools.partial(_CLASSES[class_name], **arguments)
+    for name, (class_name, arguments) in cells.CELLS.items()
 }
-for _variant in LSTMCell.variants:
-    CELLS[f"{_variant}_lstm"] = functools.partial(LSTMCell, variant=_variant)
-    CELLS[f"peephole_{_variant}_lstm"] = functools.partial(
-        LSTMCell, use_peephole=True, variant=_variant
-    )
-for _variant in GRUCell.variants:
-    CELLS[_variant] = functools.partial(GRUCell, variant=_variant)
 
 
 def _create_recurrent(config, **options):

@@ -6,7 +6,7 @@ import pytest
 
 import models
 from configs import Config
-from models import create_model
+from models import BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell, create_model
 from tests.conftest import random_model
 
 # One gate, or one candidate, of 128 units on rows; and a peephole.
@@ -62,6 +62,12 @@ def test_every_model_has_exactly_the_parameters_in_the_table(name):
 
 def test_every_cell_is_a_model():
     assert {"lstm", *models.CELLS} == set(CELLS)
+
+
+@pytest.mark.parametrize("cell", [BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell])
+def test_every_variant_has_a_name(cell):
+    found = {entry.keywords.get("variant") for entry in models.CELLS.values() if entry.func is cell}
+    assert found == {None, *cell.variants}
 
 
 @every_cell
