@@ -14,8 +14,8 @@ class BasicRNNCell(Cell):
 
         h(t) = tanh(W x(t) + U h(t-1) + b)
 
-    Variant `"irnn"`: `relu` for `tanh`, and U starts as the identity, so that the cell starts by
-    adding up what it reads.
+    Variant `"irnn"`: relu in place of tanh, and U starts as the identity matrix. At first the cell
+    adds up its inputs.
 
     Weights: `kernel (features, units)`, `recurrent_kernel (units, units)`, `bias (units,)`.
 
@@ -54,6 +54,8 @@ class BasicRNNCell(Cell):
         return [[self.units]]
 
     def step(self, preactivations, states, intercept=identity):
-        """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
-        (z,) = preactivations(states[0])
-        return [ops.relu(z) if self.variant == "irnn" else tanh(z)]
+        """From `[h]` to the next `[h]`, each `(batch, units)`; see `Cell.step`."""
+        (h,) = states
+        (a,) = preactivations(h)  # a = W x(t) + U h + b
+        h = ops.relu(a) if self.variant == "irnn" else tanh(a)
+        return [h]
