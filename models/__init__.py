@@ -1,4 +1,4 @@
-"""The networks that read an image row by row. `create_model` is the only door to them."""
+"""The networks that read an image row by row. `create_model` builds all of them."""
 
 import functools
 
@@ -40,7 +40,7 @@ CELLS = {
 
 
 def _create_recurrent(config, **options):
-    """One recurrent layer, in one direction."""
+    """Create one recurrent layer, in one direction."""
     if config.compute_dtype != "float32":
         options["dtype"] = f"mixed_{config.compute_dtype}"
     name = config.model.removeprefix("bidirectional_")
@@ -57,7 +57,7 @@ def _create_recurrent(config, **options):
 
 
 def _augment(images, config):
-    """Images `(batch, 28, 28)` as the recurrent layers see them in training."""
+    """Distort images `(batch, 28, 28)` and leave parts of them out, in training only."""
     distortions = {
         name: getattr(config, name) for name in ("rotation", "shift", "zoom", "shear", "elastic")
     }

@@ -1,4 +1,4 @@
-"""How an image becomes a sequence."""
+"""The layer that turns an image into a sequence."""
 
 import keras
 import numpy as np
@@ -10,18 +10,18 @@ from keras import ops
 class ImageToSequence(keras.layers.Layer):
     """Turn images `(batch, 28, 28)` into sequences `(batch, steps, features)`.
 
-    Part of the model, so that a served model takes plain images whatever order it reads them in.
+    The layer is part of the model: a served model takes plain images, whatever its order is.
 
     Args:
-        order: `"rows"`, top to bottom, `(batch, 28, 28)`; `"columns"`, left to right,
-            `(batch, 28, 28)`; `"rows_and_columns"`, at step t row t and column t side by side,
-            `(batch, 28, 56)`; or `"pixels"`, one after another along the rows, `(batch, 784, 1)`.
+        order: `"rows"`: from top to bottom, `(batch, 28, 28)`. `"columns"`: from left to right,
+            `(batch, 28, 28)`. `"rows_and_columns"`: row t and column t concatenated at step t,
+            `(batch, 28, 56)`. `"pixels"`: one pixel at each step, row by row, `(batch, 784, 1)`.
         permute_seed: Seed of a fixed permutation of the 784 pixels, applied first ("permuted
-            MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941); `None`
-            for none.
+            MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941), or
+            `None`.
 
     Raises:
-        ValueError: If `order` is none of the four.
+        ValueError: If `order` is not one of the four.
     """
 
     orders = ("rows", "columns", "rows_and_columns", "pixels")
@@ -38,8 +38,8 @@ class ImageToSequence(keras.layers.Layer):
 
     def call(self, images):
         if self.permute_seed is not None:
-            # RandomState, because NumPy promises never to change what it draws: a saved model must
-            # find its permutation again.
+            # NumPy guarantees that RandomState draws the same numbers in every release. A saved
+            # model needs the same permutation when it is loaded.
             permutation = np.random.RandomState(self.permute_seed).permutation(28 * 28)
             pixels = ops.take(ops.reshape(images, (-1, 28 * 28)), permutation, axis=1)
             images = ops.reshape(pixels, (-1, 28, 28))

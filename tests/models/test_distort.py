@@ -22,7 +22,7 @@ EVERYTHING = {"rotation": 20, "shift": 3, "zoom": 0.2, "shear": 0.3, "elastic": 
 
 def test_images_are_sampled_bilinearly_with_nothing_outside(images):
     layer = Distort(**EVERYTHING, seed=1)
-    places = np.asarray(layer.draw_places(5))
+    places = np.asarray(layer.draw_sources(5))
     layer.seed_generator.state.assign(Distort(**EVERYTHING, seed=1).seed_generator.state)
     distorted = np.asarray(layer(images, training=True))
     for image, place, output in zip(images, places, distorted, strict=True):
@@ -33,7 +33,7 @@ def test_images_are_sampled_bilinearly_with_nothing_outside(images):
 @pytest.mark.parametrize("far", [-1e6, 1e6])
 def test_what_lies_far_outside_is_nothing(images, far):
     layer = Distort()
-    layer.draw_places = lambda count: np.full((count, 2, 28, 28), far, np.float32)
+    layer.draw_sources = lambda count: np.full((count, 2, 28, 28), far, np.float32)
     assert not np.any(layer(images, training=True))
 
 
@@ -46,7 +46,7 @@ def test_only_training_images_are_distorted(images):
 
 def offsets(**values):
     """Where 4,000 images' pixels come from, less where they are: `(4000, 2, 28, 28)`."""
-    places = np.asarray(Distort(**values, seed=2).draw_places(4000))
+    places = np.asarray(Distort(**values, seed=2).draw_sources(4000))
     return places - np.indices((28, 28))
 
 
