@@ -1,4 +1,4 @@
-"""The fast way along a sequence beside the plain one: values, gradients, and when it is taken."""
+"""The fast path compared with Keras's loop: values, gradients, and when it runs."""
 
 import functools
 
@@ -14,15 +14,15 @@ from tests.models.oracles import CASES
 
 BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
 EVERY_LAYER = ("lstm", *CASES)
-# One of each class, with all it can have.
+# One cell of each class, with all its options.
 EVERY_KIND = ("lstm", "irnn", "peephole_fgr_lstm", "lstm_1997 (blocks of 2)", "gru")
-# All at once, as each has its own place in the code.
+# The tests set all options at once.
 OPTIONS = {"return_sequences": True, "return_state": True, "go_backwards": True}
 
 
 @pytest.fixture(autouse=True)
 def two_shards(monkeypatch):
-    """Two whatever the machine, so that shards of one size are compiled once."""
+    """Two shards on every machine. They have the same size, so XLA compiles once."""
     monkeypatch.setattr(models.unroll, "_shards", lambda: 2)
 
 
@@ -32,7 +32,7 @@ def random():
 
 
 def fast_and_plain(name, random, dtype="float64", dropout=0.0, **options):
-    """A layer of ours and Keras's own with the same random weights."""
+    """A layer of this project and Keras's own, with the same random weights."""
 
     def layer(ours):
         if name == "lstm":
@@ -53,14 +53,14 @@ def fast_and_plain(name, random, dtype="float64", dropout=0.0, **options):
 
 
 def inputs_of(layer, random, batch=BATCH):
-    """Random sequences and first states, none of them zero."""
+    """Random sequences and initial states that are not zero."""
     arrays = [random.normal(size=(batch, STEPS, FEATURES))]
     arrays += [random.normal(size=(batch, size)) for size in layer.state_size]
     return [tf.constant(array, layer.compute_dtype) for array in arrays]
 
 
 def results(layer, sequences, *states):
-    """What a layer gives, and the gradients of a function of it by inputs, states and weights."""
+    """The outputs of a layer, and gradients with respect to inputs, states and weights."""
     sources = [sequences, *states, *(weight.value for weight in layer.trainable_weights)]
     with tf.GradientTape() as tape:
         tape.watch(sources)
@@ -70,7 +70,7 @@ def results(layer, sequences, *states):
 
 
 def in_a_graph(layer):
-    """`results`, as `fit` would have them: of a batch whose size is not known in advance."""
+    """`results` in a graph with an unknown batch size, as in `fit`."""
     shapes = [(None, STEPS, FEATURES), *((None, size) for size in layer.state_size)]
     signature = [tf.TensorSpec(shape, layer.compute_dtype) for shape in shapes]
 
@@ -88,7 +88,7 @@ def largest_difference(ones, others):
 
 @pytest.fixture
 def unrolls(monkeypatch):
-    """How many batches took the fast way."""
+    """A list with one entry for each call of the fast path."""
     taken = []
     unroll = models.unroll.Unroll.__call__
 
@@ -101,7 +101,7 @@ def unrolls(monkeypatch):
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)
-def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, unrolls):
+def test_outputs_states_and_gradients_are_those_of_kerass_loop(name, random, unrolls):
     dropout = 0.0 if name == "lstm" else 0.4
     fast, plain = fast_and_plain(name, random, dropout=dropout, **OPTIONS)
     inputs = inputs_of(fast, random)
@@ -110,7 +110,9 @@ def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, u
 
 
 @pytest.mark.parametrize("name", EVERY_KIND)
-def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name, random, unrolls):
+def test_without_sequences_the_output_and_its_gradients_are_those_of_kerass_loop(
+    name, random, unrolls
+):
     fast, plain = fast_and_plain(name, random)
     inputs = inputs_of(fast, random)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
@@ -124,7 +126,7 @@ def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name
         ("peephole_fgr_lstm", "mixed_float16"),
     ],
 )
-def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, unrolls):
+def test_in_lower_precision_it_is_as_near_to_float64_as_kerass_loop(name, dtype, random, unrolls):
     fast, plain = fast_and_plain(name, random, dtype, **OPTIONS)
     _, exact = fast_and_plain(name, random, **OPTIONS)
     for weight, value in zip(exact.trainable_weights, fast.trainable_weights, strict=True):
@@ -167,7 +169,7 @@ def test_gradients_are_the_slopes_of_the_function(name, random):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_batches_that_no_shards_divide_are_unrolled_whole(batch, random, unrolls):
+def test_batch_sizes_that_are_not_a_multiple_of_the_shards_give_the_same(batch, random, unrolls):
     fast, plain = fast_and_plain("lstm", random, **OPTIONS)
     inputs = inputs_of(fast, random, batch)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
@@ -176,7 +178,7 @@ def test_batches_that_no_shards_divide_are_unrolled_whole(batch, random, unrolls
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
+def test_stacked_layers_learn_as_kerass_do(jit_compile):
     losses = []
     for layer in (FastLSTM, keras.layers.LSTM):
         keras.utils.set_random_seed(0)
@@ -189,7 +191,7 @@ def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_a_stateful_layer_goes_on_where_it_stopped(random, unrolls):
+def test_a_stateful_layer_continues_from_its_last_state(random, unrolls):
     fast, plain = fast_and_plain("peephole_lstm", random, stateful=True)
     xs = random.normal(size=(BATCH, 2 * STEPS, FEATURES))
     run = tf.function(fast, autograph=False)
@@ -210,7 +212,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped(random, unrolls):
     ],
     ids=str,
 )
-def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, random, unrolls):
+def test_unsupported_options_use_kerass_loop(name, options, call, random, unrolls):
     fast, plain = fast_and_plain(name, random, **options)
     xs = inputs_of(fast, random)[0]
     run = tf.function(fast, autograph=False)
@@ -218,7 +220,7 @@ def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, ran
     assert not unrolls
 
 
-def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, unrolls):
+def test_keras_cells_and_stacks_of_cells_use_kerass_loop(random, unrolls):
     for cell in (keras.layers.GRUCell(UNITS), [LSTMCell(UNITS), LSTMCell(UNITS)]):
         run = tf.function(FastRNN(cell), autograph=False)
         assert run(random.normal(size=(BATCH, STEPS, FEATURES))).shape == (BATCH, UNITS)
@@ -272,7 +274,7 @@ def patched(units, **options):
 @pytest.mark.parametrize(
     "cell", [Doubled, DropsFirst, DoublesPreactivations, WithAWeightOfItsOwn, AsksTwice, patched]
 )
-def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, random, unrolls):
+def test_a_cell_that_does_more_than_its_equations_uses_kerass_loop(cell, random, unrolls):
     layer = FastRNN(cell(UNITS, dtype="float64"), dtype="float64")
     plain = keras.layers.RNN(layer.cell, dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
@@ -283,7 +285,7 @@ def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, rand
     assert not unrolls
 
 
-def test_a_cell_with_other_equations_alone_takes_the_fast_way(random, unrolls):
+def test_a_cell_with_other_equations_alone_uses_the_fast_path(random, unrolls):
     layer = FastRNN(Obedient(UNITS, dtype="float64"), dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(layer, autograph=False)
@@ -310,7 +312,7 @@ def replace_call(layer):
 
 
 @pytest.mark.parametrize("change", [replace_cell, replace_activation, replace_call])
-def test_an_lstm_whose_cell_was_changed_takes_the_plain_way(change, random, unrolls):
+def test_an_lstm_whose_cell_was_changed_uses_kerass_loop(change, random, unrolls):
     layer, _ = fast_and_plain("lstm", random)
     change(layer)
     xs = inputs_of(layer, random)[0]
@@ -375,7 +377,7 @@ def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, t
         np.testing.assert_array_equal(one, other)
 
 
-def test_sequences_of_unknown_length_take_the_plain_way(random, unrolls):
+def test_sequences_of_unknown_length_use_kerass_loop(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     signature = [tf.TensorSpec((None, None, FEATURES), "float64")]
@@ -383,14 +385,14 @@ def test_sequences_of_unknown_length_take_the_plain_way(random, unrolls):
     assert not unrolls
 
 
-def test_a_cell_of_another_precision_than_its_layer_takes_the_plain_way(random, unrolls):
+def test_a_cell_of_another_precision_than_its_layer_uses_kerass_loop(random, unrolls):
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(FastRNN(LSTMCell(UNITS, dtype="float64")), autograph=False)
     assert run(xs).dtype == "float32"
     assert not unrolls
 
 
-def test_where_there_is_a_gpu_the_plain_way_is_taken(random, unrolls, monkeypatch):
+def test_with_a_gpu_kerass_loop_runs(random, unrolls, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
@@ -399,7 +401,7 @@ def test_where_there_is_a_gpu_the_plain_way_is_taken(random, unrolls, monkeypatc
     assert not unrolls
 
 
-def test_eagerly_the_plain_way_is_taken(random, unrolls):
+def test_in_eager_calls_kerass_loop_runs(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     np.testing.assert_array_equal(fast(xs), plain(xs))
@@ -407,7 +409,7 @@ def test_eagerly_the_plain_way_is_taken(random, unrolls):
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)
-def test_a_served_graph_answers_the_same_without_xla_and_without_variables(name, random):
+def test_a_serving_graph_gives_the_same_without_xla_and_without_variables(name, random):
     fast, plain = fast_and_plain(name, random, **OPTIONS)
     inputs = inputs_of(fast, random)
     fast.for_serving = True

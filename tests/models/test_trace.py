@@ -1,4 +1,4 @@
-"""What `trace` says of a network, beside that network itself and the cells' equations in NumPy."""
+"""`trace` compared with the network itself and with the cells' equations in NumPy."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def traced(model, images=IMAGES):
 
 
 @pytest.mark.parametrize("values", NETWORKS, ids=lambda values: "-".join(map(str, values.values())))
-def test_the_probabilities_are_those_of_a_network_that_reads_no_further(values):
+def test_the_probabilities_are_those_of_a_sequence_that_ends_there(values):
     model = random_model(**values)
     probabilities = traced(model)["probabilities"]
     assert probabilities.shape == (3, 28, 7)
@@ -48,7 +48,7 @@ def test_the_probabilities_are_those_of_a_network_that_reads_no_further(values):
     np.testing.assert_allclose(probabilities[:, -1], softmax(model(IMAGES)), rtol=0, atol=2e-6)
 
 
-def test_the_model_is_followed_in_its_own_precision():
+def test_trace_computes_in_the_precision_of_the_model():
     model = random_model(compute_dtype="bfloat16", layers=2, model="bidirectional_gru")
     found = traced(model)
     assert str(found["forward_1_hidden"].dtype) == "bfloat16"
@@ -58,7 +58,7 @@ def test_the_model_is_followed_in_its_own_precision():
 
 
 def equations_of(model, backward=False):
-    """States of the one layer of a model after each step, `(batch, steps, units)`, from NumPy."""
+    """States of a model with one layer after each step, `(batch, steps, units)`, from NumPy."""
     layer = model.layers[-2]
     if hasattr(layer, "forward_layer"):
         layer = layer.backward_layer if backward else layer.forward_layer
@@ -73,7 +73,7 @@ def equations_of(model, backward=False):
     return [np.stack(states, axis=1) for states in zip(*history, strict=True)]
 
 
-# One cell of each class in the quick tests, all of them in the slow ones.
+# The quick tests use one cell of each class, the slow tests all cells.
 FEW = ["basic_rnn", "lstm_1997", "lstm", "peephole_cifg_lstm", "gru3"]
 MANY = [pytest.param(name, marks=pytest.mark.slow) for name in CELLS if name not in FEW]
 
@@ -96,7 +96,7 @@ def test_hidden_and_cell_states_are_those_of_the_equations(name):
         np.testing.assert_allclose(found[quantity], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_what_a_backward_direction_holds_stands_at_the_row_it_had_read():
+def test_states_of_a_backward_direction_stand_at_the_row_it_has_just_read():
     model = random_model(model="bidirectional_lstm")
     found = traced(model)
     for place, backward in [("forward_1", False), ("backward_1", True)]:
@@ -107,7 +107,7 @@ def test_what_a_backward_direction_holds_stands_at_the_row_it_had_read():
 
 
 def before(states):
-    """The states a step starts from, of those it ends with."""
+    """The states at the start of each step, from the states at its end."""
     return np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
 
 
@@ -164,13 +164,13 @@ def test_run_with_activations_gives_the_logits_of_the_model(values):
     )
 
 
-def test_what_intercept_returns_takes_the_place_of_a_gate():
+def test_intercept_replaces_a_gate():
     model = random_model(model="bidirectional_lstm", layers=2)
 
     def intercept(name, value):
         return keras.ops.ones_like(value) if name == "backward_2_forget_gate" else value
 
-    # Beside a network whose forget gate is open since it is so by its bias.
+    # The other network has the same forget gate, open by its bias.
     found = run_with_activations(model, IMAGES, intercept)
     assert np.min(found["backward_2_forget_gate"]) == 1
     cell = model.layers[-2].backward_layer.cell
@@ -183,7 +183,7 @@ def test_what_intercept_returns_takes_the_place_of_a_gate():
     )
 
 
-# Of each sort of cell one, in both directions and layers.
+# One cell of each kind, with several directions and layers.
 PERTURBED = [
     {"model": "basic_rnn"},
     pytest.param({"model": "lstm_1997", "block_size": 3}, marks=pytest.mark.slow),
@@ -203,13 +203,13 @@ def float64():
 
 
 @pytest.mark.parametrize("values", PERTURBED)
-def test_the_gradients_of_nudges_are_the_slopes_of_what_they_perturb(values, float64):
+def test_the_gradients_of_perturbations_are_the_slopes_of_the_states(values, float64):
     model = random_model(**values)
     random = np.random.default_rng(2)
     clean = run_with_activations(model, IMAGES)
     perturbations = {name: np.zeros(clean[name].shape) for name in clean if name.endswith("hidden")}
     perturbations["inputs"] = np.zeros((3, 28, model.get_layer("scan").output.shape[-1]))
-    # Of the hidden states, in float64, and not of the logits, which are float32.
+    # The hidden states are float64. The logits are float32, too coarse for slopes.
     weights = {name: random.normal(size=zeros.shape) for name, zeros in perturbations.items()}
     del weights["inputs"]
 
