@@ -113,7 +113,7 @@ COMPARED_BY = {
 )
 def test_a_cell_equals_its_oracle(name, oracle):
     if oracle is tensorflow_kernel and keras.backend.backend() != "tensorflow":
-        pytest.skip("TensorFlow's kernels run beside Keras's TensorFlow backend")
+        pytest.skip("TensorFlow's kernels need Keras's TensorFlow backend")
     deviation = oracle(name)
     if name in COMPARED_BY.get(oracle, CASES):
         assert deviation <= ORACLES[oracle]
@@ -121,8 +121,8 @@ def test_a_cell_equals_its_oracle(name, oracle):
         assert deviation is None
 
 
-@pytest.mark.skipif("KERAS_BACKEND" not in os.environ, reason="no backend was asked for")
-def test_keras_runs_on_the_backend_that_was_asked_for():
+@pytest.mark.skipif("KERAS_BACKEND" not in os.environ, reason="no backend was requested")
+def test_keras_runs_on_the_requested_backend():
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 
 
@@ -135,7 +135,7 @@ def test_keras_runs_on_the_backend_that_was_asked_for():
         ("gru", keras.layers.GRU, {"reset_after": False}),
     ],
 )
-def test_along_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options, xs, random):
+def test_on_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options, xs, random):
     # On JAX Keras's own layers compute partly in float32.
     dtype = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     ours = an_rnn(name, dtype, return_sequences=True, go_backwards=True)
@@ -164,7 +164,7 @@ def test_every_weight_changes_every_unit(name):
 
 
 @every_cell_on_tensorflow
-def test_along_a_sequence_the_hidden_state_of_each_step_comes_out(name, xs, random):
+def test_return_sequences_returns_the_hidden_state_of_each_step(name, xs, random):
     layer = an_rnn(name, return_sequences=True)
     layer(xs)
     weights = randomize(layer, random)
@@ -197,7 +197,7 @@ def test_masked_steps_are_skipped(name, xs, random):
 
 
 @every_kind
-def test_a_stateful_layer_goes_on_where_it_stopped(name, xs, random):
+def test_a_stateful_layer_continues_from_its_last_state(name, xs, random):
     layer = an_rnn(name, stateful=True)
     layer(xs[:, :1])
     weights = randomize(layer, random)
@@ -208,7 +208,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped(name, xs, random):
 
 
 @every_kind
-def test_cells_stack_in_one_layer_and_layers_on_each_other(name, xs, random):
+def test_cells_and_layers_can_be_stacked(name, xs, random):
     cells = [CASES[name](UNITS, dtype="float64") for _ in "ab"]
     stack = keras.layers.StackedRNNCells(cells, dtype="float64")
     pair = keras.layers.RNN(stack, dtype="float64")
@@ -241,7 +241,7 @@ def test_dropout_masks_the_inputs_and_the_hidden_state_in_the_products_only(name
 
 
 @pytest.mark.parametrize("which", ["dropout", "recurrent_dropout"])
-def test_one_mask_serves_a_whole_sequence_and_the_next_sequence_has_another(which):
+def test_all_steps_of_a_sequence_have_the_same_mask_and_each_call_another(which):
     layer = an_rnn("irnn", **{which: 0.5}, return_sequences=True)
     xs = np.ones((BATCH, 4, UNITS))
     layer(xs)
@@ -304,7 +304,7 @@ def test_all_weights_learn_in_a_step_of_training(name, xs, random):
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch does not compile by XLA")
 @every_kind
-def test_compiled_by_xla_a_model_answers_the_same_and_learns(name, xs, random):
+def test_compiled_by_xla_a_model_predicts_the_same_and_learns(name, xs, random):
     inputs = keras.Input((STEPS, FEATURES))
     outputs = an_rnn(name, "float32", dropout=0.2, recurrent_dropout=0.2)(inputs)
     model = keras.Model(inputs, outputs)
@@ -403,7 +403,7 @@ def test_coupled_gates_save_a_quarter_of_the_weights():
     assert 4 * coupled.count_params() == 3 * plain.count_params()
 
 
-def test_numpys_integers_are_sizes_too():
+def test_units_may_be_an_integer_of_numpy():
     assert type(GRUCell(np.int64(8)).get_config()["units"]) is int
 
 

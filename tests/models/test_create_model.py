@@ -112,7 +112,7 @@ def test_the_first_and_the_last_row_change_the_logits(name, images):
     assert np.all(np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-7)
 
 
-def test_our_cell_without_peepholes_is_the_built_in_lstm(images):
+def test_custom_lstm_computes_the_same_as_kerass_lstm(images):
     built_in, ours = random_model(model="lstm"), random_model(model="custom_lstm")
     assert [w.shape for w in ours.weights] == [w.shape for w in built_in.weights]
     np.testing.assert_allclose(ours(images), built_in(images), rtol=0, atol=1e-6)

@@ -22,11 +22,11 @@ EVERYTHING = {"rotation": 20, "shift": 3, "zoom": 0.2, "shear": 0.3, "elastic": 
 
 def test_images_are_sampled_bilinearly_with_zeros_outside(images):
     layer = Distort(**EVERYTHING, seed=1)
-    places = np.asarray(layer.draw_sources(5))
+    sources = np.asarray(layer.draw_sources(5))
     layer.seed_generator.state.assign(Distort(**EVERYTHING, seed=1).seed_generator.state)
     distorted = np.asarray(layer(images, training=True))
-    for image, place, output in zip(images, places, distorted, strict=True):
-        expected = ndimage.map_coordinates(image, place, order=1, mode="grid-constant")
+    for image, source, output in zip(images, sources, distorted, strict=True):
+        expected = ndimage.map_coordinates(image, source, order=1, mode="grid-constant")
         np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
@@ -46,8 +46,8 @@ def test_only_training_images_are_distorted(images):
 
 def offsets(**values):
     """The offset from each pixel of 4,000 images to its source: `(4000, 2, 28, 28)`."""
-    places = np.asarray(Distort(**values, seed=2).draw_sources(4000))
-    return places - np.indices((28, 28))
+    sources = np.asarray(Distort(**values, seed=2).draw_sources(4000))
+    return sources - np.indices((28, 28))
 
 
 def test_a_shift_moves_all_pixels_by_the_same_offset_within_its_limit():
@@ -65,7 +65,7 @@ def test_a_rotation_keeps_lengths_and_turns_within_its_limit():
     assert abs(angle.mean()) < 1
 
 
-def test_zoom_and_shear_change_what_they_should():
+def test_zoom_scales_each_axis_and_shear_moves_columns_only():
     zoomed = offsets(zoom=0.2)
     assert 0.19 < (np.abs(zoomed[:, 0, 0, 0]) / 13.5).max() <= 0.2001
     assert (

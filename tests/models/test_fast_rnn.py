@@ -285,7 +285,7 @@ def test_a_cell_that_does_more_than_its_equations_uses_kerass_loop(cell, random,
     assert not unrolls
 
 
-def test_a_cell_with_other_equations_alone_uses_the_fast_path(random, unrolls):
+def test_a_cell_that_overrides_only_its_equations_uses_the_fast_path(random, unrolls):
     layer = FastRNN(Obedient(UNITS, dtype="float64"), dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(layer, autograph=False)
@@ -363,7 +363,7 @@ def test_weights_go_from_kerass_rnn_to_ours(random, tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, tmp_path):
+def test_weights_in_files_with_the_former_names_of_the_layers_are_loaded(random, tmp_path):
     model = lstms(FastLSTM)
     model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
     path = tmp_path / "old.weights.h5"
@@ -385,7 +385,7 @@ def test_sequences_of_unknown_length_use_kerass_loop(random, unrolls):
     assert not unrolls
 
 
-def test_a_cell_of_another_precision_than_its_layer_uses_kerass_loop(random, unrolls):
+def test_a_cell_with_another_precision_than_its_layer_uses_kerass_loop(random, unrolls):
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(FastRNN(LSTMCell(UNITS, dtype="float64")), autograph=False)
     assert run(xs).dtype == "float32"

@@ -10,7 +10,7 @@ def images():
     return np.random.default_rng(0).normal(size=(3, 28, 28)).astype(np.float32)
 
 
-def test_rows_leaves_the_image_as_it_is(images):
+def test_rows_returns_the_image_unchanged(images):
     np.testing.assert_array_equal(ImageToSequence("rows")(images), images)
 
 
@@ -20,7 +20,7 @@ def test_columns_reads_from_left_to_right(images):
         np.testing.assert_array_equal(sequence[:, step], images[:, :, step])
 
 
-def test_rows_and_columns_reads_both_side_by_side(images):
+def test_rows_and_columns_concatenates_both(images):
     sequence = ImageToSequence("rows_and_columns")(images)
     assert sequence.shape == (3, 28, 56)
     np.testing.assert_array_equal(sequence[:, 13, :28], images[:, 13])
@@ -48,7 +48,7 @@ def test_the_permutation_is_the_same_in_every_release():
     np.testing.assert_array_equal(first, [693, 85, 647, 392, 765])
 
 
-def test_it_survives_a_trip_through_its_config(images):
+def test_the_layer_survives_its_config(images):
     scan = ImageToSequence("columns", permute_seed=7)
     rebuilt = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(scan))
     np.testing.assert_array_equal(rebuilt(images), scan(images))

@@ -553,7 +553,7 @@ def replicas(layer):
 
 
 @pytest.mark.parametrize("write", ["model.export", "tf.saved_model.save", "ExportArchive"])
-def test_a_saved_model_has_no_xla_and_answers_batches_of_any_size(write, tmp_path):
+def test_a_saved_model_does_not_contain_xla_and_takes_batches_of_any_size(write, tmp_path):
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), maker(KINDS["lstm"][0])()])
     model.predict(sequences(), verbose=0)  # This traces the fast path, which must not be exported.
     if write == "model.export":
@@ -574,7 +574,7 @@ def test_a_saved_model_has_no_xla_and_answers_batches_of_any_size(write, tmp_pat
         np.testing.assert_allclose(found, model(sequences(size)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_saved_model_answers_and_learns_without_this_project(tmp_path):
+def test_a_saved_model_predicts_and_learns_without_this_project(tmp_path):
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), maker(KINDS["lstm"][0])()])
     model.predict(sequences(), verbose=0)
     model.export(tmp_path / "model", verbose=False)
@@ -661,7 +661,7 @@ TABLE = [(name, "lstm") for name in CASES] + [(name, "gru") for name in sorted(W
 
 
 @pytest.mark.parametrize(("name", "kind"), TABLE)
-def test_ours_give_the_numbers_of_kerass(name, kind):
+def test_a_program_gives_the_same_numbers_as_with_kerass_layers(name, kind):
     ours, theirs = (maker(make) for make in KINDS[kind])
     found = tf.nest.flatten(CASES[name](ours))
     tf.config.run_functions_eagerly(name in EAGERLY)

@@ -99,11 +99,11 @@ def test_hidden_and_cell_states_are_those_of_the_equations(name):
 def test_states_of_a_backward_direction_stand_at_the_row_it_has_just_read():
     model = random_model(model="bidirectional_lstm")
     found = traced(model)
-    for place, backward in [("forward_1", False), ("backward_1", True)]:
+    for prefix, backward in [("forward_1", False), ("backward_1", True)]:
         hidden, cell = equations_of(model, backward)
         order = slice(None, None, -1 if backward else 1)
-        np.testing.assert_allclose(found[f"{place}_hidden"][:, order], hidden, atol=1e-5)
-        np.testing.assert_allclose(found[f"{place}_cell"][:, order], cell, atol=1e-5)
+        np.testing.assert_allclose(found[f"{prefix}_hidden"][:, order], hidden, atol=1e-5)
+        np.testing.assert_allclose(found[f"{prefix}_cell"][:, order], cell, atol=1e-5)
 
 
 def before(states):
@@ -148,7 +148,7 @@ def test_the_gates_of_a_gru_are_those_of_the_equations():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5)
 
 
-def test_cells_in_blocks_show_the_gate_of_their_block():
+def test_cells_in_a_block_have_the_same_gate():
     found = traced(random_model(model="lstm_1997", block_size=3))
     gate = found["input_gate"]
     assert gate.shape == (3, 28, 6)
@@ -225,11 +225,11 @@ def test_the_gradients_of_perturbations_are_the_slopes_of_the_states(values, flo
     for name, gradient in gradients.items():
         assert gradient.shape == perturbations[name].shape
         for _ in range(3):
-            place = tuple(random.integers(gradient.shape))
+            index = tuple(random.integers(gradient.shape))
             perturbation = np.zeros(gradient.shape)
-            perturbation[place] = 1e-5
+            perturbation[index] = 1e-5
             slope = (
                 measure({**perturbations, name: perturbation})
                 - measure({**perturbations, name: -perturbation})
             ) / 2e-5
-            np.testing.assert_allclose(gradient[place], slope, rtol=1e-5, atol=1e-8)
+            np.testing.assert_allclose(gradient[index], slope, rtol=1e-5, atol=1e-8)
