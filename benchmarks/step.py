@@ -4,7 +4,7 @@
 
 Each stage does the work of the previous one and something more, so the difference is the time of
 the added work. The last row is only the matrix products of a step, with the sizes and shards of
-`models.sweep`: the minimal time of a step with these products.
+`models.unroll`: the minimal time of a step with these products.
 """
 
 import itertools
@@ -93,21 +93,21 @@ def _products(config: Config, steps):
     import tensorflow as tf
 
     from models import FastRNN, create_model
-    from models.sweep import _shards
+    from models.unroll import _shards
 
     model = create_model(config, images_spec(classes=10))
     length = model.get_layer("scan").output.shape[1]
     rows = config.batch_size // _shards()
 
     @tf.function(jit_compile=True)
-    def shard(operands, d_sums, matrix, recurrent_kernel):
-        def both_ways(t, sums, d_states):
-            sums += tf.matmul(operands[t], matrix)
-            return t + 1, sums, d_states + tf.matmul(d_sums[t], recurrent_kernel)
+    def shard(operands, d_products, matrix, recurrent_kernel):
+        def both_ways(t, total, d_states):
+            total += tf.matmul(operands[t], matrix)
+            return t + 1, total, d_states + tf.matmul(d_products[t], recurrent_kernel)
 
-        start = 0, tf.zeros_like(d_sums[0]), tf.zeros_like(d_sums[0] @ recurrent_kernel)
-        _, sums, d_states = tf.while_loop(lambda t, *_: t < length, both_ways, start)
-        return sums, d_states, tf.einsum("tnf,tnz->fz", operands, d_sums)
+        start = 0, tf.zeros_like(d_products[0]), tf.zeros_like(d_products[0] @ recurrent_kernel)
+        _, total, d_states = tf.while_loop(lambda t, *_: t < length, both_ways, start)
+        return total, d_states, tf.einsum("tnf,tnz->fz", operands, d_products)
 
     shards = []
     for layer in model._flatten_layers():

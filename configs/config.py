@@ -3,18 +3,10 @@
 import dataclasses
 import os
 
+from configs.cells import MODELS
 from configs.errors import UserError
 from configs.option import option, problem
 from configs.scopes import scope_problem
-
-# `lstm` is Keras's own layer; all others are our cells, of which `custom_lstm` computes the same.
-_LSTMS = ("lstm", *(f"{v}_lstm" for v in ["cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr"]))
-_CELLS = (
-    *("basic_rnn", "irnn", "lstm_1997", "custom_lstm"),
-    *_LSTMS,
-    *(f"peephole_{lstm}" for lstm in _LSTMS),
-    *("gru", "gru1", "gru2", "gru3"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +24,7 @@ class Config:
     model: str = option(
         "lstm",
         "The recurrent network.",
-        choices=(*_CELLS, *(f"bidirectional_{cell}" for cell in _CELLS)),
+        choices=MODELS,
     )
     units: int = option(128, "Size of the hidden state (of each direction).", minimum=1)
     block_size: int = option(

@@ -5,23 +5,23 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from datasets import ArraySplit
-from models import follow
-from models.cell import unwatched
+from models import run_with_activations
+from models.cell import identity
 from models.trace import directions
 
 _BATCH_SIZE = 500
 _GATES = ("gate", "candidate")
 
 
-def accuracy(model, split, watch=unwatched):
-    """The accuracy with the gates replaced by `watch`; see `models.follow`."""
-    return _accuracy_of(_answers(model, watch), split)
+def accuracy(model, split, intercept=identity):
+    """The accuracy with the gates replaced by `intercept`; see `models.run_with_activations`."""
+    return _accuracy_of(_answers(model, intercept), split)
 
 
-def _answers(model, watch):
+def _answers(model, intercept):
     @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
     def answers(rows):
-        return tf.argmax(follow(model, rows, watch)["outputs"], axis=-1)
+        return tf.argmax(run_with_activations(model, rows, intercept)["outputs"], axis=-1)
 
     return answers
 
@@ -63,7 +63,7 @@ def knock_out(model, split, readings):
             yield f"{name.replace('_', ' ')} = {way}", accuracy(model, split, hold)
     peepholes = _peepholes(model)
     has_one_layer = len({layer for layer, _ in peepholes}) == 1
-    answers = _answers(model, unwatched)  # Traced once; it reads the weights at each call.
+    answers = _answers(model, identity)  # Traced once; it reads the weights at each call.
     for layer, weight in peepholes:
         label = f"{'' if has_one_layer else layer}{weight.name.replace('_', ' ')}"
         before = weight.numpy()

@@ -6,7 +6,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from explain.style import MARKS, STYLES
-from models import follow
+from models import run_with_activations
 from models.trace import directions
 
 _BATCH_SIZE = 100
@@ -22,7 +22,8 @@ def norms(model, split):
     Returns:
         `float64 (steps,)` by name: the Euclidean norm of the gradient of an image's cross-entropy,
         averaged over the images. The gradient is taken with respect to `inputs`, the inputs of the
-        first recurrent layer at each step, and to each hidden state, named as in `models.follow`.
+        first recurrent layer at each step, and to each hidden state, named as in
+        `models.run_with_activations`.
     """
 
     @tf.function
@@ -31,20 +32,20 @@ def norms(model, split):
             return tf.zeros((tf.shape(rows)[0], steps, width), model.compute_dtype)
 
         steps, features = model.get_layer("scan").output.shape[1:]
-        nudges = {name: zeros(width) for name, width in hidden.items()} | {
+        perturbations = {name: zeros(width) for name, width in hidden.items()} | {
             "inputs": zeros(features)
         }
         with tf.GradientTape() as tape:
-            tape.watch(nudges)
-            logits = follow(model, rows, nudges=nudges)["outputs"]
+            tape.watch(perturbations)
+            logits = run_with_activations(model, rows, perturbations=perturbations)["outputs"]
             loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
             loss = tf.reduce_sum(loss)
         return {
             name: tf.norm(tf.cast(gradient, tf.float64), axis=-1)
-            for name, gradient in tape.gradient(loss, nudges).items()
+            for name, gradient in tape.gradient(loss, perturbations).items()
         }
 
-    seen = follow(model, split.inputs[:1].astype(np.float32))
+    seen = run_with_activations(model, split.inputs[:1].astype(np.float32))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
     batches = [
         gradients(
@@ -67,13 +68,13 @@ def largest_singular_values(model):
     """
     norms = {}
     for direction in (direction for layer in model.layers for direction in directions(layer)):
-        parts, _ = direction.equation_weights()
+        gate_weights, _ = direction.equation_weights()
         norms[direction.cell.recurrent_kernel.path] = [
             float(np.linalg.norm(np.asarray(block, np.float64), 2))
-            for (_, recurrent_kernel, _), widths in zip(
-                parts, direction.equations.widths(), strict=True
+            for (_, recurrent_kernel, _), sizes in zip(
+                gate_weights, direction.equations.gate_sizes(), strict=True
             )
-            for block in tf.split(recurrent_kernel, widths, axis=-1)
+            for block in tf.split(recurrent_kernel, sizes, axis=-1)
             if np.any(block)  # All zeros: this gate does not read the hidden state.
         ]
     return norms

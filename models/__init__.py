@@ -1,19 +1,20 @@
-"""The networks that read an image row by row. `create_model` is the only door to them."""
+"""The networks that read an image row by row. `create_model` builds all of them."""
 
 import functools
 
 import keras
 
+from configs import cells
 from models.basic_rnn_cell import BasicRNNCell
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
+from models.image_to_sequence import ImageToSequence
 from models.inputs import create_inputs
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
-from models.scan import Scan
 from models.tf1_checkpoint import load_tf1_checkpoint
-from models.trace import follow, trace
+from models.trace import run_with_activations, trace
 
 __all__ = [
     "CELLS",
@@ -22,35 +23,25 @@ __all__ = [
     "FastLSTM",
     "FastRNN",
     "GRUCell",
+    "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
-    "Scan",
     "create_model",
-    "follow",
     "load_tf1_checkpoint",
+    "run_with_activations",
     "trace",
 ]
 
-# The cells by name. Each name is also a model, and `bidirectional_` before it another.
+_CLASSES = {cell.__name__: cell for cell in (BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell)}
+# The name of a cell -> a function of `units` and the cell's other arguments that creates it.
 CELLS = {
-    "basic_rnn": BasicRNNCell,
-    "irnn": functools.partial(BasicRNNCell, variant="irnn"),
-    "lstm_1997": LSTM1997Cell,
-    "custom_lstm": LSTMCell,
-    "peephole_lstm": functools.partial(LSTMCell, use_peephole=True),
-    "gru": GRUCell,
+    name: functools.partial(_CLASSES[class_name], **arguments)
+    for name, (class_name, arguments) in cells.CELLS.items()
 }
-for _variant in LSTMCell.variants:
-    CELLS[f"{_variant}_lstm"] = functools.partial(LSTMCell, variant=_variant)
-    CELLS[f"peephole_{_variant}_lstm"] = functools.partial(
-        LSTMCell, use_peephole=True, variant=_variant
-    )
-for _variant in GRUCell.variants:
-    CELLS[_variant] = functools.partial(GRUCell, variant=_variant)
 
 
 def _create_recurrent(config, **options):
-    """One recurrent layer, in one direction."""
+    """Create one recurrent layer, in one direction."""
     if config.compute_dtype != "float32":
         options["dtype"] = f"mixed_{config.compute_dtype}"
     name = config.model.removeprefix("bidirectional_")

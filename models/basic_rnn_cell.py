@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
@@ -14,8 +14,8 @@ class BasicRNNCell(Cell):
 
         h(t) = tanh(W x(t) + U h(t-1) + b)
 
-    Variant `"irnn"`: `relu` for `tanh`, and U starts as the identity, so that the cell starts by
-    adding up what it reads.
+    Variant `"irnn"`: relu in place of tanh, and U starts as the identity matrix. At first the cell
+    adds up its inputs.
 
     Weights: `kernel (features, units)`, `recurrent_kernel (units, units)`, `bias (units,)`.
 
@@ -50,10 +50,12 @@ class BasicRNNCell(Cell):
         )
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         return [[self.units]]
 
-    def step(self, sums, states, watch=unwatched):
-        """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
-        (z,) = sums(states[0])
-        return [ops.relu(z) if self.variant == "irnn" else tanh(z)]
+    def step(self, preactivations, states, intercept=identity):
+        """From `[h]` to the next `[h]`, each `(batch, units)`; see `Cell.step`."""
+        (h,) = states
+        (a,) = preactivations(h)  # a = W x(t) + U h + b
+        h = ops.relu(a) if self.variant == "irnn" else tanh(a)
+        return [h]

@@ -1,4 +1,4 @@
-"""What all cells share: size, variant, dropout, state."""
+"""The base class of all cells."""
 
 import itertools
 import numbers
@@ -6,58 +6,58 @@ import numbers
 import keras
 from keras import ops
 
-# Not public, yet the one way to dropout masks that `keras.layers.RNN` draws once for a sequence: it
-# asks for this class by name.
+# Private, but `keras.layers.RNN` reuses one dropout mask per sequence only for cells of this class.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 
 def tanh(x):
-    """`ops.tanh`; in float64, which Keras 3.15 rounds to float32 on JAX, right to within 1e-15."""
+    """`ops.tanh`, exact to 1e-15 in float64. Keras 3.15 on JAX computes it in float32."""
     if keras.backend.standardize_dtype(x.dtype) == "float64":
         return 2 * ops.sigmoid(2 * x) - 1
     return ops.tanh(x)
 
 
 def orthogonal(shape, dtype=None):
-    """Orthogonal initial weights, in half precision too, which the decomposition lacks."""
+    """Orthogonal initial weights. The decomposition does not exist in half precision."""
     half = dtype in ("float16", "bfloat16")
     return ops.cast(keras.initializers.Orthogonal()(shape, "float32" if half else dtype), dtype)
 
 
-def unwatched(name, value):
-    """The value as it is: what `Cell.step` shows its gates to unless someone watches."""
+def identity(name, value):
+    """Return `value` unchanged: the default `intercept` of `Cell.step`."""
     return value
 
 
-def split(packed, widths):
-    """The terms packed side by side in a tensor `(..., sum of widths)`."""
-    places = list(itertools.accumulate(widths))[:-1]
-    return ops.split(packed, places, axis=-1) if places else [packed]
+def split(packed, sizes):
+    """Split a tensor `(..., sum of sizes)` into tensors `(..., size)`."""
+    indices = list(itertools.accumulate(sizes))[:-1]
+    return ops.split(packed, indices, axis=-1) if indices else [packed]
 
 
 class Cell(DropoutRNNCell, keras.layers.Layer):
     """One step of a recurrent network, for `keras.layers.RNN`.
 
-    A subclass names its `variants`, creates its weights in `build`, says what sums a step takes of
-    inputs and hidden state in `widths` and `parts`, and has its equations in `step`. They are given
-    the sums, and so serve a single step here and, summed in another way, sequences in `FastRNN`.
+    A subclass names its `variants`, creates its weights in `build`, and has its equations in
+    `step`. `gate_weights` and `gate_sizes` describe the preactivations, which `step` receives as a
+    function. So the same equations serve one step here and whole sequences in `FastRNN`, which
+    computes the preactivations in another way.
 
-    Dropout is variational: a mask of the inputs and one of the hidden state are drawn once for a
-    sequence, and are the same at all timesteps and for all gates. The cell state, and what a GRU
-    carries over from its last hidden state, are never masked. Source: Y. Gal and Z. Ghahramani, A
-    Theoretically Grounded Application of Dropout in Recurrent Neural Networks, 2016,
-    https://arxiv.org/abs/1512.05287.
+    Dropout is variational: one mask of the inputs and one of the hidden state are drawn for each
+    sequence. All timesteps and all gates use the same masks. The masks apply to the inputs and the
+    hidden state in the matrix products only: neither the cell state of an LSTM nor the term
+    z * h(t-1) of a GRU is masked. Source: Y. Gal and Z. Ghahramani, A Theoretically Grounded
+    Application of Dropout in Recurrent Neural Networks, 2016, https://arxiv.org/abs/1512.05287.
 
     Args:
         units: Size of the hidden state.
-        variant: One of the class's `variants`, or `None` for the cell as it is best known.
+        variant: One of the class's `variants`, or `None` for the standard cell.
         dropout: Fraction of the inputs dropped in training.
         recurrent_dropout: Fraction of the hidden state dropped in training.
         seed: Seed of the dropout masks.
 
     Raises:
-        ValueError: If `units` is not a positive integer, `variant` is none of the class's, or a
-            fraction is not in 0 to 1, 1 excluded.
+        ValueError: If `units` is not a positive integer, `variant` is not one of the class's, or a
+            fraction is not at least 0 and below 1.
     """
 
     variants = ()
@@ -83,30 +83,30 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         self.state_size = self.units
         self.output_size = self.units
 
-    def widths(self):
-        """Of each of a step's sums the widths of its terms, which are packed side by side."""
+    def gate_sizes(self):
+        """The sizes of the gates that are packed in each matrix product of a step, in order."""
         raise NotImplementedError
 
-    def parts(self):
-        """The weights of each of a step's sums: `(kernel, recurrent_kernel, bias)`."""
+    def gate_weights(self):
+        """The weights of each matrix product of a step: `(kernel, recurrent_kernel, bias)`."""
         return [(self.kernel, self.recurrent_kernel, self.bias)]
 
-    def extras(self):
-        """The weights `step` takes besides, by the names of its arguments."""
+    def other_weights(self):
+        """All other weights that `step` uses, by the names of its arguments."""
         return {}
 
-    def step(self, sums, states, watch=unwatched, **extras):
+    def step(self, preactivations, states, intercept=identity, **other_weights):
         """The cell's equations.
 
         Args:
-            sums: A function: `sums(h, n)` lists the terms `W x(t) + U h + b`, `(batch, width)`, of
-                part n, the first if it is left out. It is called once for each part, in their
-                order.
-            states: The states, a list of `(batch, size)`; first the hidden state, in an LSTM second
-                the cell state.
-            watch: A function: `watch(name, value)` is shown each gate and the candidate,
-                `(batch, units)`, and returns what takes its place.
-            **extras: The weights of `extras()`.
+            preactivations: A function: `preactivations(h, n)` returns a list of the gates'
+                `W x(t) + U h + b`, `(batch, size)`, of product `n` in `gate_sizes()`. `n` is 0 by
+                default. `step` must call it once for each product, in order.
+            states: A list of `(batch, size)`. The first is the hidden state; in an LSTM the second
+                is the cell state.
+            intercept: A function `intercept(name, value)`. It is called with each gate and the
+                candidate, `(batch, units)`; `step` goes on with what it returns.
+            **other_weights: The weights in `other_weights()`.
 
         Returns:
             The new states.
@@ -114,34 +114,40 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, inputs, states, training=False):
-        """Advance one timestep.
+        """Compute one timestep.
 
         Args:
             inputs: `(batch, features)`.
             states: A list of `(batch, size)`, one for each size in `state_size`.
-            training: Whether to drop inputs and hidden states.
+            training: Whether to apply dropout.
 
         Returns:
             The hidden state, `(batch, units)`, and the new states.
         """
         x, mask = self.drop_inputs(inputs, training), self.hidden_mask(states[0], training)
-        sums = self.sums_of(x, self.parts(), mask)
-        states = self.step(sums, list(states), **self.extras())
+        preactivations = self.preactivations_of(x, self.gate_weights(), mask)
+        states = self.step(preactivations, list(states), **self.other_weights())
         return states[0], states
 
-    def sums_of(self, x, parts, mask=None):
-        """The function `step` takes: of inputs `(batch, features)`, `parts()` and a mask of h."""
-        widths = self.widths()
+    def preactivations_of(self, x, gate_weights, mask=None):
+        """The function `preactivations` of `step`, for one step.
 
-        def sums(h, n=0):
-            kernel, recurrent_kernel, bias = parts[n]
+        Args:
+            x: Inputs `(batch, features)`.
+            gate_weights: The result of `gate_weights()`.
+            mask: A dropout mask of the hidden state, `(batch, units)`, or `None`.
+        """
+        sizes = self.gate_sizes()
+
+        def preactivations(h, n=0):
+            kernel, recurrent_kernel, bias = gate_weights[n]
             h = h if mask is None else h * mask
-            return split(ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias, widths[n])
+            return split(ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias, sizes[n])
 
-        return sums
+        return preactivations
 
     def drop_inputs(self, inputs, training):
-        """The inputs the weights see: `(batch, features)`, or sequences of them."""
+        """Apply dropout to inputs, `(batch, features)` or `(batch, steps, features)`."""
         if not (training and self.dropout):
             return inputs
         if len(inputs.shape) == 3:
@@ -149,11 +155,11 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         return inputs * self.get_dropout_mask(inputs)
 
     def hidden_mask(self, h, training):
-        """What the hidden state `(batch, units)` is multiplied by on its way to the weights."""
+        """The dropout mask for a hidden state `(batch, units)`, or `None`."""
         return self.get_recurrent_dropout_mask(h) if training and self.recurrent_dropout else None
 
     def get_initial_state(self, batch_size=None):
-        """Zeros, one tensor `(batch_size, size)` for each size in `state_size`."""
+        """Zeros: one tensor `(batch_size, size)` for each size in `state_size`."""
         sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in sizes]
 

@@ -1,4 +1,4 @@
-"""Recurrent layers that take the fast way along a sequence where there is one."""
+"""Recurrent layers that use a fast path where one exists, and Keras's loop elsewhere."""
 
 import functools
 import sys
@@ -9,16 +9,18 @@ from keras import ops
 from models.cell import Cell
 from models.lstm_cell import LSTMCell
 
-# The fast way takes a cell's equations and not its methods. So these must be the original ones.
+# The fast path calls a cell's `step` only. A cell that overrides one of these methods does more
+# than its equations, so Keras's loop runs it.
 _OF_OUR_CELLS = {
     name: getattr(Cell, name)
     for name in (
-        *("__call__", "call", "sums_of", "drop_inputs", "hidden_mask"),
+        *("__call__", "call", "preactivations_of", "drop_inputs", "hidden_mask"),
         *("get_dropout_mask", "get_recurrent_dropout_mask"),
     )
 }
 _OF_KERASS_CELL = {name: getattr(keras.layers.LSTMCell, name) for name in ("__call__", "call")}
-# Graphs that these packages trace go into files, for programs that may lack XLA.
+# These packages write the graphs that they trace into files. The programs that read the files may
+# lack XLA.
 _EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model", "tf2onnx")
 _LITERT_EXPORTERS = ("keras.src.export.litert", "tensorflow.lite")
 
@@ -27,29 +29,31 @@ _LITERT_EXPORTERS = ("keras.src.export.litert", "tensorflow.lite")
 class FastRNN(keras.layers.RNN):
     """`keras.layers.RNN`: the same arguments, weights, files and results, in less time.
 
-    It takes the way of `models.sweep` in TensorFlow's graphs (`fit`, `predict`, `tf.function`) on
-    CPUs. All else takes the way of `keras.layers.RNN`, with the same results:
+    The fast path is `models.unroll`. It runs in TensorFlow's graphs (`fit`, `predict`,
+    `tf.function`) on CPUs. The loop of `keras.layers.RNN` runs in all other cases, with the same
+    results:
 
     - eager calls, other backends, machines with a GPU;
     - a mask, `unroll=True`, sequences of unknown length;
-    - a stack of cells, and a cell that is not one of this project's;
-    - a subclass of one of this project's cells that changes more than its equations (`step`,
-      `parts`, `widths`, `extras`), or whose `step` uses weights or random numbers of its own;
+    - a stack of cells, and a cell that is not a `Cell` of this project;
+    - a subclass of a cell of this project that changes more than its equations (`step`,
+      `gate_weights`, `gate_sizes`, `other_weights`), or whose `step` uses weights or random numbers
+      of its own;
     - a cell of another precision than the layer, or with an `activity_regularizer`;
-    - branches of `tf.cond`, and forward-mode derivatives, for which the steps are laid out;
+    - branches of `tf.cond`, and forward-mode derivatives, for which the steps are unrolled;
     - graphs that are written to a SavedModel or to ONNX. For LiteRT see `for_serving`.
 
-    Not supported: a vectorized `tape.jacobian` in a function, which fails with Keras's LSTM too; it
-    works with `experimental_use_pfor=False`. A forward-mode derivative by a weight, taken in a
-    function of the call of another function, is `None`, as with Keras's layers.
+    Not supported: a vectorized `tape.jacobian` in a function fails, as it does with Keras's LSTM;
+    it works with `experimental_use_pfor=False`. A forward-mode derivative with respect to a weight
+    is `None` if a function calls the layer through another function, as with Keras's layers.
 
-    Functions that were traced before they were exported hold the fast way, which the converters to
-    ONNX and LiteRT do not know: set `fast = False` before such a function is traced.
+    A function that was traced before its export contains the fast path. The converters to ONNX and
+    LiteRT cannot read it: set `fast = False` before you trace such a function.
 
     Attributes:
-        fast: Whether to take the fast way at all.
-        for_serving: Whether to be traced for a server: with the weights as constants and without
-            XLA, which would compile for every size of batch anew.
+        fast: Whether to use the fast path.
+        for_serving: Whether to trace a graph for a server, with the weights as constants and
+            without XLA, which would compile again for each batch size.
 
     Example:
 
@@ -64,29 +68,33 @@ class FastRNN(keras.layers.RNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
-        equations = self.equations  # Made here, since it cannot be while a graph is traced.
+        equations = self.equations  # It cannot be made while a graph is traced.
         if keras.backend.backend() == "tensorflow":
-            from models.sweep import Sweep, obeys_the_rules
+            from models.unroll import Unroll, obeys_the_rules
 
-            # One for all calls: it keeps what was compiled.
-            is_sweepable = equations is not None and (
+            # All calls share it, since it caches the compiled functions.
+            can_unroll = equations is not None and (
                 equations is not self.cell or obeys_the_rules(equations)
             )
-            self._sweep = Sweep(equations.step, equations.widths()) if is_sweepable else None
+            self._fast_unroll = (
+                Unroll(equations.step, equations.gate_sizes()) if can_unroll else None
+            )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Sweep `sequences (batch, steps, features)`.
+        """Unroll the cell over `sequences (batch, steps, features)`.
 
         Returns:
-            The last output `(batch, units)`, all outputs `(batch, steps, units)`, which are cut
-            short to the last unless `return_sequences`, and the last states.
+            The last output `(batch, units)`; all outputs `(batch, steps, units)`, or only the last
+            of them, `(batch, 1, units)`, without `return_sequences`; and the final states.
         """
-        sweep = self._way(sequences, initial_state, mask, training)
-        if sweep is None:
+        fast_path = self._fast_path(sequences, initial_state, mask, training)
+        if fast_path is None:
             return super().inner_loop(sequences, initial_state, mask, training)
-        # Asking reads the weights, which are constants in a graph for a server.
-        if sweep is self._sweep and self._is_differentiated_forward(sequences, initial_state):
-            # A loop of TensorFlow's has no such derivative; its steps have.
+        # The check reads the weights. It is skipped for serving, where they become constants.
+        if fast_path is self._fast_unroll and self._is_differentiated_forward(
+            sequences, initial_state
+        ):
+            # TensorFlow's while loop has no forward-mode derivative; unrolled steps do.
             self.unroll = True
             try:
                 return super().inner_loop(sequences, initial_state, mask, training)
@@ -95,7 +103,7 @@ class FastRNN(keras.layers.RNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
         inputs, mask = self._drop(sequences, initial_state, training)
-        states, outputs = sweep(
+        states, outputs = fast_path(
             ops.cast(inputs, self.compute_dtype),
             initial_state,
             self.equation_weights,
@@ -104,25 +112,25 @@ class FastRNN(keras.layers.RNN):
         )
         return states[0], states[0][:, None] if outputs is None else outputs, states
 
-    def _way(self, sequences, states, mask, training):
-        """The function that sweeps these sequences, or `None`, which is Keras's way."""
+    def _fast_path(self, sequences, states, mask, training):
+        """The function that unrolls the cell over these sequences, or `None` for Keras's loop."""
         if keras.backend.backend() != "tensorflow" or not self._is_fast(sequences, mask, training):
             return None
         if not _have_known_shapes(sequences, states):
             return None
         if self.for_serving:
-            return self._sweep.for_serving
-        from models.sweep import is_in_a_branch
+            return self._fast_unroll.for_serving
+        from models.unroll import is_in_a_branch
 
         if not _in_a_graph() or is_in_a_branch():
             return None
-        # A file computes on CPUs, also where it is written on a machine with a GPU.
+        # LiteRT runs its files on CPUs, even if a machine with a GPU writes them.
         if _is_traced_by(_LITERT_EXPORTERS):
-            return self._sweep.for_serving
-        return None if _has_gpu() or _is_traced_by(_EXPORTERS) else self._sweep
+            return self._fast_unroll.for_serving
+        return None if _has_gpu() or _is_traced_by(_EXPORTERS) else self._fast_unroll
 
     def _is_differentiated_forward(self, sequences, states):
-        from models.sweep import has_tangents
+        from models.unroll import has_tangents
 
         weights = [weight.value for weight in self.cell.weights]
         return has_tangents([sequences, *states, *weights])
@@ -131,7 +139,7 @@ class FastRNN(keras.layers.RNN):
         dtype = keras.backend.standardize_dtype(sequences.dtype)
         return (
             self.fast
-            and self._sweep is not None
+            and self._fast_unroll is not None
             and self._is_original()
             and mask is None
             and not self.unroll
@@ -140,34 +148,35 @@ class FastRNN(keras.layers.RNN):
         )
 
     def _is_original(self):
-        """Whether the equations are all that the cell does."""
+        """Whether the cell does nothing beyond its equations."""
         return (
             self.cell is self.equations
             and _has(self.cell, _OF_OUR_CELLS)
-            and not {"step", "parts", "widths", "extras"} & vars(self.cell).keys()
+            and not {"step", "gate_weights", "gate_sizes", "other_weights"} & vars(self.cell).keys()
             and self.cell.activity_regularizer is None
         )
 
-    # Not one of Keras's attributes, which would count the weights of an LSTM's as this layer's.
+    # A plain attribute would not do: Keras would track the helper cell's weights as this layer's.
     @functools.cached_property
     def equations(self):
-        """A cell of ours with the equations of this layer's cell, or `None` if there is none."""
+        """A `Cell` with the equations of this layer's cell, or `None` if there is none."""
         return self.cell if isinstance(self.cell, Cell) else None
 
     def equation_weights(self):
-        """What these equations take, their cell's `parts()` and `extras()`."""
-        return self.cell.parts(), self.cell.extras()
+        """The weights in these equations: the cell's `gate_weights()` and `other_weights()`."""
+        return self.cell.gate_weights(), self.cell.other_weights()
 
     def _drop(self, sequences, states, training):
-        """The inputs that the weights see, and what the hidden state is multiplied by."""
+        """The inputs after dropout, and the dropout mask of the hidden state or `None`."""
         inputs = self.cell.drop_inputs(sequences, training)
         return inputs, self.cell.hidden_mask(states[0], training)
 
     def load_own_variables(self, store):
-        """Find the cell's weights in files of earlier versions, too.
+        """Load the cell's weights, from files of earlier versions as well.
 
-        A layer's class names its place in a file. Files of earlier versions have `fast_rnn` and
-        `fast_lstm` in the place of Keras's `rnn` and `lstm`.
+        Keras derives the path of a layer in a file from the name of its class. In files of earlier
+        versions the paths have `fast_rnn` and `fast_lstm` where Keras's layers have `rnn` and
+        `lstm`.
         """
         super().load_own_variables(store)
         find = store.get
@@ -183,10 +192,10 @@ class FastRNN(keras.layers.RNN):
 
 @keras.saving.register_keras_serializable(package="mnist_rows", name="FastLSTM")
 class FastLSTM(FastRNN, keras.layers.LSTM):
-    """`keras.layers.LSTM`, the same way as `FastRNN`.
+    """`keras.layers.LSTM` with the fast path of `FastRNN`.
 
-    Besides what `FastRNN` leaves to Keras, it leaves: dropout in training, other activations than
-    tanh and sigmoid, `use_bias=False`, `use_cudnn=True`, and another cell in the place of its own.
+    Keras's loop also runs with dropout in training, other activations than tanh and sigmoid,
+    `use_bias=False`, `use_cudnn=True`, and if the layer's cell was replaced by another.
     """
 
     def _is_fast(self, sequences, mask, training):
@@ -216,12 +225,12 @@ class FastLSTM(FastRNN, keras.layers.LSTM):
         return sequences, None
 
 
-# Keras names a layer's place in a file after its class: with these names files are the same.
+# Keras derives paths in files from class names. With these names the files are those of Keras.
 FastRNN.__name__, FastLSTM.__name__ = "RNN", "LSTM"
 
 
 def _has(cell, methods):
-    """Whether a cell has these methods, by name, and no others in their place."""
+    """Whether a cell has exactly these methods, a dict by name."""
     return all(
         getattr(type(cell), name) is method and name not in vars(cell)
         for name, method in methods.items()
@@ -229,7 +238,7 @@ def _has(cell, methods):
 
 
 def _have_known_shapes(sequences, states):
-    """Whether all are `(batch, ...)` with nothing but the batch unknown, and the same batch."""
+    """Whether all sizes except the batch are known, and no two batch sizes differ."""
     sequences, *states = (tuple(tensor.shape) for tensor in (sequences, *states))
     return (
         len(sequences) == 3
@@ -241,7 +250,7 @@ def _have_known_shapes(sequences, states):
 
 
 def _is_traced_by(packages):
-    """Whether code of one of these packages asked for the graph that is traced now."""
+    """Whether code of one of these packages traces the current graph."""
     frame = sys._getframe()
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
@@ -254,10 +263,10 @@ def _is_traced_by(packages):
 def _in_a_graph():
     import tensorflow as tf
 
-    return not tf.executing_eagerly()  # Eagerly, compiling would cost more than it saves.
+    return not tf.executing_eagerly()  # Compiling for eager calls would cost more than it saves.
 
 
 def _has_gpu():
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))  # Keras's LSTM has NVIDIA's kernels there.
+    return bool(tf.config.list_physical_devices("GPU"))  # Keras's LSTM uses cuDNN there.

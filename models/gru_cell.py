@@ -1,34 +1,34 @@
-"""The gated recurrent unit, and its three versions with simpler gates."""
+"""The gated recurrent unit, and three variants with simpler gates."""
 
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
-# What the gates of each variant see: the input x, the hidden state h, a bias b.
-_GATES_SEE = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}
+# The terms in the gates of each variant: of the input x, the hidden state h, and a bias b.
+_GATE_TERMS = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
 class GRUCell(Cell):
     """One step of a GRU: TensorFlow 1's `GRUCell`, `keras.layers.GRUCell(reset_after=False)`.
 
-    With input x(t) and hidden state h, `*` element by element:
+    With input x(t) and hidden state h, and `*` the elementwise product:
 
         z = sigmoid(W_z x(t) + U_z h(t-1)     + b_z)      update gate
         r = sigmoid(W_r x(t) + U_r h(t-1)     + b_r)      reset gate
         g =    tanh(W_h x(t) + U_h (r * h(t-1)) + b_h)    candidate
         h(t) = z * h(t-1) + (1 - z) * g
 
-    Variants, in which the gates see less:
+    Variants, whose gates have fewer terms:
 
         gru1    z, r = sigmoid(U h(t-1) + b)
         gru2    z, r = sigmoid(U h(t-1))
         gru3    z, r = sigmoid(b)
 
     Weights, packed as in Keras in the order z, r, h: `kernel (features, 3 * units)`,
-    `recurrent_kernel (units, 3 * units)`, `bias (3 * units,)`. A weight that the gates of a variant
-    do not see has the candidate's part alone, `units` wide.
+    `recurrent_kernel (units, 3 * units)`, `bias (3 * units,)`. If the
+    gates of a variant lack a term, its weight holds the candidate's part only, `units` wide.
 
     Sources: K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014,
     https://arxiv.org/abs/1406.1078; variants: R. Dey and F. Salem, Gate-Variants of Gated Recurrent
@@ -50,20 +50,20 @@ class GRUCell(Cell):
     variants = ("gru1", "gru2", "gru3")
 
     def build(self, input_shape):
-        def packed(seen):
-            return 3 * self.units if seen in _GATES_SEE[self.variant] else self.units
+        def size(term):
+            return 3 * self.units if term in _GATE_TERMS[self.variant] else self.units
 
-        self.kernel = self.add_weight((input_shape[-1], packed("x")), name="kernel")
+        self.kernel = self.add_weight((input_shape[-1], size("x")), name="kernel")
         self.recurrent_kernel = self.add_weight(
-            (self.units, packed("h")), orthogonal, name="recurrent_kernel"
+            (self.units, size("h")), orthogonal, name="recurrent_kernel"
         )
-        self.bias = self.add_weight((packed("b"),), "zeros", name="bias")
+        self.bias = self.add_weight((size("b"),), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         return [[self.units, self.units], [self.units]]
 
-    def parts(self):
-        """The weights of the gates' sum and of the candidate's; what is not seen weighs zero."""
+    def gate_weights(self):
+        """The weights of the gates and of the candidate; zeros for those that a variant lacks."""
 
         def split(packed):
             gates, candidate = packed[..., : -self.units], packed[..., -self.units :]
@@ -74,10 +74,13 @@ class GRUCell(Cell):
         packed = (self.kernel, self.recurrent_kernel, self.bias)
         return list(zip(*map(split, packed), strict=True))
 
-    def step(self, sums, states, watch=unwatched):
-        """`[h]` to the next `[h]`, `(batch, units)`; see `Cell.step`."""
+    def step(self, preactivations, states, intercept=identity):
+        """From `[h]` to the next `[h]`, each `(batch, units)`; see `Cell.step`."""
         (h,) = states
-        z, r = map(ops.sigmoid, sums(h))
-        z, r = watch("update_gate", z), watch("reset_gate", r)
-        g = watch("candidate", tanh(sums(r * h, 1)[0]))
-        return [z * h + (1 - z) * g]
+        a_z, a_r = preactivations(h)  # a_z = W_z x(t) + U_z h + b_z
+        z = intercept("update_gate", ops.sigmoid(a_z))
+        r = intercept("reset_gate", ops.sigmoid(a_r))
+        (a_h,) = preactivations(r * h, 1)
+        g = intercept("candidate", tanh(a_h))
+        h = z * h + (1 - z) * g
+        return [h]

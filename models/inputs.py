@@ -3,7 +3,7 @@
 import keras
 
 from models.distort import Distort
-from models.scan import Scan
+from models.image_to_sequence import ImageToSequence
 
 _DISTORTIONS = ("rotation", "shift", "zoom", "shear", "elastic")
 
@@ -29,7 +29,7 @@ def create_inputs(config, spec):
     rows = keras.Input(spec.shape, dtype="float32", name="rows")
     x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
     x = _augment(x, config)
-    return rows, Scan(config.scan, config.permute_seed, name="scan")(x)
+    return rows, ImageToSequence(config.scan, config.permute_seed, name="scan")(x)
 
 
 def _augment(images, config):

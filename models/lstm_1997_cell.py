@@ -1,16 +1,16 @@
-"""The first long short-term memory cell, without a forget gate, in blocks."""
+"""The LSTM of 1997, which has no forget gate, with cells in blocks."""
 
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
 class LSTM1997Cell(Cell):
     """One step of the LSTM of 1997: no forget gate, cells in blocks.
 
-    With input x(t), hidden state h and cell state c, `*` element by element:
+    With input x(t), hidden state h and cell state c, and `*` the elementwise product:
 
         i = sigmoid(W_i x(t) + U_i h(t-1) + b_i)      input gate of each block
         g =    tanh(W_c x(t) + U_c h(t-1) + b_c)      candidate of each cell
@@ -18,11 +18,13 @@ class LSTM1997Cell(Cell):
         o = sigmoid(W_o x(t) + U_o h(t-1) + b_o)      output gate of each block
         h(t) = o * tanh(c(t))
 
-    The `block_size` cells of a block lie side by side and share one input and one output gate. With
-    blocks of 1 this is `LSTMCell(units, variant="nfg")`. What else the paper did is left out, so
-    that the cells of this folder differ in one thing at a time: its squashing functions were tanh
-    up to scale, 2 tanh(x / 2) for the candidate and tanh(x / 2) for the cell; its gates could see
-    each other; and its gradient was truncated, flowing back through the cells alone.
+    The `block_size` cells of a block are neighbours and share one input gate and one output gate.
+    With blocks of 1 this is `LSTMCell(units, variant="nfg")`.
+
+    The cells of this folder differ in one thing at a time, so three things in the paper are left
+    out: its activation functions were scaled, 2 tanh(x / 2) for the candidate and tanh(x / 2) for
+    the cell state; its gates could read each other; and its gradient was truncated, so that it
+    flowed back through the cell states only.
 
     Weights, packed in the order i, c, o, with `blocks = units / block_size`:
     `kernel (features, 2 * blocks + units)`, `recurrent_kernel (units, 2 * blocks + units)`,
@@ -32,7 +34,7 @@ class LSTM1997Cell(Cell):
     https://doi.org/10.1162/neco.1997.9.8.1735.
 
     Args:
-        units: Number of memory cells, the size of the hidden and of the cell state.
+        units: Number of memory cells: the size of the hidden state and of the cell state.
         block_size: Number of cells that share their gates.
         dropout, recurrent_dropout, seed: As in `Cell`.
 
@@ -65,25 +67,26 @@ class LSTM1997Cell(Cell):
         )
         self.bias = self.add_weight((packed,), "zeros", name="bias")
 
-    def widths(self):
+    def gate_sizes(self):
         blocks = self.units // self.block_size
         return [[blocks, self.units, blocks]]
 
-    def step(self, sums, states, watch=unwatched):
-        """`[h, c]` to the next, each `(batch, units)`; see `Cell.step`."""
+    def step(self, preactivations, states, intercept=identity):
+        """From `[h, c]` to the next `[h, c]`, each `(batch, units)`; see `Cell.step`."""
         h, c = states
-        z_i, z_c, z_o = sums(h)
-        i = watch("input_gate", self._of_cells(ops.sigmoid(z_i)))
-        g = watch("candidate", tanh(z_c))
+        a_i, a_c, a_o = preactivations(h)  # a_i = W_i x(t) + U_i h + b_i
+        i = intercept("input_gate", self._share_in_block(ops.sigmoid(a_i)))
+        g = intercept("candidate", tanh(a_c))
         c = c + i * g
-        o = watch("output_gate", self._of_cells(ops.sigmoid(z_o)))
-        return [o * tanh(c), c]
+        o = intercept("output_gate", self._share_in_block(ops.sigmoid(a_o)))
+        h = o * tanh(c)
+        return [h, c]
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}
 
-    def _of_cells(self, gates):
-        """The gate of each cell, `(batch, units)`, from that of each block, `(batch, blocks)`."""
-        # Not ops.repeat, whose gradient XLA cannot compile.
+    def _share_in_block(self, gates):
+        """Give each cell the gate of its block: `(batch, blocks)` to `(batch, units)`."""
+        # XLA cannot compile the gradient of ops.repeat.
         cells = ops.expand_dims(gates, -1) * ops.ones((self.block_size,), gates.dtype)
         return ops.reshape(cells, (-1, self.units))

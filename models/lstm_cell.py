@@ -1,20 +1,20 @@
-"""The long short-term memory cell, with optional peepholes and the variants of the literature."""
+"""The long short-term memory cell, with optional peepholes and the variants in the literature."""
 
 import keras
 from keras import ops
 
-from models.cell import Cell, orthogonal, tanh, unwatched
+from models.cell import Cell, identity, orthogonal, tanh
 
-_NAMES = {"i": "input_gate", "f": "forget_gate", "c": "candidate", "o": "output_gate"}
-# The sums that are left, in the order they are packed in, of a variant that takes a gate away.
+_NAMES = {"i": "input_gate", "f": "forget_gate", "o": "output_gate"}
+# The gates of the variants that lack one, in the order they are packed in.
 _WITHOUT_A_GATE = {"cifg": "ico", "nig": "fco", "nfg": "ico", "nog": "ifc"}
 
 
 @keras.saving.register_keras_serializable(package="mnist_rows")
 class LSTMCell(Cell):
-    """One step of an LSTM: `keras.layers.LSTMCell`'s twin, with optional peepholes and variants.
+    """One step of an LSTM: `keras.layers.LSTMCell` with optional peepholes and variants.
 
-    With input x(t), hidden state h and cell state c, `*` element by element:
+    With input x(t), hidden state h and cell state c, and `*` the elementwise product:
 
         i = sigmoid(W_i x(t) + U_i h(t-1) + p_i * c(t-1) + b_i)      input gate
         f = sigmoid(W_f x(t) + U_f h(t-1) + p_f * c(t-1) + b_f)      forget gate
@@ -23,24 +23,26 @@ class LSTMCell(Cell):
         o = sigmoid(W_o x(t) + U_o h(t-1) + p_o * c(t)   + b_o)      output gate
         h(t) = o * tanh(c(t))
 
-    The peepholes p let the gates see the cell: the input and forget gates its old state, the
-    output gate its new one. They are vectors, one weight per unit, and start at zero, where the
-    cell is a plain LSTM. The forget bias b_f starts at 1 (TensorFlow 1's `forget_bias=1.0`).
+    Through the peepholes p the gates read the cell state: the input and forget gates read
+    c(t-1), the output gate reads c(t). The peepholes are vectors with one weight per unit. They
+    start at zero, where the cell is a plain LSTM. The forget bias b_f starts at 1 (TensorFlow 1's
+    `forget_bias=1.0`).
 
-    Variants, each one change to the above, with or without peepholes:
+    Variants, each with one change, with or without peepholes:
 
-        cifg    f = 1 - i       coupled gates: forget and add at the same time; b_i starts at -1
+        cifg    f = 1 - i       coupled input and forget gates; b_i starts at -1
         nig     i = 1           no input gate
         nfg     f = 1           no forget gate; without peepholes `LSTM1997Cell` with blocks of 1
         nog     o = 1           no output gate
         niaf    g = W_c x(t) + U_c h(t-1) + b_c      no input activation
         noaf    h(t) = o * c(t)                      no output activation
-        fgr     the sums of i, f and o each gain R [i(t-1), f(t-1), o(t-1)]: full gate recurrence
+        fgr     full gate recurrence: the preactivations of i, f and o each gain a term
+                R [i(t-1), f(t-1), o(t-1)]
 
-    Weights, packed as in Keras in the gate order i, f, c, o, without the gate a variant lacks:
+    Weights, packed as in Keras in the order i, f, c, o, without the gate that a variant lacks:
     `kernel (features, 4 * units)`, `recurrent_kernel (units, 4 * units)`, `bias (4 * units,)`; with
     peepholes `peephole_i`, `peephole_f`, `peephole_o`, each `(units,)`; and for `"fgr"`
-    `gate_recurrent_kernel (3 * units, 3 * units)`, whose gates are a third state.
+    `gate_recurrent_kernel (3 * units, 3 * units)`. The gates of `"fgr"` are a third state.
 
     Sources: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory, 1997,
     https://doi.org/10.1162/neco.1997.9.8.1735; F. Gers, J. Schmidhuber and F. Cummins, Learning to
@@ -50,8 +52,8 @@ class LSTMCell(Cell):
     Odyssey, 2015, https://arxiv.org/abs/1503.04069.
 
     Args:
-        units: Size of the hidden and of the cell state.
-        use_peephole: Whether the gates see the cell state.
+        units: Size of the hidden state and of the cell state.
+        use_peephole: Whether the gates read the cell state.
         variant: `None` or one of the above.
         dropout, recurrent_dropout, seed: As in `Cell`.
 
@@ -70,13 +72,13 @@ class LSTMCell(Cell):
             raise ValueError(f"{self._received('use_peephole', use_peephole)} True or False.")
         super().__init__(units, variant, **kwargs)
         self.use_peephole = use_peephole
-        self._sums = _WITHOUT_A_GATE.get(variant, "ifco")
+        self._gates = _WITHOUT_A_GATE.get(variant, "ifco")
         self.state_size = [self.units, self.units]  # h, c
         if variant == "fgr":
             self.state_size.append(3 * self.units)  # i, f, o
 
     def build(self, input_shape):
-        packed = len(self._sums) * self.units
+        packed = len(self._gates) * self.units
         self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
         self.recurrent_kernel = self.add_weight(
             (self.units, packed), orthogonal, name="recurrent_kernel"
@@ -84,7 +86,7 @@ class LSTMCell(Cell):
         self.bias = self.add_weight((packed,), self._initial_bias, name="bias")
         self.peepholes = {
             gate: self.add_weight((self.units,), "zeros", name=f"peephole_{gate}")
-            for gate in self._sums
+            for gate in self._gates
             if self.use_peephole and gate != "c"
         }
         if self.variant == "fgr":
@@ -92,46 +94,48 @@ class LSTMCell(Cell):
                 (3 * self.units, 3 * self.units), orthogonal, name="gate_recurrent_kernel"
             )
 
-    def widths(self):
-        return [[self.units] * len(self._sums)]
+    def gate_sizes(self):
+        return [[self.units] * len(self._gates)]
 
-    def extras(self):
-        """The peepholes, and what carries the gates over."""
-        extras = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
+    def other_weights(self):
+        """The peepholes and, for `"fgr"`, the weights of the last step's gates."""
+        other_weights = {f"peephole_{gate}": weight for gate, weight in self.peepholes.items()}
         if self.variant == "fgr":
-            extras["gate_recurrent_kernel"] = self.gate_recurrent_kernel
-        return extras
+            other_weights["gate_recurrent_kernel"] = self.gate_recurrent_kernel
+        return other_weights
 
-    def step(self, sums, states, watch=unwatched, gate_recurrent_kernel=None, **peepholes):
-        """`[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
-        h, c, *gates = states
-        z = dict(zip(self._sums, sums(h), strict=True))
+    def step(
+        self, preactivations, states, intercept=identity, gate_recurrent_kernel=None, **peepholes
+    ):
+        """From `[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
+        h, c = states[:2]
+        a = dict(zip(self._gates, preactivations(h), strict=True))  # a_i = W_i x(t) + U_i h + b_i
         if self.variant == "fgr":
-            recurrence = ops.matmul(gates[0], gate_recurrent_kernel)
-            for gate, part in zip("ifo", ops.split(recurrence, 3, axis=-1), strict=True):
-                z[gate] = z[gate] + part
+            r = ops.matmul(states[2], gate_recurrent_kernel)
+            r_i, r_f, r_o = ops.split(r, 3, axis=-1)
+            a |= {"i": a["i"] + r_i, "f": a["f"] + r_f, "o": a["o"] + r_o}
 
-        def opening(gate, c):
-            if gate not in z:
-                return 1  # A gate the variant lacks is always open.
-            peephole = peepholes.get(f"peephole_{gate}")
-            opening = ops.sigmoid(z[gate] if peephole is None else z[gate] + peephole * c)
-            return watch(_NAMES[gate], opening)
+        def gate(k, c):
+            """sigmoid(a_k + p_k * c), or 1, always open, if the variant lacks the gate."""
+            if k not in a:
+                return ops.ones((), c.dtype)
+            p_k = peepholes.get(f"peephole_{k}")
+            return intercept(_NAMES[k], ops.sigmoid(a[k] if p_k is None else a[k] + p_k * c))
 
-        i = opening("i", c)
-        f = watch(_NAMES["f"], 1 - i) if self.variant == "cifg" else opening("f", c)
-        g = watch(_NAMES["c"], z["c"] if self.variant == "niaf" else tanh(z["c"]))
+        i = gate("i", c)
+        f = intercept("forget_gate", 1 - i) if self.variant == "cifg" else gate("f", c)
+        g = intercept("candidate", a["c"] if self.variant == "niaf" else tanh(a["c"]))
         c = f * c + i * g
-        o = opening("o", c)
+        o = gate("o", c)
         h = o * (c if self.variant == "noaf" else tanh(c))
-        gates = [ops.concatenate([i, f, o], axis=-1)] if self.variant == "fgr" else []
-        return [h, c, *gates]
+        return [h, c, ops.concatenate([i, f, o], axis=-1)] if self.variant == "fgr" else [h, c]
 
     def get_config(self):
         return {**super().get_config(), "use_peephole": self.use_peephole}
 
     def _initial_bias(self, shape, dtype=None):
-        """Zeros, but such that the forget gate starts at sigmoid(1)."""
+        """Zeros, except that the forget gate starts at sigmoid(1)."""
         biases = {"f": 1, "i": -1 if self.variant == "cifg" else 0}
-        parts = [ops.full((self.units,), biases.get(name, 0), dtype) for name in self._sums]
-        return ops.concatenate(parts)
+        return ops.concatenate(
+            [ops.full((self.units,), biases.get(gate, 0), dtype) for gate in self._gates]
+        )

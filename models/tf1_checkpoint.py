@@ -1,4 +1,4 @@
-"""The weights of a TensorFlow 1 graph, brought into our models."""
+"""Import of the weights of a TensorFlow 1 graph."""
 
 import difflib
 import glob
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Names of other versions and cells, and the name that TensorFlow's cells use since version 1.2.
+# Patterns of names in other versions and cells -> the name in TensorFlow 1.2 and later.
 _NAMES = (
     (r"/\.ATTRIBUTES/VARIABLE_VALUE$", ""),  # tf.train.Checkpoint and Keras's save_weights.
     (r"\b(Linear/Matrix|weights|W|W_0)$", "kernel"),
@@ -26,17 +26,17 @@ _NAMES = (
 
 
 class _Layout(NamedTuple):
-    """One way in which the weights of a cell are stored.
+    """One way to store the weights of a cell.
 
     Attributes:
-        gates: The order of the gates, packed side by side: i, f, c (candidate), o of an LSTM; z
-            (update), r, h (candidate) of a GRU.
-        kernels: Names of the kernels, concatenated side by side.
+        gates: The order of the packed gates. In an LSTM: i, f, c (candidate), o. In a GRU: z
+            (update), r, h (candidate).
+        kernels: Names of the kernels, which are concatenated along the last axis.
         recurrent: Name of the recurrent kernel; `None` if its rows are the last of the kernels.
         biases: Names of the biases, concatenated.
-        bias_terms: How many biases lie one after another, to be added up.
+        bias_terms: The number of concatenated biases whose sum is the bias.
         peepholes: Names of the peepholes of i, f and o.
-        forget_bias: What the graph adds to f when it runs; `None` if the bias holds all of it.
+        forget_bias: What the graph adds to f when it runs; `None` if the bias includes it.
     """
 
     gates: str
@@ -53,7 +53,7 @@ _GRU_NAMES = {
     "kernels": ("gates/kernel", "candidate/kernel"),
     "biases": ("gates/bias", "candidate/bias"),
 }
-# The layouts of each kind of cell. Keras's come first: they have one name more.
+# The layouts of each kind of cell. Keras's come first, since they have one more name to match.
 _LAYOUTS = {
     "rnn": (_Layout("h", recurrent=_RECURRENT), _Layout("h")),
     "lstm": (
@@ -66,8 +66,8 @@ _LAYOUTS = {
     ),
     "gru": (_Layout("zrh", recurrent=_RECURRENT), _Layout("rzh", **_GRU_NAMES)),
 }
-# The order of the gates in our cells, and the kind of cell of our models.
-_OUR_GATES = {"rnn": "h", "lstm": "ifco", "peephole_lstm": "ifco", "gru": "zrh"}
+# The order of the gates in the cells of `models`, and the kind of cell of each model.
+_GATE_ORDER = {"rnn": "h", "lstm": "ifco", "peephole_lstm": "ifco", "gru": "zrh"}
 _KINDS = {
     "basic_rnn": "rnn",
     "irnn": "rnn",
@@ -78,8 +78,8 @@ _KINDS = {
 }
 
 _RESET_AFTER = "a GRU with reset_after=True resets what comes out of the recurrent kernel, not h"
-# Weights that no model of ours has, by a name that no other cell has, and why.
-_OTHER_CELLS = (
+# Patterns of names that only unsupported cells have, and the reason why each is unsupported.
+_UNSUPPORTED = (
     (r"/(input|transform|forget|output|state)/(gamma|beta)$", "LayerNormBasicLSTMCell normalizes"),
     (r"cell(_\d+)?/(projection/kernel|w_p(_0)?)$", "an LSTM cell with num_proj projects h"),
     (r"/candidate/(input|hidden)_projection/", _RESET_AFTER),
@@ -98,38 +98,39 @@ _OPTIMIZERS = (
 
 
 def load_tf1_checkpoint(model, path, forget_bias=None, names=(), averages=False):
-    """Give a model the weights of a TensorFlow 1 graph that computes the same.
+    """Load the weights of a TensorFlow 1 graph into a model that computes the same.
 
     Such a graph has one or more layers of `BasicRNNCell`, `BasicLSTMCell`, `LSTMCell` or `GRUCell`,
-    of one of their fused forms, or of Keras's layers, in one direction or two, and one matrix and
-    one bias behind them. One linear layer may stand before the first cell: it is folded into the
+    of one of their fused forms, or of Keras's layers, in one or two directions, followed by one
+    matrix and one bias. A linear layer may stand before the first cell: it is folded into the
     cell's input kernel and bias, which is exact.
 
-    A cell is found by the names and shapes of its weights, in any scope; `_LAYOUTS` and `_NAMES`
-    list them. Layers are ordered by the numbers in their scopes, and directions told by `fw` and
-    `bw` or `forward` and `backward`. The head and a layer before the cell are found by their
-    shapes. What optimizers keep is passed over.
+    Cells are recognised by the names and shapes of their weights, in any scope; `_LAYOUTS` and
+    `_NAMES` list them. The numbers in the scopes give the order of the layers; `fw` and `bw`, or
+    `forward` and `backward`, give the directions. The head and a layer before the cell are
+    recognised by their shapes. The variables of optimizers are ignored.
 
-    No checkpoint tells the activations and the `cell_clip` of the cells, what a bidirectional graph
-    reads out (the model's `Config.head`), and that the graph was fed pixels from 0 to 1 in the
-    model's scan order.
+    A checkpoint does not contain the activations and the `cell_clip` of the cells, the states that
+    the head of a bidirectional graph reads (`Config.head`), or the inputs of the graph: they must
+    have been pixels from 0 to 1 in the model's scan order.
 
     Args:
         model: A model made by `create_model`: basic_rnn, irnn, lstm, custom_lstm, peephole_lstm,
-            gru or `bidirectional_` one of them. Its weights are replaced, all or none.
-        path: The checkpoint: the common prefix of its files, one of them, or a folder.
-        forget_bias: The `forget_bias` the graph's LSTM cells were made with. `None` is 1, the
-            default of those cells, or 0 for `CudnnCompatibleLSTMCell`, which has no other.
-        names: Texts `old:new`. They rename variables before anything is searched.
-        averages: Whether to prefer moving averages to the weights themselves.
+            gru, or one of them with `bidirectional_` before it. All of its weights are replaced, or
+            none.
+        path: The checkpoint: the common prefix of its files, one of its files, or a folder.
+        forget_bias: The argument `forget_bias` of the graph's LSTM cells. `None` stands for their
+            default: 1, or 0 for `CudnnCompatibleLSTMCell`.
+        names: Texts `old:new` that rename variables first.
+        averages: Whether to load moving averages in place of the weights.
 
     Returns:
-        What was decided, a list of one-line texts.
+        What was loaded from where, a list of one-line texts.
 
     Raises:
-        ValueError: If the model has no counterpart, the checkpoint cannot be read, holds values
-            that are not finite, or does not fit; the message then lists the names and shapes found
-            and expected.
+        ValueError: If the model does not have a counterpart, or the checkpoint cannot be read, has
+            values that are not finite, or does not fit; the message then lists the names and shapes
+            found and expected.
     """
     kind = _KINDS.get(model.name.removeprefix("bidirectional_"))
     if not kind:
@@ -176,12 +177,12 @@ def load_tf1_checkpoint(model, path, forget_bias=None, names=(), averages=False)
 
 
 class _Cell(NamedTuple):
-    """The weights of one cell, as they are stored.
+    """The weights of one cell, as a checkpoint stores them.
 
     Attributes:
-        scope: The name of its weights without their last part.
+        scope: The common scope of the names of its weights.
         layout: Its `_Layout`.
-        names: Of each of its variables in the checkpoint.
+        names: The names of its variables in the checkpoint.
         kernel: `(features, or features + units, gates * units)`.
         recurrent_kernel: `(units, gates * units)`, or `None`.
         bias: `(bias_terms * gates * units,)`.
@@ -204,7 +205,7 @@ class _Cell(NamedTuple):
 
     @property
     def features(self):
-        """How many values the cell reads at a step."""
+        """The number of values that the cell reads at a step."""
         return self.kernel.shape[0] - (self.units if self.recurrent_kernel is None else 0)
 
     @property
@@ -215,13 +216,13 @@ class _Cell(NamedTuple):
 
     @property
     def order(self):
-        """The numbers of its scope sort as numbers: `lstm`, `lstm_2`, `lstm_10`."""
+        """A key that sorts the numbers in scopes as numbers: `lstm`, `lstm_2`, `lstm_10`."""
         return [
             [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
             for name in self.scope.split("/")
         ]
 
-    def is_whole(self):
+    def is_consistent(self):
         """Whether the shapes of the weights agree."""
         units, packed = self.units, self.kernel.shape[1]
         return (
@@ -233,14 +234,13 @@ class _Cell(NamedTuple):
         )
 
     def forget_bias(self, told):
-        """What is added to the bias of f."""
+        """The forget bias to add to the bias of f; `told` is the user's, or `None`."""
         default = self.layout.forget_bias
         if default is None:
             if told:
                 raise ValueError(
                     f"--tf1_forget_bias={told}: {self.scope} is a Keras layer, whose bias "
-                    "includes the "
-                    "forget bias; expected no --tf1_forget_bias"
+                    "includes the forget bias; expected no --tf1_forget_bias"
                 )
             return 0.0
         if told is not None:
@@ -254,17 +254,17 @@ class _Cell(NamedTuple):
         return f"{self.scope or 'the cell'}{said}"
 
     def weights(self, kind, told):
-        """As our cells have them: kernel, recurrent kernel, bias, peepholes."""
+        """The weights in the layout of `models`: kernel, recurrent kernel, bias, peepholes."""
         kernel, recurrent_kernel = self.kernel, self.recurrent_kernel
         if recurrent_kernel is None:
             kernel, recurrent_kernel = np.split(kernel, [self.features])
         bias = np.asarray(self.bias, "float64").reshape(self.layout.bias_terms, -1).sum(axis=0)
 
         def ordered(packed):
-            parts = dict(
+            by_gate = dict(
                 zip(self.layout.gates, np.split(packed, len(self.layout.gates), -1), strict=True)
             )
-            return np.concatenate([parts[gate] for gate in _OUR_GATES[kind]], axis=-1)
+            return np.concatenate([by_gate[gate] for gate in _GATE_ORDER[kind]], axis=-1)
 
         bias = ordered(bias)
         if "lstm" in kind:
@@ -273,16 +273,16 @@ class _Cell(NamedTuple):
 
 
 class _Fit:
-    """Which variables are which weights of a model.
+    """The variables of a checkpoint, assigned to the weights of a model.
 
     Attributes:
         cells: A list of `(layer, _Cell)`.
         input_layer: Kernel and bias of a linear layer before the first cell, or `None`.
         head: Kernel and bias of the head.
-        expected: What was searched, a list of texts.
-        missing: What of it was not found.
-        left: The variables that are of no use, by name.
-        notes: What was decided, a list of texts.
+        expected: The weights that the model needs, a list of texts.
+        missing: Those that the checkpoint lacks, a list of texts.
+        left: The variables that are not used, by name.
+        notes: Remarks for the user, a list of texts.
     """
 
     def __init__(self, model, kind, found):
@@ -306,7 +306,7 @@ class _Fit:
         self._take_input_layer()
 
     def _take_cells(self, kind, found, layers, direction, units):
-        """Take the cells of one direction out of what is left, and tell which layers they are."""
+        """Move the cells of one direction from `left` to `cells`, in the order of the layers."""
         width = 2 * units if direction else units
         for number in range(len(layers)):
             layout = _LAYOUTS[kind][-1]
@@ -320,7 +320,7 @@ class _Fit:
                 break
         if direction or any(cell.direction == "bw" for cell in cells):
             cells = [cell for cell in cells if cell.direction == direction]
-        # Only the first layer may read something else than the layer below.
+        # All layers except the first read the outputs of the layer below.
         cells.sort(key=lambda cell: (cell.features == width, cell.order))
         deep = {re.sub(r"_?\d+", "", cell.scope) for cell in cells if cell.features == width}
         fits = len(cells) == len(layers) and all(cell.features == width for cell in cells[1:])
@@ -334,14 +334,14 @@ class _Fit:
         for number, (layer, cell) in enumerate(zip(layers, cells, strict=True)):
             for name in cell.names:
                 del self.left[name]
-            # Where only the backward direction is read out, ours has no forward layer.
+            # A model with a head on the backward direction only does not have a forward layer.
             half = {"fw": "forward_layer", "bw": "backward_layer"}.get(direction, "")
             if direction == "fw" and not hasattr(layer, half):
                 continue
             self.cells.append((getattr(layer, half, layer), cell._replace(is_first=number == 0)))
 
     def _take_dense(self, name, what, kernel_shape, bias_shape):
-        """Kernel and bias of a dense layer by their shapes; zeros where it has no bias."""
+        """Take a dense layer's kernel and bias by their shapes; zeros if there is no bias."""
         kernel = self._take(f"{name}/kernel", f"{what}'s kernel", kernel_shape)
         has_bias = any(value.shape == bias_shape for value in self.left.values())
         if kernel is None or has_bias:
@@ -362,7 +362,7 @@ class _Fit:
         return None
 
     def _take_input_layer(self):
-        """Take a linear layer before the first cells, if there is one or must be one."""
+        """Take the linear layer before the first cells if the checkpoint has or needs one."""
         inner = {cell.features for _, cell in self.cells if cell.is_first}
         if len(inner) != 1:
             return
@@ -381,7 +381,7 @@ class _Fit:
 
 
 def _cells(found, layout):
-    """Every cell of a layout."""
+    """All cells with a layout."""
     originals = {_canonical(name): name for name in found}
     for name in originals:
         if not f"/{name}".endswith(f"/{layout.kernels[0]}"):
@@ -407,12 +407,12 @@ def _cells(found, layout):
             np.concatenate(biases),
             [found[originals[scope + part]] for part in layout.peepholes],
         )
-        if cell.is_whole():
+        if cell.is_consistent():
             yield cell
 
 
 def _canonical(name):
-    """A variable's name as TensorFlow gives it since version 1.2."""
+    """The name of a variable in TensorFlow 1.2 and later."""
     for old, new in _NAMES:
         name = re.sub(old, lambda match, new=new: match.expand(new).lower(), name)
     return name
@@ -421,16 +421,16 @@ def _canonical(name):
 def _shapes(layout, rows, units):
     """The names and shapes of a cell's weights, as texts."""
     gates = len(layout.gates)
-    widths = [units * gates] if len(layout.kernels) == 1 else [2 * units, units]
-    kernels = zip(layout.kernels, [(rows, width) for width in widths], strict=True)
-    biases = zip(layout.biases, [(width,) for width in widths], strict=True)
+    sizes = [units * gates] if len(layout.kernels) == 1 else [2 * units, units]
+    kernels = zip(layout.kernels, [(rows, size) for size in sizes], strict=True)
+    biases = zip(layout.biases, [(size,) for size in sizes], strict=True)
     peepholes = [(name, (units,)) for name in layout.peepholes]
     return [f"{name} {shape}" for name, shape in [*kernels, *biases, *peepholes]]
 
 
 def _suggestion(found):
-    """The flags that the cells found call for, judged by their names; nothing if unclear."""
-    # The first model of each kind; those with peepholes before those without.
+    """The flags that fit the cells in the checkpoint, by their names; an empty text if unclear."""
+    # The first model of each kind. Peepholes come first, since other layouts match them too.
     for kind, model in {kind: model for model, kind in reversed(_KINDS.items())}.items():
         word = model.rpartition("_")[-1]  # rnn, lstm or gru
         for layout in _LAYOUTS[kind]:
@@ -447,10 +447,10 @@ def _suggestion(found):
 
 
 def _read(path):
-    """The float variables of a checkpoint by name, without scalars."""
+    """The float variables of a checkpoint by name, except scalars."""
     import tensorflow as tf
 
-    # TensorFlow reads some addresses too, such as gs://bucket/model.ckpt.
+    # TensorFlow also reads some addresses, such as gs://bucket/model.ckpt.
     prefix = path if "://" in str(path) else _find_prefix(pathlib.Path(path))
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -467,7 +467,7 @@ def _read(path):
 
 
 def _names_of_numbered(reader, shapes):
-    """The variables' own names where a checkpoint numbers them, as Keras's SavedModels do."""
+    """The names of variables that a checkpoint numbers, as in Keras's SavedModels."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     if _OBJECT_GRAPH not in shapes:
@@ -485,7 +485,7 @@ def _names_of_numbered(reader, shapes):
     }
 
 
-# Files that hold weights in another form, by the end of their names.
+# The suffix of files in other formats -> what they are.
 _OTHER_FILES = {
     ".pb": "a frozen graph or a graph without weights",
     ".pbtxt": "a graph without weights",
@@ -501,7 +501,7 @@ _EXPECTED_FILES = (
 
 
 def _find_prefix(path):
-    """The prefix of a checkpoint's files, of a path that someone may give for it."""
+    """The prefix of a checkpoint's files, from any path that a user may give."""
     path = pathlib.Path(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path)))
     if path.name == "saved_model.pb" or (path.name == "checkpoint" and path.is_file()):
         path = path.parent
@@ -512,7 +512,7 @@ def _find_prefix(path):
     if path.with_name(f"{path.name}.index").is_file():
         return path
     if path.is_file() and path.suffix not in _OTHER_FILES:
-        return path  # As TensorFlow wrote checkpoints before 0.12: one file.
+        return path  # Before 0.12 TensorFlow wrote a checkpoint as one file.
     if path.is_file():
         raise ValueError(f"{path} is {_OTHER_FILES[path.suffix]}; {_EXPECTED_FILES}")
     ends = (".meta", ".data-*")
@@ -530,7 +530,7 @@ def _find_prefix(path):
 
 
 def _newest(folder):
-    """The prefix of the newest checkpoint in a folder, which may have been copied or moved."""
+    """The prefix of the newest checkpoint in a folder, even if the folder was moved."""
     state = folder / "checkpoint"
     text = state.read_text(errors="replace") if state.is_file() else ""
     named = re.search(r'^model_checkpoint_path: "(?:.*[/\\])?([^"]+)"', text, re.MULTILINE)
@@ -549,7 +549,10 @@ def _newest(folder):
 
 
 def _rename(found, names, path):
-    """Rename variables by texts `old:new`: whole parts of names, else any text in them."""
+    """Rename variables by texts `old:new`.
+
+    `old` is one or several whole parts of a name. If no name has them, it is any text in a name.
+    """
     for text in names:
         old, colon, new = re.sub(r":0(?=:|$)", "", text).partition(":")
         if not old or not colon or ":" in new:
@@ -573,7 +576,7 @@ def _rename(found, names, path):
 
 
 def _without_copies(found):
-    """Without what optimizers keep, such as rnn/basic_lstm_cell/kernel/Adam_1."""
+    """Remove the variables of optimizers, such as rnn/basic_lstm_cell/kernel/Adam_1."""
 
     def is_slot(name):
         variable, _, last = name.rpartition("/")
@@ -582,26 +585,26 @@ def _without_copies(found):
             for other in found
         )
 
-    kept = rf"(^|/)({_OPTIMIZERS})(_\d+)?(/|$)"
-    # CudnnLSTM's weights in a GPU's own form, beside the ones that all can read.
-    kept += (
+    copies = rf"(^|/)({_OPTIMIZERS})(_\d+)?(/|$)"
+    # CudnnLSTM's weights in the format of its GPU, in addition to those that any program can read.
+    copies += (
         r"|(^|/)opaque_kernel$|/bias_cudnn_\d+$" if any("_cell/" in name for name in found) else ""
     )
     return {
         name: value
         for name, value in found.items()
-        if not re.search(kept, name) and not is_slot(name)
+        if not re.search(copies, name) and not is_slot(name)
     }
 
 
 def _choose_averages(found, averages, path):
-    """The weights or their moving averages, under the names of the weights; and what was chosen."""
+    """The weights or their moving averages by the weights' names, and notes on the choice."""
     raw = {name: value for name, value in found.items() if not name.endswith(_AVERAGE)}
     averaged = {}
     for name, value in found.items():
         if name.endswith(_AVERAGE):
             name = name.removesuffix(_AVERAGE)
-            # In an outer scope where the averages were made in one.
+            # The name has an outer scope if the averages were created in one.
             same = [other for other in raw if f"/{name}".endswith(f"/{other}")]
             averaged[max(same, key=len, default=name)] = value
     both = raw.keys() & averaged.keys()
@@ -624,11 +627,11 @@ def _choose_averages(found, averages, path):
 
 
 def _check_other_cells(found, path):
-    """Refuse weights that are known by their names and that no model of ours has."""
+    """Refuse the weights of unsupported cells, which are recognised by their names."""
     shapes = {f"/{_canonical(name)}": value.shape for name, value in found.items()}
     for name, shape in shapes.items():
         reason = next(
-            (reason for old, reason in _OTHER_CELLS if re.search(old, name.lower())), None
+            (reason for old, reason in _UNSUPPORTED if re.search(old, name.lower())), None
         )
         units = math.prod(shape) // 6
         if shapes.get(f"{name.removesuffix('bias')}{_RECURRENT}") == (units, 3 * units):
@@ -642,5 +645,5 @@ def _check_other_cells(found, path):
 
 
 def _listed(variables):
-    """Names and shapes of arrays by name."""
+    """A text with the names and shapes of arrays."""
     return ", ".join(f"{name} {value.shape}" for name, value in variables.items()) or "nothing"

@@ -1,14 +1,14 @@
-"""What a network holds, and would answer, after each step of its reading."""
+"""The states, gates and predictions of a network after each step."""
 
 import keras
 from keras import ops
 
-from models.cell import unwatched
+from models.cell import identity
 from models.fast_rnn import FastRNN
 
 
 def trace(model, images):
-    """Follow a network step by step, which is row by row unless its scan is another.
+    """Run a network step by step. With the default scan a step is a row.
 
     Args:
         model: A model made by `create_model`.
@@ -17,46 +17,48 @@ def trace(model, images):
     Returns:
         A dict of tensors. `outputs (batch, steps, size)` are the outputs of the network if the
         example ended after each step; a backward direction then begins at that step. The others
-        are those of `follow`, except its `outputs`.
+        are those of `run_with_activations`, except its `outputs`.
     """
-    sequences, recurrent, head = _taken_apart(model, images)
-    seen, x = _read_all(recurrent, sequences)
+    sequences, recurrent, head = _split_layers(model, images)
+    activations, x = _run_layers(recurrent, sequences)
     if any(direction.go_backwards for layer in recurrent for direction in directions(layer)):
-        x = [_read_each_beginning(recurrent, sequences)]
-    return {"outputs": head(x[0]), **seen}
+        x = [_run_on_each_prefix(recurrent, sequences)]
+    return {"outputs": head(x[0]), **activations}
 
 
-def follow(model, images, watch=unwatched, nudges=None):
-    """Read images as a network does, and see, or change, what goes on in it at each step.
+def run_with_activations(model, images, intercept=identity, perturbations=None):
+    """Run a network and return its states and gates at each step, or change them.
 
     Args:
         model: A model made by `create_model`.
         images: Pixel values 0 to 255, `(batch, 28, 28)`.
-        watch: A function: `watch(name, value)` is shown each gate and the candidate,
-            `(batch, units)`, by its name in the result, and returns what takes its place.
-        nudges: By name of a hidden state in the result, or `inputs` for what the first recurrent
-            layer reads, a tensor `(batch, steps, width)` that is added to it at each step. The
-            gradients with respect to nudges of zeros are those with respect to the states.
+        intercept: A function `intercept(name, value)`. It is called with each gate and the
+            candidate, `(batch, units)`, by its name in the result. The network goes on with what
+            it returns.
+        perturbations: A dict of tensors `(batch, steps, width)`, each added at each step to the
+            hidden state of that name in the result, or, named `inputs`, to what the first
+            recurrent layer reads. The gradients with respect to perturbations of zeros are those
+            with respect to the states.
 
     Returns:
-        A dict of tensors. `outputs (batch, size)` are those of the network. The others, each
-        `(batch, steps, units)`, are what it holds as it reads the image, in the order of the
-        image's rows in both directions: `hidden`; in an LSTM `cell`; and the gates and the
-        candidate of the cell by name, such as `forget_gate`. With several layers or directions the
-        name of each begins with its place, as in `forward_1_hidden` and `backward_2_cell`.
+        A dict of tensors. `outputs (batch, size)` are those of the network. The others are
+        `(batch, steps, units)`, for both directions in the order of the image's rows: `hidden`, in
+        an LSTM `cell`, and the gates and the candidate of the cell by name, such as `forget_gate`.
+        With several layers or directions each name starts with the direction and the number of
+        its layer, as in `forward_1_hidden` and `backward_2_cell`.
     """
-    x, recurrent, head = _taken_apart(model, images)
-    if nudges and "inputs" in nudges:
-        x = ops.add(x, nudges["inputs"])
-    seen, hidden = _read_all(recurrent, x, watch, nudges)
+    x, recurrent, head = _split_layers(model, images)
+    if perturbations and "inputs" in perturbations:
+        x = ops.add(x, perturbations["inputs"])
+    activations, hidden = _run_layers(recurrent, x, intercept, perturbations)
     last = recurrent[-1]
     ends = [0 if d.go_backwards and not last.return_sequences else -1 for d in directions(last)]
     final = [states[:, end] for states, end in zip(hidden, ends, strict=True)]
-    return {"outputs": head(ops.concatenate(final, axis=-1)), **seen}
+    return {"outputs": head(ops.concatenate(final, axis=-1)), **activations}
 
 
-def _taken_apart(model, images):
-    """What the recurrent layers read, `(batch, steps, features)`, those layers, the head."""
+def _split_layers(model, images):
+    """The input of the recurrent layers, `(batch, steps, features)`, these layers, and the head."""
     layers = model.layers[1:]
     recurrent = [layer for layer in layers if directions(layer)]
     x = images
@@ -65,64 +67,68 @@ def _taken_apart(model, images):
     return x, recurrent, layers[-1]
 
 
-def _read_all(recurrent, x, watch=unwatched, nudges=None):
-    """What there was at each step by name, and the hidden states of the last layer's directions."""
-    seen, nudges = {}, nudges or {}
+def _run_layers(recurrent, x, intercept=identity, perturbations=None):
+    """Activations at each step by name, and the hidden states of the last layer's directions."""
+    activations, perturbations = {}, perturbations or {}
     for layer in recurrent:
         hidden = []
         for direction in directions(layer):
             prefix = _prefix(recurrent, layer, direction)
-            here = _read(direction, x, prefix, watch, nudges.get(f"{prefix}hidden"))
+            here = _run_direction(
+                direction, x, prefix, intercept, perturbations.get(f"{prefix}hidden")
+            )
             hidden.append(here[f"{prefix}hidden"])
-            seen |= here
+            activations |= here
         x = ops.concatenate(hidden, axis=-1)
-    return seen, hidden
+    return activations, hidden
 
 
 def _prefix(recurrent, layer, direction):
-    """What the names of all that goes on in one direction of a layer begin with."""
+    """The prefix of the names of one direction of a layer, such as `forward_1_`."""
     if sum(len(directions(layer)) for layer in recurrent) == 1:
         return ""
     return f"{'backward' if direction.go_backwards else 'forward'}_{recurrent.index(layer) + 1}_"
 
 
 def directions(layer):
-    """The one or two `FastRNN` a recurrent layer consists of; none of another layer."""
+    """The one or two `FastRNN` layers in a recurrent layer; an empty list for other layers."""
     if isinstance(layer, keras.layers.Bidirectional):
         return [layer.forward_layer, layer.backward_layer]
     return [layer] if isinstance(layer, FastRNN) else []
 
 
-def _read(direction, sequences, prefix, watch, nudge):
-    """Read `(batch, steps, features)`: by name what there was at each step, in their order."""
-    cell = _Watched(direction, lambda name, value: watch(prefix + name, value))
-    cell.is_nudged = nudge is not None
-    if cell.is_nudged:
-        sequences = ops.concatenate([sequences, nudge], axis=-1)
-    kept = _rnn(direction, cell, return_sequences=True)(sequences)
+def _run_direction(direction, sequences, prefix, intercept, perturbation):
+    """Run one direction over `(batch, steps, features)`; returns activations by name."""
+    cell = _InterceptedCell(direction, lambda name, value: intercept(prefix + name, value))
+    cell.is_perturbed = perturbation is not None
+    if cell.is_perturbed:
+        sequences = ops.concatenate([sequences, perturbation], axis=-1)
+    packed = _rnn(direction, cell, return_sequences=True)(sequences)
     if direction.go_backwards:
-        kept = ops.flip(kept, axis=1)
-    kept = ops.split(kept, len(cell.names), axis=-1)
-    return {prefix + name: values for name, values in zip(cell.names, kept, strict=True)}
+        packed = ops.flip(packed, axis=1)
+    activations = ops.split(packed, len(cell.names), axis=-1)
+    return {prefix + name: values for name, values in zip(cell.names, activations, strict=True)}
 
 
-def _read_each_beginning(recurrent, sequences):
-    """What the head would see if the sequence ended at each step: `(batch, steps, features)`.
+def _run_on_each_prefix(recurrent, sequences):
+    """The input of the head if the sequence ended at each step: `(batch, steps, features)`.
 
-    Each sequence becomes as many as it has steps, the first read for a step, the last as a whole.
+    Each sequence becomes `steps` sequences, masked after 1, 2, ..., `steps` steps.
     """
     steps = sequences.shape[1]
     x = ops.repeat(sequences, steps, axis=0)  # (batch * steps, steps, features)
-    is_read = ops.tile(ops.tri(steps, dtype="bool"), (ops.shape(sequences)[0], 1))
+    is_in_prefix = ops.tile(ops.tri(steps, dtype="bool"), (ops.shape(sequences)[0], 1))
     for layer in recurrent:
         outputs = []
         for direction in directions(layer):
-            rnn = _rnn(direction, _Watched(direction, names=["hidden"]), layer.return_sequences)
-            output = rnn(x, mask=is_read)
+            rnn = _rnn(
+                direction, _InterceptedCell(direction, names=["hidden"]), layer.return_sequences
+            )
+            output = rnn(x, mask=is_in_prefix)
             backwards = direction.go_backwards and layer.return_sequences
             outputs.append(ops.flip(output, axis=1) if backwards else output)
         x = ops.concatenate(outputs, axis=-1)
-    if recurrent[-1].return_sequences:  # Of which the head sees the last.
+    if recurrent[-1].return_sequences:  # The head reads the last step only.
         x = ops.reshape(x, (-1, steps, steps, x.shape[-1]))
         return ops.transpose(ops.diagonal(x, axis1=1, axis2=2), (0, 2, 1))
     return ops.reshape(x, (-1, steps, x.shape[-1]))
@@ -133,47 +139,48 @@ def _rnn(direction, cell, return_sequences):
     return keras.layers.RNN(cell, return_sequences, go_backwards=backwards, dtype=policy)
 
 
-class _Watched(keras.layers.Layer):
-    """The cell of a `FastRNN`, whose output is all that could be seen in a step, side by side.
+class _InterceptedCell(keras.layers.Layer):
+    """The cell of a `FastRNN`, with all activations of a step, concatenated, as its output.
 
     Args:
         direction: The `FastRNN`.
-        watch: As in `Cell.step`.
-        names: What is wanted of it; `None` for all there is. The attribute `names`, after a call,
-            says what there was.
+        intercept: As in `Cell.step`.
+        names: Names of the activations to output; `None` for all.
 
     Attributes:
-        is_nudged: Whether what is to be added to the hidden state comes behind the inputs.
+        is_perturbed: Whether perturbations of the hidden state are concatenated to the inputs.
+        names: After a call, the names of the activations in the output, in order.
     """
 
-    is_nudged = False
+    is_perturbed = False
 
-    def __init__(self, direction, watch=unwatched, names=None):
+    def __init__(self, direction, intercept=identity, names=None):
         super().__init__(dtype=direction.dtype_policy)
         self.cell = direction.equations
-        self.given = direction.equation_weights()
+        self.weights_of_equations = direction.equation_weights()
         self.state_size = self.cell.state_size
-        self.watch = watch
-        self.wanted = names
+        self.intercept = intercept
+        self.requested = names
 
     def build(self, inputs_shape):
-        """Nothing: the weights are those of the `FastRNN`."""
+        """Create no weights: the weights are those of the `FastRNN`."""
 
     def call(self, inputs, states):
-        parts, extras = keras.tree.map_structure(
-            lambda weight: ops.cast(weight, self.compute_dtype), self.given
+        gate_weights, other_weights = keras.tree.map_structure(
+            lambda weight: ops.cast(weight, self.compute_dtype), self.weights_of_equations
         )
-        seen = {}
+        activations = {}
 
-        def watch(name, value):
-            seen[name] = self.watch(name, value)
-            return seen[name]
+        def intercept(name, value):
+            activations[name] = self.intercept(name, value)
+            return activations[name]
 
-        if self.is_nudged:
-            inputs, nudge = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
-        after = self.cell.step(self.cell.sums_of(inputs, parts), list(states), watch, **extras)
-        if self.is_nudged:
-            after = [after[0] + nudge, *after[1:]]
-        seen = dict(zip(("hidden", "cell"), after, strict=False)) | seen
-        self.names = self.wanted or list(seen)
-        return ops.concatenate([seen[name] for name in self.names], axis=-1), after
+        if self.is_perturbed:
+            inputs, perturbation = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
+        preactivations = self.cell.preactivations_of(inputs, gate_weights)
+        after = self.cell.step(preactivations, list(states), intercept, **other_weights)
+        if self.is_perturbed:
+            after = [after[0] + perturbation, *after[1:]]
+        activations = dict(zip(("hidden", "cell"), after, strict=False)) | activations
+        self.names = self.requested or list(activations)
+        return ops.concatenate([activations[name] for name in self.names], axis=-1), after

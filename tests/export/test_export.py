@@ -15,9 +15,10 @@ from PIL import Image
 
 from configs import UserError
 from datasets import digits
+from explain.reading import read
 from export import saved_model
 from export.saved_model import export, find
-from models import fast_rnn, trace
+from models import fast_rnn
 from tests.conftest import CLASSIFICATION, PROJECT, random_model
 
 # Every class of cell and whatever gives one a state or a weight of its own, and both directions.
@@ -110,7 +111,7 @@ def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_process_without_this_project_can_follow_the_reading(name, stranger):
     models, images, answers = stranger
-    for key, expected in trace(models[name], images["3"]).items():
+    for key, expected in read(models[name], images["3"]).items():
         found = answers[f"{name}/trace/{key}"]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)

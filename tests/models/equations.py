@@ -1,4 +1,4 @@
-"""The equations of the cells' docstrings in NumPy, gate by gate, from the papers they cite."""
+"""The equations in the cells' docstrings in NumPy, gate by gate, from the papers they cite."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ def sigmoid(x):
 
 def basic_rnn_step(cell, w, x, states, x_mask, h_mask):
     (h,) = states
-    z = (x * x_mask) @ w["kernel"] + (h * h_mask) @ w["recurrent_kernel"] + w["bias"]
-    h = np.maximum(z, 0) if cell.variant == "irnn" else np.tanh(z)
+    a = (x * x_mask) @ w["kernel"] + (h * h_mask) @ w["recurrent_kernel"] + w["bias"]
+    h = np.maximum(a, 0) if cell.variant == "irnn" else np.tanh(a)
     return [h]
 
 
@@ -45,23 +45,23 @@ def lstm_step(cell, w, x, states, x_mask, h_mask):
 def lstm_1997_step(cell, w, x, states, x_mask, h_mask):
     h, c = states
     blocks = cell.units // cell.block_size
-    z = (x * x_mask) @ w["kernel"] + (h * h_mask) @ w["recurrent_kernel"] + w["bias"]
+    a = (x * x_mask) @ w["kernel"] + (h * h_mask) @ w["recurrent_kernel"] + w["bias"]
     h, c = np.empty_like(h), c.copy()
     for unit in range(cell.units):
         block = unit // cell.block_size
-        i, o = sigmoid(z[:, block]), sigmoid(z[:, blocks + cell.units + block])
-        c[:, unit] += i * np.tanh(z[:, blocks + unit])
+        i, o = sigmoid(a[:, block]), sigmoid(a[:, blocks + cell.units + block])
+        c[:, unit] += i * np.tanh(a[:, blocks + unit])
         h[:, unit] = o * np.tanh(c[:, unit])
     return [h, c]
 
 
 def gru_step(cell, w, x, states, x_mask, h_mask):
     (h,) = states
-    x, seen = x * x_mask, h * h_mask
-    gates_see = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}[cell.variant]
+    x, masked = x * x_mask, h * h_mask
+    gate_terms = {None: "xhb", "gru1": "hb", "gru2": "h", "gru3": "b"}[cell.variant]
 
     def thirds(name, letter):
-        if letter in gates_see:
+        if letter in gate_terms:
             return np.split(w[name], 3, axis=-1)
         assert w[name].shape[-1] == cell.units
         nothing = np.zeros_like(w[name])
@@ -70,9 +70,9 @@ def gru_step(cell, w, x, states, x_mask, h_mask):
     W_z, W_r, W_h = thirds("kernel", "x")
     U_z, U_r, U_h = thirds("recurrent_kernel", "h")
     b_z, b_r, b_h = thirds("bias", "b")
-    z = sigmoid(x @ W_z + seen @ U_z + b_z)
-    r = sigmoid(x @ W_r + seen @ U_r + b_r)
-    g = np.tanh(x @ W_h + (r * seen) @ U_h + b_h)
+    z = sigmoid(x @ W_z + masked @ U_z + b_z)
+    r = sigmoid(x @ W_r + masked @ U_r + b_r)
+    g = np.tanh(x @ W_h + (r * masked) @ U_h + b_h)
     return [z * h + (1 - z) * g]
 
 
@@ -85,7 +85,7 @@ STEPS = {
 
 
 def run(cell, weights, xs, states, x_mask=1, h_mask=1):
-    """The states after each timestep, a list of lists, of a cell with `weights` in its order."""
+    """The states after each timestep, a list of lists; `weights` are in the cell's order."""
     named = {w.name: value for w, value in zip(cell.trainable_weights, weights, strict=True)}
     history = []
     for x in xs:

@@ -1,9 +1,9 @@
-"""Every cell beside everything we know that computes the same. Printed as a table by
+"""Every cell compared with all oracles that compute the same. This command prints the table:
 
     python -m tests.models.oracles
 
-Random weights and states that are not zero; batch, steps, features and units all differ. A
-deviation is the largest absolute difference in all states after all steps, of gradients relative.
+Weights are random and states are not zero; batch, steps, features and units all differ. A deviation
+is the largest absolute difference in all states after all steps; for gradients it is relative.
 """
 
 import functools
@@ -27,7 +27,7 @@ CASES = CELLS | {"lstm_1997 (blocks of 2)": functools.partial(LSTM1997Cell, bloc
 
 
 class Case:
-    """A cell with random weights, and random inputs and states for it."""
+    """A cell with random weights, and random inputs and states."""
 
     def __init__(self, name, dtype="float64", **options):
         random = np.random.default_rng(0)
@@ -44,7 +44,7 @@ class Case:
         self.states = [random.normal(size=(BATCH, size)).astype(dtype) for size in sizes]
 
     def history(self, training=False):
-        """Our states after each step."""
+        """The states of the cell after each step."""
         states, history = self.states, []
         for x in self.xs:
             _, states = self.cell(x, states, training=training)
@@ -69,7 +69,7 @@ def numpy_equations(name):
 
 
 def finite_differences(name):
-    """Gradients of inputs, states and weights against slopes of the equations, float64."""
+    """Gradients of inputs, states and weights, compared with finite differences, in float64."""
     case = Case(name)
     random = np.random.default_rng(1)
     arrays = [case.xs, *case.states, *case.weights]
@@ -121,7 +121,7 @@ def _gradients(loss, arrays):
 
 
 def keras_layer(name):
-    """Keras's own cell with the same weights; what a variant's gates do not see is 0, float64."""
+    """Keras's own cell with the same weights, and zeros for those that a variant lacks, float64."""
     twins = {
         "basic_rnn": keras.layers.SimpleRNNCell(UNITS, dtype="float64"),
         "irnn": keras.layers.SimpleRNNCell(UNITS, activation="relu", dtype="float64"),
@@ -136,7 +136,7 @@ def keras_layer(name):
     case, twin = Case(name), twins[name]
     twin.build((BATCH, FEATURES))
     values = [
-        _with_unseen_gates(value, w)
+        _with_zero_gates(value, w)
         for value, w in zip(case.weights, twin.trainable_weights, strict=True)
     ]
     for weight, value in zip(twin.trainable_weights, values, strict=True):
@@ -148,8 +148,8 @@ def keras_layer(name):
     return deviation(case.history(), history)
 
 
-def _with_unseen_gates(value, twin_weight):
-    """A GRU variant's candidate part behind zeros for its gates, as wide as its twin's weight."""
+def _with_zero_gates(value, twin_weight):
+    """The candidate's weight of a GRU variant after zeros for its gates, as wide as Keras's."""
     missing = twin_weight.shape[-1] - value.shape[-1]
     return np.concatenate([np.zeros_like(value, shape=(*value.shape[:-1], missing)), value], -1)
 
@@ -157,8 +157,8 @@ def _with_unseen_gates(value, twin_weight):
 def tensorflow_kernel(name):
     """`tf.raw_ops.BlockLSTM` and `GRUBlockCell` with weights that make them the cell, float32.
 
-    A gate with a bias of 99 is no gate; 1 - sigmoid(a) is sigmoid(-a); a block's gates are its
-    cells' if repeated; full gate recurrence with R = 0 is none.
+    A bias of 99 holds a gate open, as if the cell lacked it. 1 - sigmoid(a) is sigmoid(-a). The
+    gates of a block are repeated for its cells. Full gate recurrence is compared with R = 0.
     """
     if "niaf" in name or "noaf" in name or "rnn" in name:
         return None
@@ -174,7 +174,7 @@ def _gru_block_cell(case):
 
     wide = {"kernel": (FEATURES, 3 * UNITS), "recurrent_kernel": (UNITS, 3 * UNITS)}
     W, U, b = (
-        _with_unseen_gates(case.w[key], np.empty(wide.get(key, (3 * UNITS,))))
+        _with_zero_gates(case.w[key], np.empty(wide.get(key, (3 * UNITS,))))
         for key in ("kernel", "recurrent_kernel", "bias")
     )
     z, r, g = (
@@ -199,7 +199,7 @@ def _block_lstm(case):
     w, b = _gates(case.cell, stacked), _gates(case.cell, case.w["bias"])
     p = {gate: case.w.get(f"peephole_{gate}", np.zeros(UNITS, "float32")) for gate in "ifo"}
     for gate in "ifo":
-        if gate not in w:  # Always open.
+        if gate not in w:  # Held open.
             w[gate], b[gate] = np.zeros_like(w["c"]), np.full(UNITS, 99, "float32")
     if case.cell.variant == "cifg":
         w["f"], b["f"], p["f"] = -w["i"], -b["i"], -p["i"]
@@ -215,7 +215,7 @@ def _block_lstm(case):
 
 
 def _gates(cell, packed):
-    """Of packed weights each gate's, `(..., units)`, by name."""
+    """The weights of each gate, `(..., units)`, by name."""
     size = getattr(cell, "block_size", 1)
     blocks = UNITS // size
     if isinstance(cell, LSTM1997Cell):
@@ -234,7 +234,7 @@ TF1_GRAPHS = {
 
 
 def tensorflow_1(name):
-    """A whole graph of TensorFlow 1's own cells, 28 rows, imported from its checkpoint, float32."""
+    """A graph of TensorFlow 1's own cells over 28 rows, imported from its checkpoint, float32."""
     from configs import Config
     from models import create_model, load_tf1_checkpoint
 
@@ -249,7 +249,7 @@ def tensorflow_1(name):
 
 @functools.cache
 def tf1_graphs():
-    """Make checkpoints with TensorFlow 1's cells, in a process of their own; gives their folder."""
+    """Write checkpoints with TensorFlow 1's cells in another process; returns their folder."""
     folder = pathlib.Path(_temporary.name)
     command = [sys.executable, pathlib.Path(__file__).with_name("tf1_graph.py"), folder]
     done = subprocess.run(
@@ -268,9 +268,9 @@ def tf1_graphs():
 
 _temporary = tempfile.TemporaryDirectory()
 
-# The largest deviation allowed. On PyTorch `keras.ops.matmul` rounds float64 to float32; on JAX
-# Keras's own cells do so in their tanh. Weights of 0.7 let float32's 6e-8 grow over the steps, and
-# the states of the IRNN grow to 12.
+# The largest deviation allowed. On PyTorch `keras.ops.matmul` rounds float64 to float32. On JAX the
+# tanh in Keras's own cells does so. With weights of 0.7 the rounding error of float32, 6e-8, grows
+# over the steps. The states of the IRNN grow to 12.
 _ON_TORCH = keras.backend.backend() == "torch"
 ORACLES = {
     numpy_equations: 5e-6 if _ON_TORCH else 1e-12,

@@ -1,4 +1,4 @@
-"""Every cell, wherever Keras lets a cell stand, on whatever backend Keras runs."""
+"""Every cell against its oracles and in every use that Keras allows, on every backend."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from tests.models.oracles import (
     tensorflow_kernel,
 )
 
-# One cell of each class, with all it can have.
+# One cell of each class, with all its options.
 RICHEST = (
     "irnn",
     "peephole_fgr_lstm",
@@ -33,11 +33,11 @@ RICHEST = (
     "gru1",
     "gru3",
 )
-# Between two ways to compute the same in float64.
+# The difference allowed between two ways to compute the same in float64.
 ROUNDING = ORACLES[numpy_equations]
 every_cell = pytest.mark.parametrize("name", CASES)
 every_kind = pytest.mark.parametrize("name", RICHEST)
-# Of what costs JAX a second each a few cells stand for all there.
+# These tests take a second each on JAX, so a few cells stand for all there.
 every_cell_on_tensorflow = pytest.mark.parametrize(
     "name", CASES if keras.backend.backend() == "tensorflow" else RICHEST
 )
@@ -45,13 +45,13 @@ every_cell_on_tensorflow = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def no_gradients():
-    """PyTorch's tensors become NumPy's only where no gradient is recorded."""
+    """PyTorch converts tensors to NumPy arrays only if it does not record gradients."""
     with gradients(False):
         yield
 
 
 def gradients(recorded):
-    """A context in which PyTorch records gradients, or does not; the other backends have none."""
+    """A context in which PyTorch records gradients or not. Other backends do not need one."""
     if keras.backend.backend() != "torch":
         return contextlib.nullcontext()
     import torch
@@ -88,13 +88,13 @@ def zeros(cell, batch=BATCH):
 
 
 def hidden_states(cell, weights, xs):
-    """The hidden states of the equations from zero, `(batch, steps, units)`."""
+    """The hidden states by the equations, from zero states: `(batch, steps, units)`."""
     history = equations.run(cell, weights, np.moveaxis(xs, 1, 0), zeros(cell, len(xs)))
     return np.stack([states[0] for states in history], axis=1)
 
 
-# Whom each oracle must answer for, lest it compare nothing; the first two are for all.
-ANSWERS_FOR = {
+# The cells that each oracle must compare, so that it cannot skip one. The first two compare all.
+COMPARED_BY = {
     keras_layer: {"basic_rnn", "irnn", "custom_lstm", "gru", "gru1", "gru2", "gru3"},
     tensorflow_kernel: {
         *("custom_lstm", "lstm_1997", "lstm_1997 (blocks of 2)", "peephole_lstm"),
@@ -113,16 +113,16 @@ ANSWERS_FOR = {
 )
 def test_a_cell_equals_its_oracle(name, oracle):
     if oracle is tensorflow_kernel and keras.backend.backend() != "tensorflow":
-        pytest.skip("TensorFlow's kernels run beside Keras's TensorFlow backend")
+        pytest.skip("TensorFlow's kernels need Keras's TensorFlow backend")
     deviation = oracle(name)
-    if name in ANSWERS_FOR.get(oracle, CASES):
+    if name in COMPARED_BY.get(oracle, CASES):
         assert deviation <= ORACLES[oracle]
     else:
         assert deviation is None
 
 
-@pytest.mark.skipif("KERAS_BACKEND" not in os.environ, reason="no backend was asked for")
-def test_keras_runs_on_the_backend_that_was_asked_for():
+@pytest.mark.skipif("KERAS_BACKEND" not in os.environ, reason="no backend was requested")
+def test_keras_runs_on_the_requested_backend():
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 
 
@@ -135,8 +135,8 @@ def test_keras_runs_on_the_backend_that_was_asked_for():
         ("gru", keras.layers.GRU, {"reset_after": False}),
     ],
 )
-def test_along_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options, xs, random):
-    # On JAX Keras's own layers do not stay in float64.
+def test_on_a_masked_sequence_a_cell_equals_kerass_layer(name, layer, options, xs, random):
+    # On JAX Keras's own layers compute partly in float32.
     dtype = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     ours = an_rnn(name, dtype, return_sequences=True, go_backwards=True)
     theirs = layer(UNITS, return_sequences=True, go_backwards=True, dtype=dtype, **options)
@@ -164,7 +164,7 @@ def test_every_weight_changes_every_unit(name):
 
 
 @every_cell_on_tensorflow
-def test_along_a_sequence_the_hidden_state_of_each_step_comes_out(name, xs, random):
+def test_return_sequences_returns_the_hidden_state_of_each_step(name, xs, random):
     layer = an_rnn(name, return_sequences=True)
     layer(xs)
     weights = randomize(layer, random)
@@ -184,7 +184,7 @@ def test_values_survive_bidirectional_which_rebuilds_the_cell_from_its_config(na
 
 
 @every_cell_on_tensorflow
-def test_masked_steps_are_passed_over(name, xs, random):
+def test_masked_steps_are_skipped(name, xs, random):
     layer = an_rnn(name)
     mask = np.array([[True, False, True], [False, True, True]])
     layer(xs)
@@ -197,7 +197,7 @@ def test_masked_steps_are_passed_over(name, xs, random):
 
 
 @every_kind
-def test_a_stateful_layer_goes_on_where_it_stopped(name, xs, random):
+def test_a_stateful_layer_continues_from_its_last_state(name, xs, random):
     layer = an_rnn(name, stateful=True)
     layer(xs[:, :1])
     weights = randomize(layer, random)
@@ -208,7 +208,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped(name, xs, random):
 
 
 @every_kind
-def test_cells_stack_in_one_layer_and_layers_on_each_other(name, xs, random):
+def test_cells_and_layers_can_be_stacked(name, xs, random):
     cells = [CASES[name](UNITS, dtype="float64") for _ in "ab"]
     stack = keras.layers.StackedRNNCells(cells, dtype="float64")
     pair = keras.layers.RNN(stack, dtype="float64")
@@ -228,7 +228,7 @@ def test_cells_stack_in_one_layer_and_layers_on_each_other(name, xs, random):
 
 
 @every_cell_on_tensorflow
-def test_dropout_masks_inputs_and_hidden_state_but_not_what_is_carried_over(name, random):
+def test_dropout_masks_the_inputs_and_the_hidden_state_in_the_products_only(name, random):
     case = Case(name, dropout=0.4, recurrent_dropout=0.6)
     x_mask = keras.ops.convert_to_numpy(case.cell.get_dropout_mask(case.xs[0]))
     h_mask = keras.ops.convert_to_numpy(case.cell.get_recurrent_dropout_mask(case.states[0]))
@@ -241,11 +241,11 @@ def test_dropout_masks_inputs_and_hidden_state_but_not_what_is_carried_over(name
 
 
 @pytest.mark.parametrize("which", ["dropout", "recurrent_dropout"])
-def test_one_mask_serves_a_whole_sequence_and_the_next_sequence_has_another(which):
+def test_all_steps_of_a_sequence_have_the_same_mask_and_each_call_another(which):
     layer = an_rnn("irnn", **{which: 0.5}, return_sequences=True)
     xs = np.ones((BATCH, 4, UNITS))
     layer(xs)
-    # Either the inputs pass through, or the first state is handed on from step to step.
+    # The output is either the input of each step or the initial state.
     inputs = which == "dropout"
     layer.cell.kernel.assign(np.eye(UNITS) * inputs)
     layer.cell.recurrent_kernel.assign(np.eye(UNITS) * (not inputs))
@@ -265,7 +265,7 @@ def test_one_mask_serves_a_whole_sequence_and_the_next_sequence_has_another(whic
 
 @every_cell_on_tensorflow
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("bfloat16", 0.02)])
-def test_lower_precision_gives_the_same_but_for_rounding(name, dtype, atol, xs, random):
+def test_lower_precision_differs_by_rounding_only(name, dtype, atol, xs, random):
     layer, exact = an_rnn(name, dtype), an_rnn(name)
     layer(xs)
     exact(xs)
@@ -304,7 +304,7 @@ def test_all_weights_learn_in_a_step_of_training(name, xs, random):
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch does not compile by XLA")
 @every_kind
-def test_compiled_by_xla_a_model_answers_the_same_and_learns(name, xs, random):
+def test_compiled_by_xla_a_model_predicts_the_same_and_learns(name, xs, random):
     inputs = keras.Input((STEPS, FEATURES))
     outputs = an_rnn(name, "float32", dropout=0.2, recurrent_dropout=0.2)(inputs)
     model = keras.Model(inputs, outputs)
@@ -342,7 +342,7 @@ def test_the_seed_of_the_masks_survives_the_config():
 
 
 @every_cell
-def test_the_state_before_the_first_step_is_zero_in_the_cells_dtype(name):
+def test_the_initial_state_is_zero_in_the_cells_dtype(name):
     cell = CASES[name](UNITS, dtype="bfloat16")
     states, expected = cell.get_initial_state(BATCH), zeros(cell)
     for state, zero in zip(states, expected, strict=True):
@@ -403,7 +403,7 @@ def test_coupled_gates_save_a_quarter_of_the_weights():
     assert 4 * coupled.count_params() == 3 * plain.count_params()
 
 
-def test_numpys_integers_are_sizes_too():
+def test_units_may_be_an_integer_of_numpy():
     assert type(GRUCell(np.int64(8)).get_config()["units"]) is int
 
 

@@ -6,10 +6,10 @@ import pytest
 
 import models
 from configs import Config
-from models import create_model
+from models import BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell, create_model
 from tests.conftest import MNIST, random_model
 
-# One gate, or one candidate, of 128 units on rows; and a peephole.
+# The weights of one gate or candidate of 128 units that reads rows, and of one peephole.
 GATE, PEEPHOLE = 28 * 128 + 128 * 128 + 128, 128
 CELLS = {
     "basic_rnn": GATE,
@@ -37,14 +37,14 @@ CELLS = {
     "gru2": 3 * GATE - 2 * 28 * 128 - 2 * 128,
     "gru3": GATE + 2 * 128,
 }
-# With a head of one or two directions into 10 classes.
+# The head reads one or two directions and has 10 classes.
 PARAMETERS = {name: cell + 128 * 10 + 10 for name, cell in CELLS.items()}
 PARAMETERS |= {f"bidirectional_{name}": 2 * cell + 256 * 10 + 10 for name, cell in CELLS.items()}
 (MODEL_FIELD,) = (f for f in dataclasses.fields(Config) if f.name == "model")
 MODELS = MODEL_FIELD.metadata["choices"]
 
 every_model = pytest.mark.parametrize("name", MODELS)
-# `bidirectional_` is one mechanism for all: two models stand for it.
+# All bidirectional models are built in the same way, so two stand for all.
 every_cell = pytest.mark.parametrize(
     "name", [*CELLS, "bidirectional_lstm", "bidirectional_peephole_lstm"]
 )
@@ -62,6 +62,12 @@ def test_every_model_has_exactly_the_parameters_in_the_table(name):
 
 def test_every_cell_is_a_model():
     assert {"lstm", *models.CELLS} == set(CELLS)
+
+
+@pytest.mark.parametrize("cell", [BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell])
+def test_every_variant_has_a_name(cell):
+    found = {entry.keywords.get("variant") for entry in models.CELLS.values() if entry.func is cell}
+    assert found == {None, *cell.variants}
 
 
 @every_cell
@@ -96,8 +102,8 @@ def test_a_model_survives_its_keras_file(name, images, tmp_path):
 
 
 @every_cell
-def test_the_first_row_and_the_last_have_a_say(name, images):
-    # With its initial weights: with random ones the plain RNN forgets the first row altogether.
+def test_the_first_and_the_last_row_change_the_logits(name, images):
+    # The weights are the initial ones: with random weights the plain RNN forgets the first row.
     keras.utils.set_random_seed(0)
     model = create_model(Config(model=name, units=16), MNIST)
     first, last = images.copy(), images.copy()
@@ -106,7 +112,7 @@ def test_the_first_row_and_the_last_have_a_say(name, images):
     assert np.all(np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-7)
 
 
-def test_our_cell_without_peepholes_is_the_built_in_lstm(images):
+def test_custom_lstm_computes_the_same_as_kerass_lstm(images):
     built_in, ours = random_model(model="lstm"), random_model(model="custom_lstm")
     assert [w.shape for w in ours.weights] == [w.shape for w in built_in.weights]
     np.testing.assert_allclose(ours(images), built_in(images), rtol=0, atol=1e-6)
@@ -127,7 +133,7 @@ def test_blocks_of_the_lstm_of_1997_share_their_gates():
 
 
 @pytest.mark.parametrize("name", ["lstm", "peephole_cifg_lstm", "bidirectional_gru"])
-def test_recurrent_dropout_acts_in_training_alone(name, images):
+def test_recurrent_dropout_acts_in_training_only(name, images):
     model = random_model(model=name, recurrent_dropout=0.5)
     np.testing.assert_array_equal(model(images), model(images))
     assert not np.array_equal(model(images, training=True), model(images))
@@ -143,7 +149,7 @@ def one_direction(layer, weights, images):
 def test_a_bidirectional_model_reads_the_states_it_names(head, images):
     model = random_model(model="bidirectional_lstm", head=head)
     *directions, kernel, bias = model.get_weights()
-    # At the last row the backward direction has read that row alone.
+    # At the last row the backward direction has read only that row.
     seen = images[:, -1:] if head == "last" else images
     up = one_direction(keras.layers.LSTM(6, go_backwards=True), directions[-3:], seen)
     states = [up]
@@ -170,21 +176,21 @@ def test_the_seed_decides_every_random_weight(name, head_init):
         return [w.numpy() for w in model.weights if len(np.unique(w)) > 2]  # No 0s and 1s.
 
     one, same, other = random_weights(1), random_weights(1), random_weights(2)
-    # The plainest, an IRNN, has its kernel and its head; only that has no random recurrence.
+    # An IRNN has two random weights, its kernel and its head: its recurrence starts as identity.
     assert len(one) >= (2 if name == "irnn" else 3)
     for a, b, c in zip(one, same, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c)
 
 
-def test_dropout_acts_in_training_alone(images):
+def test_dropout_acts_in_training_only(images):
     model = random_model(dropout=0.5)
     np.testing.assert_array_equal(model(images), model(images))
     assert not np.array_equal(model(images, training=True), model(images))
 
 
 @pytest.mark.parametrize("name", ["lstm", "bidirectional_peephole_lstm"])
-def test_in_bfloat16_layers_compute_near_the_same_with_float32_weights(name, images):
+def test_in_bfloat16_the_logits_are_close_and_the_weights_float32(name, images):
     exact, rounded = random_model(model=name), random_model(model=name, compute_dtype="bfloat16")
     assert {weight.dtype for weight in rounded.weights} == {"float32"}
     logits, expected = rounded(images), exact(images)

@@ -1,4 +1,4 @@
-"""The distortions are what they say they are."""
+"""The size of each distortion, the sampling, and the layer in a model."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from tests.conftest import MNIST
 
 @pytest.fixture
 def images():
-    """Smooth images, dark at the border."""
+    """Smooth images that are zero at the border."""
     noise = np.random.default_rng(0).normal(size=(5, 28, 28))
     smooth = ndimage.gaussian_filter(noise, (0, 2, 2))
     return (smooth * np.hanning(28)[:, None] * np.hanning(28)).astype(np.float32)
@@ -21,20 +21,20 @@ def images():
 EVERYTHING = {"rotation": 20, "shift": 3, "zoom": 0.2, "shear": 0.3, "elastic": 1.5}
 
 
-def test_images_are_sampled_bilinearly_with_nothing_outside(images):
+def test_images_are_sampled_bilinearly_with_zeros_outside(images):
     layer = Distort(**EVERYTHING, seed=1)
-    places = np.asarray(layer.draw_places(5))
+    sources = np.asarray(layer.draw_sources(5))
     layer.seed_generator.state.assign(Distort(**EVERYTHING, seed=1).seed_generator.state)
     distorted = np.asarray(layer(images, training=True))
-    for image, place, output in zip(images, places, distorted, strict=True):
-        expected = ndimage.map_coordinates(image, place, order=1, mode="grid-constant")
+    for image, source, output in zip(images, sources, distorted, strict=True):
+        expected = ndimage.map_coordinates(image, source, order=1, mode="grid-constant")
         np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("far", [-1e6, 1e6])
-def test_what_lies_far_outside_is_nothing(images, far):
+def test_sources_far_outside_give_zero(images, far):
     layer = Distort()
-    layer.draw_places = lambda count: np.full((count, 2, 28, 28), far, np.float32)
+    layer.draw_sources = lambda count: np.full((count, 2, 28, 28), far, np.float32)
     assert not np.any(layer(images, training=True))
 
 
@@ -46,18 +46,18 @@ def test_only_training_images_are_distorted(images):
 
 
 def offsets(**values):
-    """Where 4,000 images' pixels come from, less where they are: `(4000, 2, 28, 28)`."""
-    places = np.asarray(Distort(**values, seed=2).draw_places(4000))
-    return places - np.indices((28, 28))
+    """The offset from each pixel of 4,000 images to its source: `(4000, 2, 28, 28)`."""
+    sources = np.asarray(Distort(**values, seed=2).draw_sources(4000))
+    return sources - np.indices((28, 28))
 
 
-def test_a_shift_moves_all_pixels_alike_by_up_to_so_many():
+def test_a_shift_moves_all_pixels_by_the_same_offset_within_its_limit():
     moved = offsets(shift=3)
     assert np.ptp(moved, axis=(2, 3)).max() < 1e-5
     assert 2.9 < np.abs(moved).max() <= 3
 
 
-def test_a_rotation_keeps_lengths_and_turns_by_up_to_so_many_degrees():
+def test_a_rotation_keeps_lengths_and_turns_within_its_limit():
     moved = offsets(rotation=30) + np.indices((28, 28)) - 13.5
     corner = moved[:, :, 0, 0]
     np.testing.assert_allclose(np.linalg.norm(corner, axis=1), 13.5 * np.sqrt(2), rtol=1e-5)
@@ -66,16 +66,18 @@ def test_a_rotation_keeps_lengths_and_turns_by_up_to_so_many_degrees():
     assert abs(angle.mean()) < 1
 
 
-def test_zoom_and_shear_change_what_they_should():
+def test_zoom_scales_each_axis_and_shear_moves_columns_only():
     zoomed = offsets(zoom=0.2)
     assert 0.19 < (np.abs(zoomed[:, 0, 0, 0]) / 13.5).max() <= 0.2001
-    assert abs(np.corrcoef(zoomed[:, 0, 0, 0], zoomed[:, 1, 0, 0])[0, 1]) < 0.1  # Each by itself.
+    assert (
+        abs(np.corrcoef(zoomed[:, 0, 0, 0], zoomed[:, 1, 0, 0])[0, 1]) < 0.1
+    )  # The axes are independent.
     sheared = offsets(shear=0.3)
     assert np.abs(sheared[:, 0]).max() < 1e-5
     assert 0.29 < np.abs(sheared[:, 1, 1] - sheared[:, 1, 0]).max() <= 0.3001
 
 
-def test_an_elastic_field_is_smooth_and_as_large_as_asked_everywhere():
+def test_an_elastic_field_is_smooth_and_has_the_same_size_everywhere():
     moved = offsets(elastic=1.5)
     np.testing.assert_allclose(moved.std(axis=0), 1.5, rtol=0.08)
     assert np.abs(moved.mean(axis=0)).max() < 0.15
@@ -92,7 +94,7 @@ def test_a_distortion_survives_a_file(images, tmp_path):
     np.testing.assert_array_equal(again(images, training=True), model(images, training=True))
 
 
-def test_rows_and_pixels_are_left_out_in_training_alone():
+def test_rows_and_pixels_are_left_out_in_training_only():
     bright = np.full((50, 28, 28), 255, np.uint8)
     model = create_model(
         Config(model="basic_rnn", units=5, row_dropout=0.5, pixel_dropout=0.2), MNIST

@@ -1,4 +1,4 @@
-"""The fast way along a sequence beside the plain one: values, gradients, and when it is taken."""
+"""The fast path compared with Keras's loop: values, gradients, and when it runs."""
 
 import functools
 
@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models.sweep
+import models.unroll
 from models import FastLSTM, FastRNN, LSTMCell
 from tests.models.oracles import CASES
 
 BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
 EVERY_LAYER = ("lstm", *CASES)
-# One of each class, with all it can have.
+# One cell of each class, with all its options.
 EVERY_KIND = ("lstm", "irnn", "peephole_fgr_lstm", "lstm_1997 (blocks of 2)", "gru")
-# All at once, as each has its own place in the code.
+# The tests set all options at once.
 OPTIONS = {"return_sequences": True, "return_state": True, "go_backwards": True}
 
 
 @pytest.fixture(autouse=True)
 def two_shards(monkeypatch):
-    """Two whatever the machine, so that shards of one size are compiled once."""
-    monkeypatch.setattr(models.sweep, "_shards", lambda: 2)
+    """Two shards on every machine. They have the same size, so XLA compiles once."""
+    monkeypatch.setattr(models.unroll, "_shards", lambda: 2)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def random():
 
 
 def fast_and_plain(name, random, dtype="float64", dropout=0.0, **options):
-    """A layer of ours and Keras's own with the same random weights."""
+    """A layer of this project and Keras's own, with the same random weights."""
 
     def layer(ours):
         if name == "lstm":
@@ -53,14 +53,14 @@ def fast_and_plain(name, random, dtype="float64", dropout=0.0, **options):
 
 
 def inputs_of(layer, random, batch=BATCH):
-    """Random sequences and first states, none of them zero."""
+    """Random sequences and initial states that are not zero."""
     arrays = [random.normal(size=(batch, STEPS, FEATURES))]
     arrays += [random.normal(size=(batch, size)) for size in layer.state_size]
     return [tf.constant(array, layer.compute_dtype) for array in arrays]
 
 
 def results(layer, sequences, *states):
-    """What a layer gives, and the gradients of a function of it by inputs, states and weights."""
+    """The outputs of a layer, and gradients with respect to inputs, states and weights."""
     sources = [sequences, *states, *(weight.value for weight in layer.trainable_weights)]
     with tf.GradientTape() as tape:
         tape.watch(sources)
@@ -70,7 +70,7 @@ def results(layer, sequences, *states):
 
 
 def in_a_graph(layer):
-    """`results`, as `fit` would have them: of a batch whose size is not known in advance."""
+    """`results` in a graph with an unknown batch size, as in `fit`."""
     shapes = [(None, STEPS, FEATURES), *((None, size) for size in layer.state_size)]
     signature = [tf.TensorSpec(shape, layer.compute_dtype) for shape in shapes]
 
@@ -87,34 +87,36 @@ def largest_difference(ones, others):
 
 
 @pytest.fixture
-def sweeps(monkeypatch):
-    """How many batches took the fast way."""
+def unrolls(monkeypatch):
+    """A list with one entry for each call of the fast path."""
     taken = []
-    sweep = models.sweep.Sweep.__call__
+    unroll = models.unroll.Unroll.__call__
 
     def counted(self, *args, **kwargs):
         taken.append(self)
-        return sweep(self, *args, **kwargs)
+        return unroll(self, *args, **kwargs)
 
-    monkeypatch.setattr(models.sweep.Sweep, "__call__", counted)
+    monkeypatch.setattr(models.unroll.Unroll, "__call__", counted)
     return taken
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)
-def test_outputs_states_and_gradients_are_those_of_the_plain_way(name, random, sweeps):
+def test_outputs_states_and_gradients_are_those_of_kerass_loop(name, random, unrolls):
     dropout = 0.0 if name == "lstm" else 0.4
     fast, plain = fast_and_plain(name, random, dropout=dropout, **OPTIONS)
     inputs = inputs_of(fast, random)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize("name", EVERY_KIND)
-def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name, random, sweeps):
+def test_without_sequences_the_output_and_its_gradients_are_those_of_kerass_loop(
+    name, random, unrolls
+):
     fast, plain = fast_and_plain(name, random)
     inputs = inputs_of(fast, random)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_the_last_output_alone_and_its_gradients_are_those_of_the_plain_way(name
         ("peephole_fgr_lstm", "mixed_float16"),
     ],
 )
-def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtype, random, sweeps):
+def test_in_lower_precision_it_is_as_near_to_float64_as_kerass_loop(name, dtype, random, unrolls):
     fast, plain = fast_and_plain(name, random, dtype, **OPTIONS)
     _, exact = fast_and_plain(name, random, **OPTIONS)
     for weight, value in zip(exact.trainable_weights, fast.trainable_weights, strict=True):
@@ -135,7 +137,7 @@ def test_in_lower_precision_it_is_as_near_to_float64_as_the_plain_way(name, dtyp
     assert [each.dtype for each in ours[0]] == [each.dtype for each in theirs[0]]
     error, allowed = largest_difference(ours, expected), largest_difference(theirs, expected)
     assert error < max(2 * allowed, 1e-5)
-    assert sweeps
+    assert unrolls
     if dtype == "float32":
         assert largest_difference(ours, theirs) < 1e-5
 
@@ -167,16 +169,16 @@ def test_gradients_are_the_slopes_of_the_function(name, random):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_batches_that_no_shards_divide_are_swept_whole(batch, random, sweeps):
+def test_batch_sizes_that_are_not_a_multiple_of_the_shards_give_the_same(batch, random, unrolls):
     fast, plain = fast_and_plain("lstm", random, **OPTIONS)
     inputs = inputs_of(fast, random, batch)
     assert largest_difference(in_a_graph(fast)(*inputs), results(plain, *inputs)) < 1e-13
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
+def test_stacked_layers_learn_as_kerass_do(jit_compile):
     losses = []
     for layer in (FastLSTM, keras.layers.LSTM):
         keras.utils.set_random_seed(0)
@@ -189,13 +191,13 @@ def test_layers_on_each_other_learn_as_keras_s_do(jit_compile):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_a_stateful_layer_goes_on_where_it_stopped(random, sweeps):
+def test_a_stateful_layer_continues_from_its_last_state(random, unrolls):
     fast, plain = fast_and_plain("peephole_lstm", random, stateful=True)
     xs = random.normal(size=(BATCH, 2 * STEPS, FEATURES))
     run = tf.function(fast, autograph=False)
     for part in (xs[:, :STEPS], xs[:, STEPS:]):
         np.testing.assert_allclose(run(part), plain(part), rtol=0, atol=1e-13)
-    assert sweeps
+    assert unrolls
 
 
 @pytest.mark.parametrize(
@@ -210,19 +212,19 @@ def test_a_stateful_layer_goes_on_where_it_stopped(random, sweeps):
     ],
     ids=str,
 )
-def test_where_it_does_not_apply_the_plain_way_is_taken(name, options, call, random, sweeps):
+def test_unsupported_options_use_kerass_loop(name, options, call, random, unrolls):
     fast, plain = fast_and_plain(name, random, **options)
     xs = inputs_of(fast, random)[0]
     run = tf.function(fast, autograph=False)
     np.testing.assert_allclose(run(xs, **call), plain(xs, **call), rtol=0, atol=1e-6)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_keras_cells_and_stacks_of_cells_take_the_plain_way(random, sweeps):
+def test_keras_cells_and_stacks_of_cells_use_kerass_loop(random, unrolls):
     for cell in (keras.layers.GRUCell(UNITS), [LSTMCell(UNITS), LSTMCell(UNITS)]):
         run = tf.function(FastRNN(cell), autograph=False)
         assert run(random.normal(size=(BATCH, STEPS, FEATURES))).shape == (BATCH, UNITS)
-    assert not sweeps
+    assert not unrolls
 
 
 class Doubled(LSTMCell):
@@ -236,9 +238,9 @@ class DropsFirst(LSTMCell):
         return inputs * ([0] + [1] * (FEATURES - 1))
 
 
-class DoublesSums(LSTMCell):
-    def sums_of(self, x, parts, mask=None):
-        return super().sums_of(2 * x, parts, mask)
+class DoublesPreactivations(LSTMCell):
+    def preactivations_of(self, x, gate_weights, mask=None):
+        return super().preactivations_of(2 * x, gate_weights, mask)
 
 
 class WithAWeightOfItsOwn(LSTMCell):
@@ -246,20 +248,20 @@ class WithAWeightOfItsOwn(LSTMCell):
         super().build(input_shape)
         self.scale = self.add_weight((), "ones", name="scale")
 
-    def step(self, sums, states, *args, **kwargs):
-        h, c = super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        h, c = super().step(preactivations, states, *args, **kwargs)
         return [self.scale * h, c]
 
 
 class AsksTwice(LSTMCell):
-    def step(self, sums, states, *args, **kwargs):
-        sums(states[0])
-        return super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        preactivations(states[0])
+        return super().step(preactivations, states, *args, **kwargs)
 
 
 class Obedient(LSTMCell):
-    def step(self, sums, states, *args, **kwargs):
-        h, c = super().step(sums, states, *args, **kwargs)
+    def step(self, preactivations, states, *args, **kwargs):
+        h, c = super().step(preactivations, states, *args, **kwargs)
         return [h / 2, c]
 
 
@@ -270,9 +272,9 @@ def patched(units, **options):
 
 
 @pytest.mark.parametrize(
-    "cell", [Doubled, DropsFirst, DoublesSums, WithAWeightOfItsOwn, AsksTwice, patched]
+    "cell", [Doubled, DropsFirst, DoublesPreactivations, WithAWeightOfItsOwn, AsksTwice, patched]
 )
-def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, random, sweeps):
+def test_a_cell_that_does_more_than_its_equations_uses_kerass_loop(cell, random, unrolls):
     layer = FastRNN(cell(UNITS, dtype="float64"), dtype="float64")
     plain = keras.layers.RNN(layer.cell, dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
@@ -280,15 +282,15 @@ def test_a_cell_that_does_more_than_its_equations_takes_the_plain_way(cell, rand
     np.testing.assert_allclose(
         tf.function(layer, autograph=False)(xs), plain(xs), rtol=0, atol=1e-13
     )
-    assert not sweeps
+    assert not unrolls
 
 
-def test_a_cell_with_other_equations_alone_takes_the_fast_way(random, sweeps):
+def test_a_cell_that_overrides_only_its_equations_uses_the_fast_path(random, unrolls):
     layer = FastRNN(Obedient(UNITS, dtype="float64"), dtype="float64")
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(layer, autograph=False)
     np.testing.assert_allclose(run(xs), layer(xs), rtol=0, atol=1e-13)
-    assert sweeps
+    assert unrolls
 
 
 class KerassDoubled(keras.layers.LSTMCell):
@@ -310,23 +312,23 @@ def replace_call(layer):
 
 
 @pytest.mark.parametrize("change", [replace_cell, replace_activation, replace_call])
-def test_an_lstm_whose_cell_was_changed_takes_the_plain_way(change, random, sweeps):
+def test_an_lstm_whose_cell_was_changed_uses_kerass_loop(change, random, unrolls):
     layer, _ = fast_and_plain("lstm", random)
     change(layer)
     xs = inputs_of(layer, random)[0]
     np.testing.assert_allclose(
         tf.function(layer, autograph=False)(xs), layer(xs), rtol=0, atol=1e-13
     )
-    assert not sweeps
+    assert not unrolls
 
 
-def test_one_layer_reads_sequences_of_several_lengths(random, sweeps):
+def test_one_layer_reads_sequences_of_several_lengths(random, unrolls):
     fast, plain = fast_and_plain("lstm", random)
     run = tf.function(fast, autograph=False)
     for steps in (STEPS, STEPS + 2):
         xs = random.normal(size=(BATCH, steps, FEATURES))
         np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
-    assert len(sweeps) == 2
+    assert len(unrolls) == 2
 
 
 def lstms(kind):
@@ -361,7 +363,7 @@ def test_weights_go_from_kerass_rnn_to_ours(random, tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, tmp_path):
+def test_weights_in_files_with_the_former_names_of_the_layers_are_loaded(random, tmp_path):
     model = lstms(FastLSTM)
     model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
     path = tmp_path / "old.weights.h5"
@@ -375,39 +377,39 @@ def test_weights_of_files_before_the_layers_had_kerass_names_are_found(random, t
         np.testing.assert_array_equal(one, other)
 
 
-def test_sequences_of_unknown_length_take_the_plain_way(random, sweeps):
+def test_sequences_of_unknown_length_use_kerass_loop(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     signature = [tf.TensorSpec((None, None, FEATURES), "float64")]
     np.testing.assert_allclose(tf.function(fast, signature)(xs), plain(xs), rtol=0, atol=1e-13)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_a_cell_of_another_precision_than_its_layer_takes_the_plain_way(random, sweeps):
+def test_a_cell_with_another_precision_than_its_layer_uses_kerass_loop(random, unrolls):
     xs = random.normal(size=(BATCH, STEPS, FEATURES))
     run = tf.function(FastRNN(LSTMCell(UNITS, dtype="float64")), autograph=False)
     assert run(xs).dtype == "float32"
-    assert not sweeps
+    assert not unrolls
 
 
-def test_where_there_is_a_gpu_the_plain_way_is_taken(random, sweeps, monkeypatch):
+def test_with_a_gpu_kerass_loop_runs(random, unrolls, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     run = tf.function(fast, autograph=False)
     np.testing.assert_allclose(run(xs), plain(xs), rtol=0, atol=1e-13)
-    assert not sweeps
+    assert not unrolls
 
 
-def test_eagerly_the_plain_way_is_taken(random, sweeps):
+def test_in_eager_calls_kerass_loop_runs(random, unrolls):
     fast, plain = fast_and_plain("gru", random)
     xs = inputs_of(fast, random)[0]
     np.testing.assert_array_equal(fast(xs), plain(xs))
-    assert not sweeps
+    assert not unrolls
 
 
 @pytest.mark.parametrize("name", EVERY_LAYER)
-def test_a_served_graph_answers_the_same_without_xla_and_without_variables(name, random):
+def test_a_serving_graph_gives_the_same_without_xla_and_without_variables(name, random):
     fast, plain = fast_and_plain(name, random, **OPTIONS)
     inputs = inputs_of(fast, random)
     fast.for_serving = True

@@ -1,8 +1,8 @@
-"""`FastLSTM` and `FastRNN` in other people's programs, where Keras's layers would stand.
+"""`FastLSTM` and `FastRNN` in programs that were written for Keras's layers.
 
-Each case is a function of a maker of layers. It is run twice: with layers of ours, and with Keras's
-own of the same random weights. Both must give the same numbers. In the cases that take longest
-those of Keras's are computed eagerly.
+Each case is a function that receives a maker of layers. It runs twice, with layers of this project
+and with Keras's own layers, which have the same random weights. Both must give the same numbers. In
+the slowest cases Keras's layers run eagerly.
 """
 
 import copy
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import models.sweep
+import models.unroll
 from models import FastLSTM, FastRNN, GRUCell
 
 BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
@@ -28,7 +28,7 @@ def _ours_in_rnn(cell):
     return lambda dtype=None, **options: FastRNN(cell(UNITS, dtype=dtype), dtype=dtype, **options)
 
 
-# By name a maker of our layer and of Keras's.
+# The name of a kind -> a maker of this project's layer and a maker of Keras's layer.
 KINDS = {
     "lstm": (
         functools.partial(FastLSTM, UNITS),
@@ -44,8 +44,8 @@ CASES = {}
 
 @pytest.fixture(autouse=True)
 def two_shards(monkeypatch):
-    """Two of one size whatever the machine, which are compiled once."""
-    monkeypatch.setattr(models.sweep, "_shards", lambda: 2)
+    """Two shards on every machine. They have the same size, so XLA compiles once."""
+    monkeypatch.setattr(models.unroll, "_shards", lambda: 2)
 
 
 def case(function):
@@ -54,7 +54,7 @@ def case(function):
 
 
 def maker(make, seed=5):
-    """A maker of built layers, whose weights are random, and the same in the same order."""
+    """A maker of built layers. Two makers give the same random weights, call by call."""
     random = np.random.default_rng(seed)
 
     def layer(features=FEATURES, batch=None, **options):
@@ -553,9 +553,9 @@ def replicas(layer):
 
 
 @pytest.mark.parametrize("write", ["model.export", "tf.saved_model.save", "ExportArchive"])
-def test_a_saved_model_has_no_xla_and_answers_batches_of_any_size(write, tmp_path):
+def test_a_saved_model_does_not_contain_xla_and_takes_batches_of_any_size(write, tmp_path):
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), maker(KINDS["lstm"][0])()])
-    model.predict(sequences(), verbose=0)  # The fast way, which must not be exported.
+    model.predict(sequences(), verbose=0)  # This traces the fast path, which must not be exported.
     if write == "model.export":
         model.export(tmp_path, verbose=False)
     elif write == "tf.saved_model.save":
@@ -574,7 +574,7 @@ def test_a_saved_model_has_no_xla_and_answers_batches_of_any_size(write, tmp_pat
         np.testing.assert_allclose(found, model(sequences(size)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_saved_model_answers_and_learns_without_this_project(tmp_path):
+def test_a_saved_model_predicts_and_learns_without_this_project(tmp_path):
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), maker(KINDS["lstm"][0])()])
     model.predict(sequences(), verbose=0)
     model.export(tmp_path / "model", verbose=False)
@@ -614,7 +614,8 @@ def test_ragged_sequences_are_refused_as_by_kerass_layer(kind):
         graph(KINDS["lstm"][kind]())(words)
 
 
-# Keras's loop has no forward-mode derivative in a graph. So ours are compared with eager ones.
+# Keras's loop does not support forward-mode derivatives in a graph. They are compared with eager
+# ones.
 def jvp_by_inputs(layer, x, run):
     with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as accumulator:
         y = run(tf.sin(x))
@@ -642,7 +643,7 @@ def test_forward_mode_derivatives_are_those_of_the_eager_layer(derivative):
     rnn, x = maker(KINDS["lstm"][0])(return_sequences=True), sequences()
     expected = derivative(rnn, x, rnn)
     found = [graph(lambda x: derivative(rnn, x, rnn))(x), derivative(rnn, x, graph(rnn))]
-    if derivative is not jvp_by_weights:  # TensorFlow gives none for a function in a function.
+    if derivative is not jvp_by_weights:  # TensorFlow returns None in a nested function.
         found.append(graph(lambda x: derivative(rnn, x, graph(rnn)))(x))
     for each in found:
         np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
@@ -654,13 +655,13 @@ EAGERLY = {
     *("two_tapes_around_a_function", "two_tapes_inside_a_function"),
     *("second_derivatives", "third_derivative"),
 }
-# A cell of another class has nothing of its own in most cases.
+# Most cases do not depend on the class of the cell.
 WITH_A_GRU = {"two_lengths", "inside_cond", "second_derivatives", "training", "integers"}
 TABLE = [(name, "lstm") for name in CASES] + [(name, "gru") for name in sorted(WITH_A_GRU)]
 
 
 @pytest.mark.parametrize(("name", "kind"), TABLE)
-def test_ours_give_the_numbers_of_kerass(name, kind):
+def test_a_program_gives_the_same_numbers_as_with_kerass_layers(name, kind):
     ours, theirs = (maker(make) for make in KINDS[kind])
     found = tf.nest.flatten(CASES[name](ours))
     tf.config.run_functions_eagerly(name in EAGERLY)

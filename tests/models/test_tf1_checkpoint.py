@@ -40,8 +40,8 @@ _GRU = {
 }
 _OBJECT = "{}/.ATTRIBUTES/VARIABLE_VALUE"
 _OBJECTS = {part: _OBJECT.format(name) for part, name in _KERAS.items()}
-# Of each kind of checkpoint: our model, the cell by its equations, the scope of its weights in each
-# layer (and direction), the names of the weights there, and the names of the head.
+# A kind of checkpoint -> the model, the cell by its equations, the scope of its weights in each
+# layer or direction, the names of the weights in the scope, and the names of the head.
 NAMES = {
     "BasicLSTMCell of 0.x": (
         *("lstm", tf1_cells.basic_lstm, ["RNN/BasicLSTMCell/Linear"]),
@@ -180,7 +180,7 @@ def written(name, path, input_width=None):
     """Write a checkpoint of `NAMES` with random weights.
 
     Returns:
-        The values of our model's `Config`, the variables, and the logits by the equations.
+        The values of the `Config`, the variables, and the logits by the equations.
     """
     model, cell, scopes, names, head_names = NAMES[name]
     random = np.random.default_rng(0)
@@ -207,7 +207,7 @@ def written(name, path, input_width=None):
     return {"model": model, "layers": layers}, variables, final @ kernel + bias
 
 
-# Each kind of layout once; what else there is differs by names alone.
+# One checkpoint for each layout. The others differ in names only.
 FAST = {
     *("BasicLSTMCell of 0.x", "LSTMBlockCell of 1.0 with peepholes", "CudnnLSTM"),
     *("GRUBlockCell", "two directions of 0.6", "Keras's GRU", "Keras's LSTM by object"),
@@ -330,7 +330,7 @@ def test_the_run_time_forget_bias_is_added_to_the_weights(graph):
     assert np.abs(np.subtract(model(images), logits)).max() > 1e-3
 
 
-def test_the_folder_of_a_checkpoint_means_its_latest(graph):
+def test_a_folder_stands_for_its_latest_checkpoint(graph):
     path, images, logits = graph("basic_lstm")
     model = a_model(model="lstm")
     load_tf1_checkpoint(model, path.parent)
@@ -338,7 +338,7 @@ def test_the_folder_of_a_checkpoint_means_its_latest(graph):
 
 
 def rewrite(path, new_path, change):
-    """Write a checkpoint again, `(name, value)` of each variable changed; gives its path."""
+    """Write a checkpoint with each variable's `(name, value)` changed; returns its path."""
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(path))
@@ -350,7 +350,7 @@ def rewrite(path, new_path, change):
         return tf.compat.v1.train.Saver().save(session, str(new_path / "model.ckpt"))
 
 
-def test_names_from_before_tensorflow_1_2_and_an_outer_scope_are_understood(graph, tmp_path):
+def test_names_before_tensorflow_1_2_and_an_outer_scope_are_recognised(graph, tmp_path):
     path, images, logits = graph("gru")
 
     def age(name, value):
@@ -362,11 +362,11 @@ def test_names_from_before_tensorflow_1_2_and_an_outer_scope_are_understood(grap
     np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
 
-def test_the_backward_head_of_a_bidirectional_graph_takes_the_backward_weights(graph, tmp_path):
+def test_a_backward_head_loads_the_backward_weights(graph, tmp_path):
     path, images, _ = graph("bidirectional_basic_lstm")
     both = a_model(model="bidirectional_lstm")
     load_tf1_checkpoint(both, path)
-    # The same graph, read out from its backward direction alone.
+    # This is the same graph with a head on its backward direction only.
     backward_path = rewrite(
         path, tmp_path, lambda name, value: (name, value[6:] if value.shape == (12, 10) else value)
     )
@@ -378,7 +378,7 @@ def test_the_backward_head_of_a_bidirectional_graph_takes_the_backward_weights(g
     np.testing.assert_allclose(model(images), expected, rtol=0, atol=1e-6)
 
 
-def test_where_two_variables_have_the_shape_names_tell_which_is_the_head(tmp_path):
+def test_names_decide_between_two_variables_with_the_shape_of_the_head(tmp_path):
     path = tmp_path / "model.ckpt"
     _, _, logits = written("BasicLSTMCell of 1.0", path, input_width=CLASSES)
     with pytest.raises(
@@ -392,7 +392,7 @@ def test_where_two_variables_have_the_shape_names_tell_which_is_the_head(tmp_pat
 
 @pytest.fixture
 def lstm(tmp_path):
-    """Change the variables of a plain LSTM's checkpoint; gives its path and the logits."""
+    """Write a plain LSTM's checkpoint with changed variables; returns its path and the logits."""
     _, variables, logits = written("BasicLSTMCell of 1.0", tmp_path / "whole.ckpt")
 
     def get(change=dict):
@@ -402,13 +402,13 @@ def lstm(tmp_path):
 
 
 def load(path, model="lstm", **options):
-    """The logits of a model with a checkpoint's weights, and what was decided."""
+    """The logits of a model with a checkpoint's weights, and the notes of the import."""
     model = a_model(model=model)
     notes = load_tf1_checkpoint(model, path, **options)
     return np.asarray(model(IMAGES)), "; ".join(notes)
 
 
-def test_last_values_are_taken_unless_averages_are_asked_for_and_it_is_said_which(graph):
+def test_averages_are_loaded_only_if_requested_and_a_note_says_so(graph):
     path, images, logits = graph("averages_basic_rnn")
     average_logits = np.load(path.parent / "answers.npz")["average_logits"]
     model = a_model(model="basic_rnn")
@@ -424,7 +424,7 @@ def test_last_values_are_taken_unless_averages_are_asked_for_and_it_is_said_whic
 
 @pytest.mark.parametrize("averages", [False, True])
 @pytest.mark.parametrize("scope", ["", "train/"])
-def test_averages_alone_are_taken(scope, averages, lstm):
+def test_averages_are_loaded_if_the_weights_are_missing(scope, averages, lstm):
     path, logits = lstm(
         lambda variables: {f"{scope}{n}/ExponentialMovingAverage": v for n, v in variables.items()}
     )
@@ -433,7 +433,7 @@ def test_averages_alone_are_taken(scope, averages, lstm):
     assert "moving averages taken; the last values are not in the checkpoint" in notes
 
 
-def test_averages_of_some_variables_in_an_outer_scope_stand_for_those(lstm):
+def test_averages_of_some_variables_in_an_outer_scope_replace_them(lstm):
     path, logits = lstm(
         lambda variables: (
             variables
@@ -446,7 +446,7 @@ def test_averages_of_some_variables_in_an_outer_scope_stand_for_those(lstm):
     assert "moving averages of 1 variables taken" in notes
 
 
-def test_averages_that_are_not_there_cannot_be_asked_for(lstm):
+def test_a_request_for_missing_averages_is_refused(lstm):
     path, _ = lstm()
     with pytest.raises(ValueError, match=r"has no name that ends in Expo.* expected moving aver"):
         load(path, averages=True)
@@ -476,7 +476,7 @@ def test_variables_of_any_name_can_be_renamed(names, renames, lstm):
     np.testing.assert_allclose(answer, logits, rtol=0, atol=2e-6)
 
 
-def test_a_whole_part_of_a_name_is_renamed_and_not_one_that_begins_with_it(lstm):
+def test_renaming_matches_whole_parts_of_names(lstm):
     def change(variables):
         return {"old": variables["Variable_1"] + 1, **variables}  # Two biases for the head.
 
@@ -503,14 +503,14 @@ def test_a_whole_part_of_a_name_is_renamed_and_not_one_that_begins_with_it(lstm)
         (["Variable_1:Variable"], "which gives several variables the same name"),
     ],
 )
-def test_a_mistaken_renaming_is_refused(names, expected, lstm):
+def test_a_wrong_renaming_is_refused(names, expected, lstm):
     path, _ = lstm()
     with pytest.raises(ValueError, match="--tf1_names: received") as error:
         load(path, names=names)
     assert expected in str(error.value)
 
 
-def test_what_every_optimizer_keeps_and_a_gpus_own_form_is_passed_over(lstm):
+def test_variables_of_optimizers_and_gpu_formats_are_ignored(lstm):
     slots = ("Adam", "Adam_1", "Momentum", "RMSProp", "RMSProp_1", "Adagrad", "AnyOther")
 
     def change(variables):
@@ -528,7 +528,7 @@ def test_what_every_optimizer_keeps_and_a_gpus_own_form_is_passed_over(lstm):
     np.testing.assert_allclose(answer, logits, rtol=0, atol=2e-6)
 
 
-def test_a_head_without_a_bias_has_zeros_and_it_is_said(lstm):
+def test_a_head_without_a_bias_gets_zeros_and_a_note(lstm):
     def change(variables):
         return {name: value for name, value in variables.items() if name != "Variable_1"}
 
@@ -551,7 +551,7 @@ def test_a_head_without_a_bias_has_zeros_and_it_is_said(lstm):
         ({"cu_dnngru/recurrent_kernel": (6, 18), "cu_dnngru/bias": (36,)}, "reset_after=True"),
     ],
 )
-def test_a_cell_that_computes_something_else_is_refused_by_its_name(added, reason, lstm):
+def test_an_unsupported_cell_is_refused_by_name(added, reason, lstm):
     weights = {name: np.ones(shape, "float32") for name, shape in added.items()}
     path, _ = lstm(lambda variables: variables | weights)
     with pytest.raises(ValueError, match="cannot be imported") as error:
@@ -577,21 +577,21 @@ def test_weights_that_only_a_gpu_can_read_are_refused(lstm):
         ("Keras's SimpleRNN", "basic_rnn does not have a forget gate; expected an LSTM"),
     ],
 )
-def test_a_forget_bias_that_would_be_added_to_nothing_is_refused(name, expected, tmp_path):
+def test_a_forget_bias_that_does_not_apply_is_refused(name, expected, tmp_path):
     values, _, _ = written(name, tmp_path / "model.ckpt")
     with pytest.raises(ValueError, match=r"--tf1_forget_bias=0\.5: ") as error:
         load(tmp_path / "model.ckpt", values["model"], forget_bias=0.5)
     assert expected in str(error.value)
 
 
-def test_what_no_checkpoint_of_keras_tells_is_said(tmp_path):
+def test_a_note_names_the_activation_that_a_keras_checkpoint_lacks(tmp_path):
     values, _, _ = written("Keras's GRU", tmp_path / "model.ckpt")
     _, notes = load(tmp_path / "model.ckpt", values["model"])
     assert "gru/gru_cell with sigmoid gates (tf.keras of TensorFlow 1 had hard_sigmoid" in notes
 
 
-def test_layers_whose_order_no_number_tells_are_refused(tmp_path):
-    path, units = tmp_path / "model.ckpt", FEATURES  # As wide as what they read.
+def test_layers_without_numbers_for_their_order_are_refused(tmp_path):
+    path, units = tmp_path / "model.ckpt", FEATURES  # The inputs have the width of the layers.
     random = np.random.default_rng(0)
     variables = {"w": np.ones((units, CLASSES), "float32"), "b": np.ones(CLASSES, "float32")}
     for scope in ("top", "bottom"):
@@ -629,7 +629,7 @@ def test_layers_whose_order_no_number_tells_are_refused(tmp_path):
         ("basic_rnn", {}, "bias (24,)", "basic_rnn --units=6 --layers=1"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_refused_whole_with_what_was_found_and_expected(
+def test_a_checkpoint_that_does_not_fit_changes_nothing_and_lists_found_and_expected(
     name, values, missing, suggestion, graph
 ):
     path, _, _ = graph(name)
@@ -657,7 +657,7 @@ def test_a_model_without_counterpart_is_refused(graph):
         load_tf1_checkpoint(a_model(model="cifg_lstm"), "anywhere")
 
 
-def test_what_optimizers_keep_in_a_scope_of_their_own_and_integers_are_passed_over(graph, tmp_path):
+def test_optimizers_in_their_own_scope_and_integers_are_ignored(graph, tmp_path):
     path, images, logits = graph("basic_lstm")
 
     def move(name, value):
@@ -686,14 +686,14 @@ def test_values_that_are_not_finite_are_refused(graph, tmp_path):
         *("{folder}", "{folder}/", "{folder}/checkpoint"),
     ],
 )
-def test_whatever_names_a_checkpoint_means_it(given, graph):
+def test_all_paths_to_a_checkpoint_are_accepted(given, graph):
     path, images, logits = graph("basic_lstm")
     model = a_model(model="lstm")
     load_tf1_checkpoint(model, given.format(path, folder=path.parent))
     np.testing.assert_allclose(model(images), logits, rtol=0, atol=1e-6)
 
 
-def test_a_folder_that_was_moved_or_has_one_checkpoint_means_that(lstm, tmp_path):
+def test_a_moved_folder_or_one_with_a_single_checkpoint_is_accepted(lstm, tmp_path):
     path, logits = lstm()
     folder = tmp_path / "moved"
     folder.mkdir()
@@ -710,7 +710,7 @@ def test_a_folder_that_was_moved_or_has_one_checkpoint_means_that(lstm, tmp_path
 
 
 @pytest.mark.parametrize("given", ["", "saved_model.pb", "variables", "variables/variables.index"])
-def test_a_saved_model_of_tensorflow_1_means_its_variables(given, lstm, tmp_path):
+def test_a_saved_model_of_tensorflow_1_is_accepted(given, lstm, tmp_path):
     path, logits = lstm()
     variables = tmp_path / "saved/variables"
     variables.mkdir(parents=True)
@@ -721,7 +721,7 @@ def test_a_saved_model_of_tensorflow_1_means_its_variables(given, lstm, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Of a library that is no longer developed.
+@pytest.mark.filterwarnings("ignore")  # tf_keras is no longer developed.
 @pytest.mark.parametrize(
     ("values", "layer"),
     [
@@ -733,7 +733,7 @@ def test_a_saved_model_of_tensorflow_1_means_its_variables(given, lstm, tmp_path
         ),
     ],
 )
-def test_what_the_keras_of_those_days_has_saved_in_any_way_is_read(values, layer, tmp_path):
+def test_all_formats_of_tf_keras_are_read(values, layer, tmp_path):
     import tf_keras
 
     old = tf_keras.Sequential(
@@ -843,7 +843,7 @@ def test_the_program_imports_a_checkpoint_evaluates_and_exports_it(graph, run_ma
 
 
 @pytest.mark.slow
-def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
+def test_the_program_adds_the_forget_bias_of_the_flag(graph, run_main, tmp_path):
     path, images, logits = graph("basic_lstm_forget_bias_0")
     run_main(
         "--mode=import", f"--tf1_checkpoint={path}", "--tf1_forget_bias=0", "--units=6",
@@ -869,7 +869,7 @@ def test_the_program_adds_the_forget_bias_it_is_told(graph, run_main, tmp_path):
         (["--tf1_forget_bias=nan"], "--tf1_forget_bias=nan: expected a finite number"),
     ],
 )
-def test_a_mistaken_import_is_told_in_one_line_and_leaves_nothing(
+def test_a_wrong_import_prints_one_line_and_leaves_nothing(
     flags, expected, graph, run_main, tmp_path
 ):
     path, _, _ = graph("basic_lstm")

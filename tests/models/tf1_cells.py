@@ -1,7 +1,7 @@
-"""TensorFlow 1's cells by their published equations, in float64, and checkpoints of any names.
+"""TensorFlow 1's cells by their published equations, in float64, and a writer of checkpoints.
 
 A cell here takes sequences `(batch, steps, features)` and its weights by name, as TensorFlow 1
-stores them, and gives its hidden states `(batch, steps, units)`.
+stores them, and returns its hidden states `(batch, steps, units)`.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def relu_rnn(xs, kernel, bias):
 
 
 def basic_lstm(xs, kernel, bias, forget_bias=1.0, w_i=0, w_f=0, w_o=0):
-    """`BasicLSTMCell`, `LSTMCell` and their fused forms: i, j, f, o."""
+    """`BasicLSTMCell`, `LSTMCell` and their fused forms. Gate order: i, j, f, o."""
     h = c = np.zeros((len(xs), len(bias) // 4))
     hs = []
     for x in np.moveaxis(xs, 1, 0):
@@ -44,7 +44,7 @@ def cudnn_compatible_lstm(xs, kernel, bias):
 
 
 def gru(xs, gates_kernel, gates_bias, candidate_kernel, candidate_bias):
-    """`GRUCell` and `GRUBlockCell`: r, u; then the candidate."""
+    """`GRUCell` and `GRUBlockCell`. Gate order: r, u; the candidate has its own weights."""
     h, hs = np.zeros((len(xs), len(candidate_bias))), []
     for x in np.moveaxis(xs, 1, 0):
         gates = sigmoid(np.concatenate([x, h], axis=1) @ gates_kernel + gates_bias)
@@ -60,7 +60,7 @@ def keras_rnn(xs, kernel, recurrent_kernel, bias):
 
 
 def keras_lstm(xs, kernel, recurrent_kernel, bias):
-    """Keras's `LSTM` with sigmoid for the gates: i, f, c, o; the forget bias is in the bias."""
+    """Keras's `LSTM` with sigmoid gates. Gate order: i, f, c, o. b includes the forget bias."""
     h = c = np.zeros((len(xs), len(recurrent_kernel)))
     hs = []
     for x in np.moveaxis(xs, 1, 0):
@@ -72,27 +72,27 @@ def keras_lstm(xs, kernel, recurrent_kernel, bias):
 
 
 def keras_cudnn_lstm(xs, kernel, recurrent_kernel, bias):
-    """Keras's `CuDNNLSTM`: a bias of the inputs, then one of the hidden state."""
+    """Keras's `CuDNNLSTM`. The first half of the bias belongs to the inputs, the second to h."""
     inputs_bias, hidden_bias = np.split(bias, 2)
     return keras_lstm(xs, kernel, recurrent_kernel, inputs_bias + hidden_bias)
 
 
 def keras_gru(xs, kernel, recurrent_kernel, bias):
-    """Keras's `GRU(reset_after=False)` with sigmoid for the gates: z, r, h."""
+    """Keras's `GRU(reset_after=False)` with sigmoid gates. Gate order: z, r, h."""
     units = len(recurrent_kernel)
     h, hs = np.zeros((len(xs), units)), []
     for x in np.moveaxis(xs, 1, 0):
-        seen = x @ kernel + bias
-        z = sigmoid(seen[:, :units] + h @ recurrent_kernel[:, :units])
-        r = sigmoid(seen[:, units : 2 * units] + h @ recurrent_kernel[:, units : 2 * units])
-        g = np.tanh(seen[:, 2 * units :] + (r * h) @ recurrent_kernel[:, 2 * units :])
+        a = x @ kernel + bias
+        z = sigmoid(a[:, :units] + h @ recurrent_kernel[:, :units])
+        r = sigmoid(a[:, units : 2 * units] + h @ recurrent_kernel[:, units : 2 * units])
+        g = np.tanh(a[:, 2 * units :] + (r * h) @ recurrent_kernel[:, 2 * units :])
         h = z * h + (1 - z) * g
         hs.append(h)
     return np.stack(hs, axis=1)
 
 
 F, U = "features", "units"
-# The shapes of the weights of each cell, in units but for the features.
+# The shapes of each cell's weights: the rows by name, and the columns in units.
 SHAPES = {
     basic_rnn: {"kernel": ((F, U), 1), "bias": (1,)},
     relu_rnn: {"kernel": ((F, U), 1), "bias": (1,)},
@@ -111,19 +111,19 @@ SHAPES = {
 }
 
 
-def random_weights(random, cell, features, units, parts):
-    """Random weights of a cell, by the names of its `parts`."""
+def random_weights(random, cell, features, units, names):
+    """Random weights of a cell by name."""
     sizes = {F: features, U: units}
     weights = {}
-    for part in parts:
-        *rows, columns = SHAPES[cell][part]
-        rows = [sum(sizes[name] for name in names) for names in rows]
-        weights[part] = random.normal(scale=0.5, size=(*rows, columns * units)).astype("float32")
+    for name in names:
+        *rows, columns = SHAPES[cell][name]
+        rows = [sum(sizes[size] for size in row) for row in rows]
+        weights[name] = random.normal(scale=0.5, size=(*rows, columns * units)).astype("float32")
     return weights
 
 
 def save(path, variables):
-    """Write a checkpoint of arrays by name, as a Saver does; gives its path."""
+    """Write a checkpoint of arrays by name, as a Saver does; returns its path."""
     import tensorflow as tf
 
     names, values = zip(*variables.items(), strict=True)

@@ -1,8 +1,8 @@
-"""TensorFlow 1 graphs of the tutorials: writes their checkpoints, and what the graphs compute.
+"""Writes the checkpoints of TensorFlow 1 graphs, as in the tutorials, and the graphs' logits.
 
     TF_USE_LEGACY_KERAS=1 python tests/models/tf1_graph.py FOLDER
 
-Run in a process of its own: TensorFlow 2 has the old cells only where tf-keras stands in for Keras.
+It runs in its own process: TensorFlow 2 has the old cells only if tf-keras replaces Keras.
 """
 
 import pathlib
@@ -34,10 +34,10 @@ CELLS = {
 
 
 def head(name, rows):
-    """What the graph reads out, `(batch, units)` or, of two directions, twice that."""
+    """The input of the head, `(batch, units)` or, for two directions, `(batch, 2 * units)`."""
     name = name.removeprefix("averages_")
     if name.startswith("input_layer_"):
-        # As a much-copied tutorial: a linear layer before the cell, as wide as the cell.
+        # A much-copied tutorial has a linear layer before the cell, as wide as the cell.
         weights = tf.Variable(tf.zeros((FEATURES, UNITS)))
         biases = tf.Variable(tf.zeros((UNITS,)))
         flat = tf.matmul(tf.reshape(rows, (-1, FEATURES)), weights) + biases
@@ -53,7 +53,8 @@ def head(name, rows):
         return tf.concat([hidden(state) for state in states], axis=-1)
     if name.startswith("last_output_bidirectional_"):
         cell = CELLS[name.removeprefix("last_output_bidirectional_")]
-        # As a well-known tutorial: at the last row the backward direction has read that row alone.
+        # A well-known tutorial uses the outputs at the last row, where the backward direction has
+        # read only that row.
         outputs, _, _ = v1.nn.static_bidirectional_rnn(
             cell(), cell(), tf.unstack(rows, 28, 1), dtype=tf.float32
         )
@@ -83,7 +84,9 @@ def write(name, folder):
     with tf.Graph().as_default(), v1.Session() as session:
         rows = v1.placeholder(tf.float32, (None, 28, FEATURES))
         state = head(name, rows)
-        weights = tf.Variable(tf.zeros((state.shape[-1], CLASSES)))  # Unnamed, as tutorials do.
+        weights = tf.Variable(
+            tf.zeros((state.shape[-1], CLASSES))
+        )  # Without a name, as in tutorials.
         biases = tf.Variable(tf.zeros((CLASSES,)))
         logits = tf.matmul(state, weights) + biases
         step = v1.train.get_or_create_global_step()

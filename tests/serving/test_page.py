@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from configs import Config
 from datasets import load
+from explain.reading import read
 from export.saved_model import export
-from models import trace
 from serving import samples
 from tests.conftest import CLASSIFICATION, PROJECT, random_model
 from tests.serving.conftest import Server
@@ -251,7 +251,7 @@ def percent(share):
 
 def traced(model, image):
     """The quantities at every step by name, `(steps, units)` each."""
-    return {name: np.array(v)[0] for name, v in trace(model, np.array(image)[None]).items()}
+    return {name: np.array(v)[0] for name, v in read(model, np.array(image)[None]).items()}
 
 
 def middle(locator):

@@ -1,26 +1,27 @@
-"""How an image becomes a sequence."""
+"""The layer that turns an image into a sequence."""
 
 import keras
 import numpy as np
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="mnist_rows")
-class Scan(keras.layers.Layer):
+# Saved models refer to this layer by its former name, `Scan`.
+@keras.saving.register_keras_serializable(package="mnist_rows", name="Scan")
+class ImageToSequence(keras.layers.Layer):
     """Turn images `(batch, 28, 28)` into sequences `(batch, steps, features)`.
 
-    Part of the model, so that a served model takes plain images whatever order it reads them in.
+    The layer is part of the model: a served model takes plain images, whatever its order is.
 
     Args:
-        order: `"rows"`, top to bottom, `(batch, 28, 28)`; `"columns"`, left to right,
-            `(batch, 28, 28)`; `"rows_and_columns"`, at step t row t and column t side by side,
-            `(batch, 28, 56)`; or `"pixels"`, one after another along the rows, `(batch, 784, 1)`.
+        order: `"rows"`: from top to bottom, `(batch, 28, 28)`. `"columns"`: from left to right,
+            `(batch, 28, 28)`. `"rows_and_columns"`: row t and column t concatenated at step t,
+            `(batch, 28, 56)`. `"pixels"`: one pixel at each step, row by row, `(batch, 784, 1)`.
         permute_seed: Seed of a fixed permutation of the 784 pixels, applied first ("permuted
-            MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941); `None`
-            for none.
+            MNIST": Q. Le, N. Jaitly and G. Hinton 2015, https://arxiv.org/abs/1504.00941), or
+            `None`.
 
     Raises:
-        ValueError: If `order` is none of the four.
+        ValueError: If `order` is not one of the four.
     """
 
     orders = ("rows", "columns", "rows_and_columns", "pixels")
@@ -28,15 +29,17 @@ class Scan(keras.layers.Layer):
     def __init__(self, order="rows", permute_seed=None, **kwargs):
         if order not in self.orders:
             expected = ", ".join(self.orders)
-            raise ValueError(f"Scan: received order={order!r}; expected one of {expected}.")
+            raise ValueError(
+                f"ImageToSequence: received order={order!r}; expected one of {expected}."
+            )
         super().__init__(**kwargs)
         self.order = order
         self.permute_seed = permute_seed
 
     def call(self, images):
         if self.permute_seed is not None:
-            # RandomState, because NumPy promises never to change what it draws: a saved model must
-            # find its permutation again.
+            # NumPy guarantees that RandomState draws the same numbers in every release. A saved
+            # model needs the same permutation when it is loaded.
             permutation = np.random.RandomState(self.permute_seed).permutation(28 * 28)
             pixels = ops.take(ops.reshape(images, (-1, 28 * 28)), permutation, axis=1)
             images = ops.reshape(pixels, (-1, 28, 28))

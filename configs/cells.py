@@ -1,0 +1,23 @@
+"""The names of all cells and models. It does not import TensorFlow, so `--help` stays fast."""
+
+_LSTM_VARIANTS = ("cifg", "nig", "nfg", "nog", "niaf", "noaf", "fgr")
+_GRU_VARIANTS = ("gru1", "gru2", "gru3")
+
+# The name of a cell -> its class in `models` and the arguments that make the class this cell.
+CELLS = {
+    "basic_rnn": ("BasicRNNCell", {}),
+    "irnn": ("BasicRNNCell", {"variant": "irnn"}),
+    "lstm_1997": ("LSTM1997Cell", {}),
+    "custom_lstm": ("LSTMCell", {}),
+    **{f"{v}_lstm": ("LSTMCell", {"variant": v}) for v in _LSTM_VARIANTS},
+    "peephole_lstm": ("LSTMCell", {"use_peephole": True}),
+    **{
+        f"peephole_{v}_lstm": ("LSTMCell", {"use_peephole": True, "variant": v})
+        for v in _LSTM_VARIANTS
+    },
+    "gru": ("GRUCell", {}),
+    **{v: ("GRUCell", {"variant": v}) for v in _GRU_VARIANTS},
+}
+# `lstm` is the layer `FastLSTM`, with Keras's weights. `custom_lstm` computes the same.
+_IN_ONE_DIRECTION = (*CELLS, "lstm")
+MODELS = (*_IN_ONE_DIRECTION, *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION))
