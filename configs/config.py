@@ -64,7 +64,23 @@ class Config:
     dataset: str = option(
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
-        "auto: mnist where it is available, else digits.",
+        "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
+        "adding, temporal_order, or first_row, which is made from the images of auto.",
+        searchable=False,
+    )
+    length: int = option(
+        100,
+        "Number of steps of a sequence; first_row has 28 more, its digit.",
+        minimum=10,
+        maximum=100_000,
+        scope="generated",
+        searchable=False,
+    )
+    train_size: int = option(
+        10_000,
+        "Number of sequences of an epoch; every epoch has new ones.",
+        minimum=1,
+        scope="generated",
         searchable=False,
     )
     data_dir: str | None = option(

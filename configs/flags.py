@@ -10,7 +10,7 @@ from configs.errors import UserError
 from configs.flag_files import expand_flag_files
 from configs.option import did_you_mean, expectation, value_type
 from configs.paths import define_path
-from configs.scopes import applies, scope_help
+from configs.scopes import applies, kind_of, scope_help
 
 # The flags belong to the script that calls `define_flags`, so that its --help lists them.
 flags.disclaim_key_flags()
@@ -74,6 +74,12 @@ def override(config, replaceable, flag_values=flags.FLAGS):
                 f"expected {either}no --{name}: leave it out, or train a new run under another "
                 "--name"
             )
+    dataset = given.get("dataset", config.dataset)
+    if kind_of(dataset) != kind_of(config.dataset):
+        raise UserError(
+            f"--dataset={dataset}: the run was trained on --dataset={config.dataset}, whose "
+            "examples are of another kind; expected a dataset of the same kind, or no --dataset"
+        )
     return dataclasses.replace(config, **given)
 
 

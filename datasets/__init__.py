@@ -1,7 +1,8 @@
 """Named datasets. The splits of a `Dataset` give the batches that a model is fed with."""
 
 from configs import UserError
-from datasets import digits, tfds_images
+from configs.scopes import kind_of
+from datasets import digits, lags, tfds_images
 from datasets.dataset import Dataset, Spec
 from datasets.splits import ArraySplit, Split
 
@@ -22,16 +23,20 @@ def load(config):
         UserError: If the dataset is unknown, unavailable, damaged or of another shape, or if no
             training image would be left.
     """
-    if config.dataset == "digits":
-        images = digits.read()
-    elif config.dataset == "auto":
-        try:
-            images = tfds_images.read("mnist", config.data_dir, config.mnist_dir)
-        except tfds_images.Unavailable as reason:
-            images = digits.read(because=reason.why)
-    else:
-        images = tfds_images.read(config.dataset, config.data_dir, config.mnist_dir)
-    return _hold_out(images, config.validation_size)
+    if kind_of(config.dataset).generated:
+        return lags.read(config, lambda: _read_images("auto", config))
+    return _hold_out(_read_images(config.dataset, config), config.validation_size)
+
+
+def _read_images(name, config):
+    if name == "digits":
+        return digits.read()
+    if name != "auto":
+        return tfds_images.read(name, config.data_dir, config.mnist_dir)
+    try:
+        return tfds_images.read("mnist", config.data_dir, config.mnist_dir)
+    except tfds_images.Unavailable as reason:
+        return digits.read(because=reason.why)
 
 
 def _hold_out(images, size):

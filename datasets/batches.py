@@ -5,6 +5,7 @@ a stateless permutation keyed by (seed, epoch), so that the order of any epoch c
 those before.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -29,6 +30,31 @@ def shuffled(arrays, batch_size, seed, epoch=0, step=0):
 def ordered(arrays, batch_size):
     """Evaluation batches: every example once, in order."""
     return _gather(arrays, tf.data.Dataset.range(len(arrays[0])).batch(batch_size))
+
+
+def generated(draw, steps_per_epoch, seed, epoch=0, step=0):
+    """Endless batches that a function draws.
+
+    Args:
+        draw: A function `draw(seed, epoch, step)` that returns inputs and targets.
+        steps_per_epoch: Batches of an epoch.
+        seed, epoch, step: As in `datasets.splits.Split.batches`.
+    """
+    like = [np.asarray(array) for array in draw(seed, epoch, step)]
+
+    def batch(number):
+        drawn = tf.numpy_function(
+            lambda number: draw(seed, *(int(n) for n in divmod(number, steps_per_epoch))),
+            [number],
+            [array.dtype for array in like],
+            stateful=False,
+        )
+        for tensor, array in zip(drawn, like, strict=True):
+            tensor.set_shape((None, *array.shape[1:]))
+        return tuple(drawn)
+
+    # It never ends: a counter has no cardinality but infinity.
+    return _feed(tf.data.Dataset.counter(epoch * steps_per_epoch + step).map(batch))
 
 
 def _gather(arrays, indices):

@@ -7,7 +7,7 @@ from configs.scopes import kind_of
 from datasets.splits import Split
 
 _EXAMPLES = {"images": "images", "vectors": "sequences"}
-_ANSWERS = {"class": "classes"}
+_ANSWERS = {"class": "classes", "number": "numbers", "bits": "bits"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +16,10 @@ class Spec:
 
     Attributes:
         reads: What a model reads: `"images"`, or `"vectors"`, a sequence of them.
-        answers: What it answers: `"class"`, one of several.
+        answers: What it answers at the end: `"class"`, one of several; `"number"`, or several; or
+            `"bits"`, each 0 or 1.
         shape: Of one example, such as `(28, 28)`; `None` stands for any length.
-        size: How many classes there are to choose from.
+        size: How many classes there are to choose from, or numbers or bits in an answer.
         step: What one step of the reading is called, such as `"row"`.
     """
 

@@ -5,6 +5,7 @@ was interrupted goes on with the same batches, without replaying those before.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -66,3 +67,34 @@ class ArraySplit:
 
     def arrays(self):
         return [np.ascontiguousarray(self.inputs), np.ascontiguousarray(self.targets)]
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratedSplit:
+    """Training examples that are made when they are needed, new ones in every epoch.
+
+    Attributes:
+        generate: A function `generate(examples, random)` that draws so many examples from a NumPy
+            generator: inputs and targets, each `(examples, ...)`.
+        size: Examples of an epoch.
+    """
+
+    generate: Callable
+    size: int
+
+    def __len__(self):
+        return self.size
+
+    def batches(self, batch_size, seed, epoch=0, step=0):
+        """As `Split.batches`: the key of a batch is (seed, epoch, step)."""
+        from datasets import batches  # TensorFlow takes its seconds.
+
+        def draw(seed, epoch, step):
+            examples = min(batch_size, self.size - batch_size * step)
+            return self.generate(examples, np.random.default_rng((seed, epoch, step)))
+
+        return batches.generated(draw, -(-self.size // batch_size), seed, epoch, step)
+
+    def arrays(self):
+        """A few examples, which tell a generator from another one."""
+        return [np.ascontiguousarray(a) for a in self.generate(10, np.random.default_rng(0))]

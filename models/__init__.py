@@ -69,9 +69,9 @@ def create_model(config, spec):
 
     Returns:
         A `keras.Model` with the input that `create_inputs` makes, and one output `float32 (batch,
-        spec.size)`: `logits` of classes. It answers from the last hidden state, and a bidirectional
-        model from the states that `--head` names; by default the final ones of both directions,
-        after the last step and after the first.
+        spec.size)`: `logits` of classes or bits, or `values` of numbers. It answers from the last
+        hidden state, and a bidirectional model from the states that `--head` names; by default the
+        final ones of both directions, after the last step and after the first.
     """
     bidirectional = config.model.startswith("bidirectional_")
 
@@ -107,5 +107,5 @@ def _create_head(config, spec):
         else "glorot_uniform",
         bias_initializer=keras.initializers.Constant(0.1) if tutorial else "zeros",
         dtype="float32",
-        name="logits",
+        name="values" if spec.answers == "number" else "logits",
     )

@@ -115,9 +115,10 @@ def _run_on_each_prefix(recurrent, sequences):
 
     Each sequence becomes `steps` sequences, masked after 1, 2, ..., `steps` steps.
     """
-    steps = sequences.shape[1]
+    batch, steps = ops.shape(sequences)[:2]  # A tensor if the number of steps is unknown.
     x = ops.repeat(sequences, steps, axis=0)  # (batch * steps, steps, features)
-    is_in_prefix = ops.tile(ops.tri(steps, dtype="bool"), (ops.shape(sequences)[0], 1))
+    step = ops.arange(steps)
+    is_in_prefix = ops.tile(step[:, None] >= step[None, :], (batch, 1))
     for layer in recurrent:
         outputs = []
         for direction in directions(layer):
@@ -128,9 +129,8 @@ def _run_on_each_prefix(recurrent, sequences):
             backwards = direction.go_backwards and layer.return_sequences
             outputs.append(ops.flip(output, axis=1) if backwards else output)
         x = ops.concatenate(outputs, axis=-1)
-    if recurrent[-1].return_sequences:  # The head reads the last step only.
-        x = ops.reshape(x, (-1, steps, steps, x.shape[-1]))
-        return ops.transpose(ops.diagonal(x, axis1=1, axis2=2), (0, 2, 1))
+    if recurrent[-1].return_sequences:  # The head reads only the last step of each prefix.
+        return ops.reshape(x, (-1, steps * steps, x.shape[-1]))[:, :: steps + 1]
     return ops.reshape(x, (-1, steps, x.shape[-1]))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tasks.task import Task, predict
+from tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +93,18 @@ class Classification(Task):
         # `keras.ops.argmax` tells -0.0 from 0.0 by operations that ONNX does not have.
         return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
 
-    def evaluate(self, model, split):
+    def losses(self, targets, outputs):
         import keras
 
-        logits = predict(model, split)
-        losses = keras.losses.sparse_categorical_crossentropy(
-            split.targets, logits, from_logits=True
-        )
+        return keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True)
+
+    def judge(self, outputs, targets):
+        import keras
+
         return ClassEvaluation(
-            labels=split.targets,
-            probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits)),
-            loss=float(keras.ops.mean(losses)),
+            labels=targets,
+            probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(outputs)),
+            loss=float(keras.ops.mean(self.losses(targets, outputs))),
             examples=self.spec.examples,
         )
 

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Protocol
 
+import numpy as np
+
 
 class Evaluation(Protocol):
     """A model's answers to all examples of a split, and how good they are.
@@ -66,9 +68,18 @@ class Task:
         """What an exported model answers, by name, of a model's outputs `(batch, size)`."""
         raise NotImplementedError
 
-    def evaluate(self, model, split):
-        """The `Evaluation` of a model on every example of an `ArraySplit`."""
+    def losses(self, targets, outputs):
+        """The loss of each example, a tensor `(batch,)`, without label smoothing."""
         raise NotImplementedError
+
+    def judge(self, outputs, targets):
+        """The `Evaluation` of a model's outputs, NumPy arrays `(N, size)`, for targets."""
+        raise NotImplementedError
+
+    def evaluate(self, model, split):
+        """The `Evaluation` of a model on every example of an `ArraySplit`, each once."""
+        outputs = [model.predict_on_batch(inputs) for inputs, _ in split.in_order()]
+        return self.judge(np.concatenate(outputs), split.targets)
 
     def figures(self, evaluation, split):
         """Pictures of an `Evaluation` on a split: matplotlib figures by name."""
@@ -77,10 +88,3 @@ class Task:
     def show(self, score):
         """A score as text."""
         return self.score_format.format(score)
-
-
-def predict(model, split):
-    """A model's outputs for all examples of a split, `float32 (N, size)`, in order."""
-    import numpy as np
-
-    return np.concatenate([model.predict_on_batch(inputs) for inputs, _ in split.in_order()])

@@ -5,6 +5,7 @@ import pathlib
 import resource
 
 from configs import UserError
+from configs.scopes import kind_of
 
 _BYTES = 4  # Of a float32. `--compute_dtype` does not change the type of weights and gradients.
 # Values that an optimizer stores for each weight, besides the weight and its gradient.
@@ -18,15 +19,19 @@ class OutOfMemory(UserError):
 
 
 def timesteps(config):
-    """The number of steps in which the model of a `Config` reads an example."""
-    return 28 * 28 if config.scan == "pixels" else 28
+    """The number of steps, at least, in which the model of a `Config` reads an example."""
+    if kind_of(config.dataset).reads == "images":
+        return 28 * 28 if config.scan == "pixels" else 28
+    return config.length
 
 
 def min_parameters(config):
     """A lower bound of the number of weights of the model of a `Config`."""
     directions = 2 if config.model.startswith("bidirectional_") else 1
     outputs = config.units * (1 if config.head == "backward" else directions)
-    first = _matrices(config.model) * (config.units + _PIXELS[config.scan]) * config.units
+    is_image = kind_of(config.dataset).reads == "images"
+    features = _PIXELS[config.scan] if is_image else 1
+    first = _matrices(config.model) * (config.units + features) * config.units
     other = _matrices(config.model) * (config.units + directions * config.units) * config.units
     if config.layers == 1 and config.head == "backward":
         directions = 1

@@ -17,7 +17,7 @@ def create_optimizer(config, steps):
         if config.weight_decay is not None:
             options["adam_weight_decay"] = config.weight_decay
         # Muon is meant for hidden weight matrices; its authors advise Adam for the output layer.
-        options["exclude_layers"] = ["logits"]
+        options["exclude_layers"] = ["logits", "values"]
     optimizer = keras.optimizers.get({"class_name": config.optimizer, "config": options})
     if config.weight_decay is not None:
         optimizer.exclude_from_weight_decay(var_names=["bias", "peephole"])

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from datasets.lags import TASKS
+from configs import Config
+from datasets import lags, load
 from tests.conftest import random_split
 
 IMAGES = random_split(9, 3, seed=0).inputs.copy()
 IMAGES[:, :4] = 0  # Digits do not begin in the first row.
 
 
-def generate(task, lag):
-    return TASKS[task].generate(lag, 200, np.random.default_rng(1), IMAGES)
+def generate(task, length):
+    images = {"images": IMAGES} if task == "first_row" else {}
+    return getattr(lags, task)(length, 200, np.random.default_rng(1), **images)
 
 
 @pytest.mark.parametrize("lag", [10, 37, 300])
@@ -47,13 +49,48 @@ def test_first_row_asks_for_the_row_that_came_first():
     assert shown <= {(image[4:24] / 255).astype("float32").tobytes() for image in IMAGES}
 
 
-def test_the_errors_are_none_for_the_right_answers_and_known_for_the_best_guess():
-    _, sums = generate("adding", 100)
-    assert TASKS["adding"].error(sums, sums) == 0
-    assert TASKS["adding"].error(np.ones_like(sums), sums) == pytest.approx(1 / 6, rel=0.3)
-    _, classes = generate("temporal_order", 100)
-    assert TASKS["temporal_order"].error(np.eye(4)[classes], classes) == 0
-    assert TASKS["temporal_order"].error(np.eye(4)[classes - 1], classes) == 1
-    _, rows = generate("first_row", 10)
-    assert TASKS["first_row"].error(rows - 0.5, rows) == 0
-    assert TASKS["first_row"].error(-np.ones_like(rows), rows) == 1
+NAMES = ["adding", "temporal_order", "first_row"]
+
+
+def dataset(name, **values):
+    small = {"dataset": name, "length": 12, "train_size": 25, "mnist_dir": None}
+    return lags.read(Config(**small | values), lambda: load(Config(dataset="digits")))
+
+
+def batches(split, seed, epoch, step, count):
+    taken = split.batches(10, seed, epoch, step).take(count).as_numpy_iterator()
+    return [[array.tolist() for array in batch] for batch in taken]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_depends_on_seed_epoch_and_step_alone(name):
+    train = dataset(name).train
+    all_of_it = batches(train, 3, 0, 0, 8)
+    assert [len(targets) for _, targets in all_of_it] == [10, 10, 5, 10, 10, 5, 10, 10]
+    for epoch, step in [(0, 2), (1, 0), (2, 1)]:
+        rest = batches(train, 3, epoch, step, 8 - 3 * epoch - step)
+        assert rest == all_of_it[3 * epoch + step :]
+    assert all_of_it[0] != all_of_it[3]
+    assert all_of_it[0] != batches(train, 4, 0, 0, 1)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_validation_and_test_sets_are_fixed_and_differ(name):
+    one, other = dataset(name, seed=0), dataset(name, seed=1, train_size=7)
+    for a, b in [(one.validation, other.validation), (one.test, other.test)]:
+        np.testing.assert_array_equal(a.inputs, b.inputs)
+        np.testing.assert_array_equal(a.targets, b.targets)
+    assert (len(one.validation), len(one.test)) == (1000, 2560)
+    assert not np.array_equal(one.validation.inputs, one.test.inputs[:1000])
+    assert one.checksum() == other.checksum() != dataset(name, length=13).checksum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_spec_describes_the_examples(name):
+    data = dataset(name)
+    assert data.spec.shape == (None, data.test.inputs.shape[-1])
+    for inputs, targets in data.train.batches(10, 0).take(1).as_numpy_iterator():
+        assert inputs.dtype == data.test.inputs.dtype == np.float32
+        assert inputs.shape[1:] == data.test.inputs.shape[1:]
+        assert targets.dtype == data.test.targets.dtype
+        assert targets.shape[1:] == data.test.targets.shape[1:]

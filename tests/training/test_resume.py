@@ -120,7 +120,7 @@ def test_a_signal_after_the_last_step_says_how_to_go_on_and_what_is_left_is_done
 
     for name, replacement in [
         ("training.callbacks.WriteCheckpoints.on_epoch_end", send_at_the_last_step),
-        ("tasks.classification.predict", send),
+        ("tasks.classification.Classification.evaluate", send),
         ("training.run.Run.save_metrics", send),
     ]:
         with monkeypatch.context() as patch:

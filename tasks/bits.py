@@ -1,0 +1,124 @@
+"""The answer is several bits, each 0 or 1."""
+
+import dataclasses
+
+import numpy as np
+
+from tasks.task import Task
+
+_DRAWN = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class BitsEvaluation:
+    """A model's bits for all examples of a split.
+
+    Attributes:
+        targets: The right bits, `float32 (N, size)`, each 0 or 1.
+        probabilities: The model's probabilities that a bit is 1, `float32 (N, size)`.
+        loss: Mean cross-entropy of a bit in nats.
+        examples: What the examples are called, such as `"sequences"`.
+    """
+
+    targets: np.ndarray
+    probabilities: np.ndarray
+    loss: float
+    examples: str
+
+    @property
+    def bits(self):
+        """The model's bits, `bool (N, size)`."""
+        return self.probabilities > 0.5
+
+    @property
+    def wrong_bits(self):
+        """How many bits of an example are wrong, on average."""
+        return float(np.mean(np.sum(self.bits != (self.targets > 0.5), axis=-1)))
+
+    @property
+    def score(self):
+        """The intersection over union (IoU) of the bits that are 1 and those answered as 1."""
+        right, answered = self.targets > 0.5, self.bits
+        return float(np.sum(right & answered) / max(1, np.sum(right | answered)))
+
+    def summary(self):
+        """The score and the wrong bits in words."""
+        return (
+            f"IoU {self.score:.2%} of the bits of {len(self.targets):,} test {self.examples}, "
+            f"{self.wrong_bits:.2f} of {self.targets.shape[-1]} bits wrong on average"
+        )
+
+    def metrics(self):
+        """All of it as JSON-ready values."""
+        return {
+            self.examples: len(self.targets),
+            "score": self.score,
+            "loss": self.loss,
+            "wrong_bits": self.wrong_bits,
+        }
+
+
+class Bits(Task):
+    """`spec.size` bits, from logits `(batch, size)`; targets are `float32 (batch, size)`."""
+
+    loss_name = "cross-entropy of a bit (nats)"
+    score_name = "IoU"
+    output = "probabilities"
+
+    @property
+    def target_shape(self):
+        return (self.spec.size,)
+
+    def loss(self):
+        import keras
+
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def metrics(self):
+        import keras
+
+        return [keras.metrics.BinaryIoU([1], threshold=0.0, name=self.metric)]
+
+    def predictions(self, outputs):
+        """`probabilities float32 (batch, size)` and `bits int64 (batch, size)`, by these names."""
+        import keras
+
+        probabilities = keras.ops.sigmoid(outputs)
+        return {
+            "probabilities": probabilities,
+            "bits": keras.ops.cast(probabilities > 0.5, "int64"),
+        }
+
+    def losses(self, targets, outputs):
+        import keras
+
+        return keras.losses.binary_crossentropy(targets, outputs, from_logits=True)
+
+    def judge(self, outputs, targets):
+        import keras
+
+        return BitsEvaluation(
+            targets,
+            keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)),
+            float(keras.ops.mean(self.losses(targets, outputs))),
+            self.spec.examples,
+        )
+
+    def figures(self, evaluation, split):
+        """The right bits of the first examples, and the model's probabilities."""
+        return {"answers": _draw_answers(evaluation)}
+
+
+def _draw_answers(evaluation):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure.suptitle(evaluation.summary().replace(", ", "\n"), fontsize=10)
+    panels = figure.subplots(1, 2, sharey=True)
+    values = {"target": evaluation.targets, "probability": evaluation.probabilities}
+    for axes, (title, bits) in zip(panels, values.items(), strict=True):
+        shown = axes.imshow(bits[:_DRAWN], cmap="gray_r", vmin=0, vmax=1, aspect="auto")
+        axes.set(title=title, xlabel="bit")
+    panels[0].set_ylabel("test example")
+    figure.colorbar(shown, ax=panels)
+    return figure
