@@ -25,7 +25,8 @@ from configs import (
     require_tensorflow,
     run_script,
 )
-from export.formats import check_formats
+from configs.scopes import kind_of
+from export.formats import check_formats, require_fixed_steps
 from tasks import task_of
 from training import runs
 from training.memory import require_memory, telling_memory
@@ -138,6 +139,7 @@ def train():
         config = override(kept, REPLACEABLE)
     else:
         kept = config = config_from_flags()
+    require_fixed_steps(FLAGS.export_formats, kind_of(config.dataset).reads)
     if FLAGS.ray and FLAGS.distribute != "multi_worker":
         raise UserError(
             f"--ray={FLAGS.ray}: received --distribute={FLAGS.distribute}; expected "
