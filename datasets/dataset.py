@@ -43,7 +43,7 @@ class Spec:
 
 
 def spec_of(name, input_shape, size):
-    """The `Spec` of the dataset of a name, of which a model shows the rest.
+    """The `Spec` of a named dataset, completed by the shapes of a model that was trained on it.
 
     Args:
         name: The dataset's name.

@@ -42,7 +42,7 @@ class Session:
 
     @property
     def epochs(self):
-        """The epochs of the whole run, of which the last may be cut short."""
+        """The epochs of the whole run; the last may be cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
     def examples_seen(self, steps):
