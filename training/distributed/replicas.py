@@ -112,7 +112,8 @@ class DistributedModel(keras.Model):
             y_pred = self(x, training=True)
             *sums, loss = self._measure(x, y, y_pred, sample_weight, training=True)
         gradients = tape.gradient(loss, self.trainable_variables)
-        # Not sparse ones, as of an embedding.
+        # Dense, also that of an `Embedding`. On one device Keras applies it as `IndexedSlices`, and
+        # Adam then computes other weights.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         (examples, weight, increments, loss), gradients = _sum([[*sums, loss], gradients])
         self.optimizer.apply([g / weight for g in gradients], self.trainable_variables)
