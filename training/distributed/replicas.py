@@ -112,8 +112,8 @@ class DistributedModel(keras.Model):
             y_pred = self(x, training=True)
             *sums, loss = self._measure(x, y, y_pred, sample_weight, training=True)
         gradients = tape.gradient(loss, self.trainable_variables)
-        # Dense, also that of an `Embedding`. On one device Keras keeps its `IndexedSlices`: then Adam
-        # and the norm to clip differ where a token occurs twice.
+        # Dense, also that of an `Embedding`. On one device Keras keeps its `IndexedSlices`: then
+        # Adam and the norm to clip differ where a token occurs twice.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         (examples, weight, increments, loss), gradients = _sum([[*sums, loss], gradients])
         self.optimizer.apply([g / weight for g in gradients], self.trainable_variables)
