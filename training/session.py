@@ -33,7 +33,7 @@ class Session:
     @property
     def steps_per_epoch(self):
         """The training steps of an epoch."""
-        return math.ceil(len(self.data.train) / self.config.batch_size)
+        return self.data.train.steps_per_epoch(self.config.batch_size)
 
     @property
     def steps(self):
