@@ -1,4 +1,4 @@
-"""What all parts of one training share."""
+"""The objects that all parts of one training share."""
 
 import dataclasses
 import math
