@@ -25,14 +25,14 @@ _RANGES = {"images": {"rows": {"minimum": 0, "maximum": 255}}}
 def export(model, task, folder, card, formats=("saved_model",)):
     """Export a model as the next version in `folder`, completely or not at all.
 
-    The version is written into a temporary folder, which is then renamed: a reader of `folder` never
-    sees an incomplete version, and an export that is killed does not change earlier versions.
+    The version is written into a temporary folder, which is then renamed: a reader of `folder`
+    never sees an incomplete version, and an export that is killed changes no earlier version.
 
     Signatures:
 
-    - `serving_default` takes the model's input, such as `rows float32 (batch, 28, 28)`, pixel values
-      0 (paper) to 255 (ink), and returns the task's predictions, such as `probabilities float32
-      (batch, classes)` and `classes int64 (batch,)`.
+    - `serving_default` takes the model's input, such as `rows float32 (batch, 28, 28)`, pixel
+      values 0 (paper) to 255 (ink), and returns the task's predictions, such as `probabilities
+      float32 (batch, classes)` and `classes int64 (batch,)`.
     - `serving_bytes` takes `image_bytes string (batch,)`, encoded PNG or JPEG images of at most 16
       megapixels, dark on light or light on dark, drawn or photographed. It also returns `rows
       float32 (batch, 28, 28)`: the images in MNIST's form, all 0 if nothing is drawn. See
