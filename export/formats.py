@@ -42,17 +42,33 @@ def check_formats(formats):
             )
 
 
+def require_fixed_steps(formats, reads):
+    """Raise a `UserError` if a format needs a fixed number of steps, and examples have any number.
+
+    Args:
+        formats: Names of `FILES`.
+        reads: What the model reads, as in `Spec`.
+    """
+    if "litert" in formats and reads == "vectors":
+        raise UserError(
+            f"--export_formats={','.join(formats)}: litert needs a fixed number of steps, and this "
+            "model reads sequences of any number of steps; expected other formats: leave litert out"
+        )
+
+
 def write(model, task, path, formats):
     """Write a model in further formats, each checked by its own runtime.
 
     The files have the input and the predictions of `serving_default` of the SavedModel, with a
-    batch of any size. They compute in float32 for every `--compute_dtype`.
+    batch of any size; `onnx` also takes any number of steps. They compute in float32 for every
+    `--compute_dtype`.
 
     - `onnx`: `model.onnx`.
     - `litert`: `model.tflite` in float32, and `model.int8.tflite`, which holds every matrix of at
       least 1,024 weights in int8. What such a matrix is multiplied by is rounded to int8 at each
       product, by the largest value it has there: no images are needed to find out beforehand how
-      large it becomes. All other operations are in float32.
+      large it becomes. All other operations are in float32. Only for models of images: the
+      converter (TensorFlow 2.21.0) refuses a recurrent layer whose number of steps is unknown.
 
     Args:
         model: A model made by `create_model`; it is left as it was.
@@ -66,6 +82,7 @@ def write(model, task, path, formats):
     """
     import tensorflow as tf
 
+    require_fixed_steps(formats, task.spec.reads)
     for name in formats:
         for file in FILES[name] if name != "saved_model" else []:
             try:
