@@ -27,8 +27,8 @@ flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 for any.", 0, 65535)
 flags.DEFINE_float("poll_seconds", 1, "Seconds between two checks for new versions.", 0.01)
 flags.DEFINE_float("request_seconds", 30, "Maximum seconds for one request.", 0.01)
 flags.DEFINE_float(
-    "keep_alive_seconds", 75, "Maximum seconds that a connection may be idle. Give more than your "
-    "proxy does, which is often 60: it answers 502 if the server closes first.", 0.01
+    "keep_alive_seconds", 75, "Maximum seconds that a connection may be idle. Most proxies allow "
+    "60: give more than yours, because it answers 502 if the server closes first.", 0.01
 )  # fmt: skip
 flags.DEFINE_integer(
     "max_megabytes", 32, "Maximum size of a request in megabytes, also when unpacked.", 1

@@ -12,9 +12,9 @@ from serving import classify
 from serving.compression import MIN_BYTES, accepts_gzip, pack, unpacker
 from serving.errors import NotFound, RequestError, TooLarge, TooLate
 from serving.layout import is_version
-from serving.repository import DEFAULT_SIGNATURE
 from serving.signature import names_in_words
 from serving.tensors import from_json, matrices_from_json, to_json
+from serving.version import DEFAULT_SIGNATURE
 
 GONE = 499  # nginx's status for a client that closed the connection before the answer.
 

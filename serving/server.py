@@ -11,27 +11,26 @@ import threading
 import webbrowser
 
 import grpc
-import orjson
 import uvicorn
 import uvloop
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from configs import UserError
 from serving.grpc_api import ModelService, PredictionService, RefuseDamaged
 from serving.inference import Inference
 from serving.metrics import Metrics
-from serving.repository import Limits, Repository
+from serving.protocol import limited_protocol
+from serving.repository import Repository
 from serving.rest import Api, create_app
 from serving.security import BearerToken, GrpcBearerToken, SecurityHeaders
+from serving.version import Limits
 
-_LAST_SECONDS = 0.5  # Idle connections may still send a request so long after SIGTERM.
 _PAGE = pathlib.Path(__file__).parent / "page"
 
 
@@ -189,7 +188,7 @@ def _create_rest(settings, repository, metrics):
         middleware.append(Middleware(BearerToken, token=settings.token))
     config = uvicorn.Config(
         create_app(api, routes, middleware),
-        http=_protocol(settings.request_seconds, settings.max_connections),
+        http=limited_protocol(settings.request_seconds, settings.max_connections),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -209,109 +208,3 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self):
         yield
-
-
-def _protocol(seconds, max_connections):
-    """uvicorn's HTTP protocol with time limits: `seconds` to send a head, twice for a body.
-
-    Bytes that are not HTTP, and connections over the limit, are refused in JSON.
-    """
-    too_many = JSONResponse(
-        {"error": f"{max_connections} connections are open already; try again later"},
-        503,
-        {"connection": "close"},
-    )
-
-    class Protocol(HttpToolsProtocol):
-        _in_message = False
-        _limit = seconds
-        _timer = None
-        _is_stopping = False
-
-        def connection_made(self, transport):
-            super().connection_made(_OneWrite(transport, self.loop))
-            self._start_timer(seconds)
-
-        def data_received(self, data):
-            super().data_received(data)
-            if self._in_message and not self._timer:  # The rest of the message is missing.
-                self._start_timer(self._limit)
-
-        def connection_lost(self, exc):
-            super().connection_lost(exc)
-            self._stop_timer()
-
-        def on_message_begin(self):
-            super().on_message_begin()
-            self._in_message, self._limit = True, seconds
-
-        def on_headers_complete(self):
-            super().on_headers_complete()
-            self._stop_timer()
-            # Longer than `Inference` waits for a body, so that it answers 504 first.
-            self._limit = 2 * seconds
-            if self._is_stopping:
-                self.cycle.keep_alive = False
-
-        def _start_asgi_task(self, cycle, app):
-            super()._start_asgi_task(cycle, app if app is self.app else too_many)
-
-        def on_message_complete(self):
-            super().on_message_complete()
-            self._in_message = False
-            self._stop_timer()
-
-        def shutdown(self):
-            # An idle connection may have sent a request that was not read yet.
-            self._is_stopping = True
-            self.loop.call_later(_LAST_SECONDS, super().shutdown)
-
-        def _start_timer(self, seconds):
-            """Close the connection after `seconds`, unless the timer is stopped before."""
-            self._stop_timer()
-            self._timer = self.loop.call_later(seconds, self.transport.abort)
-
-        def _stop_timer(self):
-            if self._timer:
-                self._timer.cancel()
-            self._timer = None
-
-        def send_400_response(self, msg):
-            body = orjson.dumps({"error": msg})
-            self.transport.write(
-                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"
-                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                % (len(body), body)
-            )
-            self.transport.close()
-
-    return Protocol
-
-
-class _OneWrite:
-    """A transport that sends all writes of one iteration of the event loop together.
-
-    uvicorn writes the head of an answer and then its body. Each write would be a packet.
-    """
-
-    def __init__(self, transport, loop):
-        self._transport = transport
-        self._loop = loop
-        self._held = []
-
-    def write(self, data):
-        if not self._held:
-            self._loop.call_soon(self._send)
-        self._held.append(data)
-
-    def close(self):
-        self._send()
-        self._transport.close()
-
-    def _send(self):
-        if self._held:
-            held, self._held = self._held, []
-            self._transport.writelines(held)
-
-    def __getattr__(self, name):
-        return getattr(self._transport, name)

@@ -279,9 +279,9 @@ def test_answers_are_right_under_concurrent_requests(sums):
         return status, answer["outputs"]["sum"], [2 * n + 0.5 for n in numbers]
 
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
-        for status, found, expected in pool.map(add, range(300)):
+        for status, actual, expected in pool.map(add, range(300)):
             assert status == 200
-            np.testing.assert_allclose(found, expected)
+            np.testing.assert_allclose(actual, expected)
 
 
 SEQUENCES = [[[0.5, 1], [0.25, 0], [0.75, 1]], [[1, 0], [2, 1], [3, 0]]]

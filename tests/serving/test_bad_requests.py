@@ -194,8 +194,10 @@ def test_fractional_pixels_are_not_rounded(server, models):
     image = images(1).astype(float)
     image[0, 3, 4] = 0.5
     rounded = [server.predict(inputs=np.round(image + d).tolist()).json() for d in (-0.1, 0.1)]
-    found = server.predict(inputs=image.tolist()).json()
-    assert found["outputs"]["probabilities"] not in [r["outputs"]["probabilities"] for r in rounded]
+    actual = server.predict(inputs=image.tolist()).json()
+    assert actual["outputs"]["probabilities"] not in [
+        r["outputs"]["probabilities"] for r in rounded
+    ]
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(server):

@@ -221,10 +221,10 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(data, reason):
 def test_a_bad_file_does_not_affect_the_others(server, folder):
     (folder / "cut.png").write_bytes(png(images(1)[0])[:100])
     (folder / "empty").mkdir()
-    places = ["one.png", "cut.png", "none.png", "empty", "photos/notes.txt", "photos/b.png"]
-    table = run_client(f"--server={server.url}", *places, folder=folder)
+    arguments = ["one.png", "cut.png", "none.png", "empty", "photos/notes.txt", "photos/b.png"]
+    table = run_client(f"--server={server.url}", *arguments, folder=folder)
     lines = table.stdout.splitlines()[1:]
-    assert [line.split()[0] for line in lines] == places
+    assert [line.split()[0] for line in lines] == arguments
     assert all("%" in line for line in (lines[0], lines[5]))
     for line, reason in zip(
         lines[1:5], ["cut", "No such file", "hold an image", "Pillow"], strict=True
@@ -233,7 +233,7 @@ def test_a_bad_file_does_not_affect_the_others(server, folder):
         assert "%" not in line
     assert table.status == 1
     assert_one_line_error(table, "4 of 6")
-    printed = run_client(f"--server={server.url}", "--json", *places, folder=folder)
+    printed = run_client(f"--server={server.url}", "--json", *arguments, folder=folder)
     assert ["error" in json.loads(line) for line in printed.stdout.splitlines()] == [
         *(False, True, True, True, True, False)
     ]
@@ -275,8 +275,8 @@ def test_many_and_large_images_are_sent_in_several_requests(folder):
         return answers()(images)
 
     with told_server(answer) as url:
-        places = [*(f"large{at}.png" for at in range(12)), "small"]
-        result = run_client(f"--server={url}", *places, folder=folder)
+        arguments = [*(f"large{at}.png" for at in range(12)), "small"]
+        result = run_client(f"--server={url}", *arguments, folder=folder)
     assert result.status == 0
     assert result.stdout.count("90.00%") == 82
     assert sum(parts) == 82

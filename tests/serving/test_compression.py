@@ -80,8 +80,8 @@ PACKED = gzip.compress(BODY, mtime=0)
 def test_a_body_that_cannot_be_unpacked_is_refused_with_a_reason(
     name, body, status, expected, server
 ):
-    found, _, answer = ask(server, body, **({"Content_Encoding": name} if name else {}))
-    assert found == status, answer
+    actual, _, answer = ask(server, body, **({"Content_Encoding": name} if name else {}))
+    assert actual == status, answer
     assert expected in json.loads(answer)["error"]
 
 

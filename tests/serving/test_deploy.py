@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from serving.repository import Limits
 from serving.settings import read_config
+from serving.version import Limits
 from tests.conftest import PROJECT
 from tests.serving.conftest import images
 

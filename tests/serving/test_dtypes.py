@@ -114,13 +114,13 @@ def test_grpc_accepts_and_returns_every_type_bit_by_bit(name, form, predict):
         proto = with_values(expected[:1], VALUES[name][1])
         proto.tensor_shape.dim[0].size = 5
         expected = np.repeat(expected[:1], 5)
-    found = predict(name, proto)
-    assert found.dtype == dtype(name)
-    assert found.shape == expected.shape
+    actual = predict(name, proto)
+    assert actual.dtype == dtype(name)
+    assert actual.shape == expected.shape
     assert (
-        found.tolist() == expected.tolist()
+        actual.tolist() == expected.tolist()
         if name == "string"
-        else (found.tobytes() == expected.tobytes())
+        else (actual.tobytes() == expected.tobytes())
     )
 
 
@@ -138,11 +138,11 @@ def test_rest_accepts_and_returns_every_type_that_json_has(name, types):
     for sent, received in (("inputs", "outputs"), ("instances", "predictions")):
         status, answer = ask(types, name, **{sent: values})
         assert status == 200, answer
-        found = answer[received]
+        actual = answer[received]
         if name in ("half", "bfloat16", "float32"):  # JSON has only as many digits as needed.
-            found = [v if v is None else np.array(v, dtype(name)).item() for v in found]
-        assert found == expected
-        assert [type(v) for v in found] == [type(v) for v in expected]
+            actual = [v if v is None else np.array(v, dtype(name)).item() for v in actual]
+        assert actual == expected
+        assert [type(v) for v in actual] == [type(v) for v in expected]
 
 
 def test_grpc_accepts_and_returns_quantized_numbers(predict):
@@ -219,13 +219,13 @@ def test_rest_and_grpc_refuse_a_value_that_the_type_cannot_hold(
 @pytest.mark.parametrize("name", ["int64", "uint64"])
 def test_a_float_beyond_64_bits_does_not_become_the_largest_integer(name, value, types, predict):
     status, _ = ask(types, name, inputs=[value])
-    found = predict(name, tf.make_tensor_proto(np.array([value])))
+    actual = predict(name, tf.make_tensor_proto(np.array([value])))
     if name == "uint64" and value == 2.0**63:
         assert status == 200
-        assert found == 2**63
+        assert actual == 2**63
     else:
         assert status == 400
-        assert "whole numbers" in found.details()
+        assert "whole numbers" in actual.details()
 
 
 @pytest.mark.parametrize(
@@ -284,8 +284,8 @@ def test_a_tensor_of_another_type_of_numbers_is_cast_as_numpy_does(name, sent, p
         expected = array.astype(dtype(name))
     if name == "half" and sent == "bfloat16":
         expected = array.astype("float32").astype("float16")
-    found = predict(name, tf.make_tensor_proto(array))
-    assert found.tobytes() == expected.tobytes()
+    actual = predict(name, tf.make_tensor_proto(array))
+    assert actual.tobytes() == expected.tobytes()
 
 
 def test_none_of_this_was_a_server_error(types):

@@ -137,7 +137,7 @@ def from_schema(schema, components):
 def operations(document):
     """The operations in the document: `(method, path, parameters, body, responses)`."""
     schemas = document["components"]["schemas"]
-    found = []
+    listed = []
     for path, item in document["paths"].items():
         parameters = {
             p["name"]: from_schema(p["schema"], schemas) for p in item.get("parameters", [])
@@ -146,8 +146,8 @@ def operations(document):
             body = item[method].get("requestBody")
             body = body and from_schema(body["content"]["application/json"]["schema"], schemas)
             responses = {int(status) for status in item[method]["responses"]}
-            found.append((method.upper(), path, parameters, body, responses))
-    return sorted(found, key=lambda operation: operation[:2])
+            listed.append((method.upper(), path, parameters, body, responses))
+    return sorted(listed, key=lambda operation: operation[:2])
 
 
 @fuzz("allowed", data=st.data())

@@ -46,10 +46,10 @@ def test_tensorflow_servings_client_gets_the_predictions_of_the_live_model(
     rows = images(3).astype("float32")
     answer = predictions.Predict(predict_request(rows, model))
     expected = softmax(models[model](rows))
-    found = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
-    assert set(found) == {"probabilities", "classes"}
-    np.testing.assert_allclose(found["probabilities"], expected, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(found["classes"], expected.argmax(-1))
+    actual = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+    assert set(actual) == {"probabilities", "classes"}
+    np.testing.assert_allclose(actual["probabilities"], expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(actual["classes"], expected.argmax(-1))
     spec = answer.model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == (model, 1, "serving_default")
 

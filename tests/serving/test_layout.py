@@ -8,8 +8,9 @@ import pytest
 
 from configs import UserError
 from serving.layout import is_version, mistake_in
-from serving.repository import Limits, Repository
+from serving.repository import Repository
 from serving.settings import read_config
+from serving.version import Limits
 
 
 def make(folder, *paths):

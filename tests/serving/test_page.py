@@ -969,6 +969,7 @@ def test_nothing_moves_when_the_answer_comes(width, open_page):
         const { top, height } = it.getBoundingClientRect();
         return [it.className, top + scrollY, height];
       })"""
+    expect(page.get_by_label("Load a 3")).to_be_visible()  # The samples take space, too.
     before = page.evaluate(script)
     page.draw(SEVEN)
     page.at(".heat .map").hover()
@@ -983,13 +984,13 @@ def test_text_is_readable_in_light_and_dark_mode(scheme, open_page):
     colours = page.evaluate(
         """() => {
           const probe = document.body.appendChild(document.createElement("i"));
-          const found = {};
+          const colours = {};
           for (const name of ["ground", "card", "text", "quiet", "accent", "rival", "error"]) {
             probe.style.color = `var(--${name})`;
-            found[name] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+            colours[name] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
           }
           probe.remove();
-          return found;
+          return colours;
         }"""
     )
     grounds = [luminance(colours.pop(name)) for name in ("ground", "card")]

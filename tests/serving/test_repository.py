@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from serving.repository import Limits, Repository
+from serving.repository import Repository
+from serving.version import Limits
 
 
 @pytest.mark.parametrize("folder", ["", "lstm"], ids=["all models", "one model"])

@@ -36,8 +36,8 @@ def test_instances_get_the_predictions_of_the_live_model(model, server, models):
         assert answer.headers["content-type"] == "application/json"
         (predictions,) = answer.json().values()
         assert [row["classes"] for row in predictions] == expected.argmax(-1).tolist()
-        found = [row["probabilities"] for row in predictions]
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        actual = [row["probabilities"] for row in predictions]
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -66,8 +66,8 @@ def test_an_encoded_image_gets_the_same_answer_as_its_pixels(server, models):
     encoded = [b64(png(image)) for image in digits(2)]
     for instances in (encoded, [{"image_bytes": image} for image in encoded]):
         answer = server.predict(signature_name="serving_bytes", instances=instances).json()
-        found = [row["probabilities"] for row in answer["predictions"]]
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        actual = [row["probabilities"] for row in answer["predictions"]]
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
 def test_trace_returns_every_step(server, models):
@@ -99,9 +99,9 @@ def test_the_metrics_count_requests_batches_and_states(server):
 
 
 def test_all_models_are_listed_with_their_cards(server):
-    found = {model["name"]: model for model in server.get("/v1/models").json()["models"]}
-    assert set(found) == set(MODELS)
-    (version,) = found["lstm"]["versions"]
+    listed = {model["name"]: model for model in server.get("/v1/models").json()["models"]}
+    assert set(listed) == set(MODELS)
+    (version,) = listed["lstm"]["versions"]
     assert (version["version"], version["state"]) == ("1", "AVAILABLE")
     assert version["signatures"] == ["serving_bytes", "serving_default", "trace"]
     assert version["card"]["run"] == "lstm"

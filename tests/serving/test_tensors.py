@@ -58,10 +58,10 @@ SMALL = Spec("rows", np.dtype("float32"), (None, 2, 3))
 def test_a_body_of_matrices_is_read_at_once(key, spaced, count):
     expected = np.random.default_rng(0).integers(0, 300, (count, 2, 3))
     body = json.dumps({key: expected.tolist()}, indent=1 if spaced else None)
-    read, found = matrices_from_json(SMALL, body.encode())
+    read, actual = matrices_from_json(SMALL, body.encode())
     assert read == key
-    assert found.shape == (count, 2, 3)
-    np.testing.assert_array_equal(found, expected)
+    assert actual.shape == (count, 2, 3)
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_changed_body_is_read_as_json_or_left():
         changed = bytearray(body)
         for index in random.integers(len(body), size=random.integers(1, 4)):
             changed[index] = random.choice(list(b'0123456789[],{}": .-e'))
-        key, found = matrices_from_json(SMALL, bytes(changed))
+        key, actual = matrices_from_json(SMALL, bytes(changed))
         if key:
-            np.testing.assert_array_equal(found, json.loads(changed)[key])
+            np.testing.assert_array_equal(actual, json.loads(changed)[key])
             read += 1
     assert read > 100
 
