@@ -1,4 +1,4 @@
-"""Open the runs that a program of `explain` compares, and their test images."""
+"""Open the runs that a program of `explain` compares, and their test examples."""
 
 import dataclasses
 
@@ -20,11 +20,11 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
 
     Returns:
         A list with the name, the `Run` and the `Config` of each run, and the `Split` of the first
-        run's test images.
+        run's test examples.
 
     Raises:
         UserError: If `folders` is empty or longer than `STYLES`, if a run is given twice, does not
-            exist or differs in `same`, or if the images cannot be loaded.
+            exist or differs in `same`, or if the dataset cannot be loaded.
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(
