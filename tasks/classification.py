@@ -141,7 +141,8 @@ class Classification(Task):
         return ClassEvaluation(split.targets, mean, loss, self.spec.examples)
 
     def describe(self, prediction, target):
-        return f"reads a {target} and answers {prediction.argmax()}"
+        words = "a" if self.spec.reads == "images" else "a sequence of class"
+        return f"reads {words} {target} and answers {prediction.argmax()}"
 
     def figures(self, evaluation, split):
         """The confusion matrix, and of images the mistakes."""
