@@ -15,8 +15,8 @@ from explain.chosen import chosen
 FLAGS = flags.FLAGS
 define_path("run", None, "Folder of the run to explain.")
 define_paths("against", [], "Folders of at most 6 runs to show beside it.")
-flags.DEFINE_integer("image", 0, "Number of the test image whose reading is shown.", 0)
-flags.DEFINE_integer("images", 2000, "Number of test images for most figures.", 100)
+flags.DEFINE_integer("image", 0, "Number of the test example whose reading is shown.", 0)
+flags.DEFINE_integer("images", 2000, "Number of test examples for most figures.", 100)
 define_path("data_dir", None, "Where TFDS keeps datasets (default: as the run had it).")
 define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the run had it).")
 
@@ -30,13 +30,12 @@ def main():
             "lists all runs"
         )
     folders = [FLAGS.run, *FLAGS.against]
-    runs, test = chosen(
-        "--run and --against", folders, ["dataset"], FLAGS.data_dir, FLAGS.mnist_dir
-    )
+    same = ["dataset", "length"]
+    runs, test = chosen("--run and --against", folders, same, FLAGS.data_dir, FLAGS.mnist_dir)
     if FLAGS.image >= len(test):
         raise UserError(
-            f"--image={FLAGS.image}: there are {len(test):,} test images, counted from 0; expected "
-            f"a number from 0 to {len(test) - 1}"
+            f"--image={FLAGS.image}: there are {len(test):,} test examples, counted from 0; "
+            f"expected a number from 0 to {len(test) - 1}"
         )
     from explain.explanation import Subject, explain  # TensorFlow takes its seconds.
 

@@ -1,10 +1,9 @@
-"""Open the runs that a program of `explain` compares, and their test images."""
+"""Open the runs that a program of `explain` compares, and their test examples."""
 
 import dataclasses
 
 import datasets
 from configs import UserError
-from configs.scopes import kind_of
 from explain.style import STYLES
 from training.runs import names, open_runs
 
@@ -21,11 +20,11 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
 
     Returns:
         A list with the name, the `Run` and the `Config` of each run, and the `Split` of the first
-        run's test images.
+        run's test examples.
 
     Raises:
         UserError: If `folders` is empty or longer than `STYLES`, if a run is given twice, does not
-            exist, did not train on images or differs in `same`, or if the images cannot be loaded.
+            exist or differs in `same`, or if the dataset cannot be loaded.
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(
@@ -34,12 +33,6 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
     runs = open_runs(folders, flag=flag)
     configs = [run.config() for run in runs]
     for run, config in zip(runs, configs, strict=True):
-        if kind_of(config.dataset).reads != "images":
-            raise UserError(
-                f"{flag}: {run.folder} was trained with --dataset={config.dataset}, which does not "
-                "have images; expected runs that were trained on images, such as those of "
-                "--dataset=mnist"
-            )
         for field in same:
             value, expected = getattr(config, field), getattr(configs[0], field)
             if value != expected:

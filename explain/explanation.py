@@ -1,12 +1,15 @@
-"""The chapters of the report on a trained network."""
+"""The chapters of the report on a trained network, and which of them apply to it."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from configs import Config
+from datasets import ArraySplit
 from datasets.dataset import spec_of
 from explain import gates, gradients, mistakes, probes, reading
 from explain.report import Report
@@ -15,9 +18,9 @@ from tasks import task_of
 from tasks.class_figures import draw_confusion
 from training.files import atomic_folder
 
-# Numbers of images.
+# Numbers of examples.
 _FOR_GRADIENTS, _HARDEST = 200, 3
-# Steps of all images together whose values are held in memory.
+# Steps of all examples together whose values are held in memory.
 _MAX_STEPS = 100_000
 
 
@@ -50,15 +53,58 @@ class Subject:
         keras.utils.set_random_seed(self.config.seed)
         return create_model(self.config, self.spec)
 
-    @property
-    def steps(self):
-        """Steps in which the network reads an image."""
-        return self.model.get_layer("scan").output.shape[1]
+    def read(self, inputs):
+        """The result of `explain.reading.read`."""
+        return reading.read(self.task, self.model, inputs)
 
     @property
     def reads_rows(self):
-        """Whether the steps are the rows of the image, from top to bottom."""
-        return self.config.scan == "rows" and self.config.permute_seed is None
+        """Whether the steps are the rows of an image, from top to bottom."""
+        is_in_order = self.config.scan == "rows" and self.config.permute_seed is None
+        return self.spec.reads == "images" and is_in_order
+
+
+@dataclasses.dataclass(frozen=True)
+class _Material:
+    """What the chapters are written from.
+
+    Attributes:
+        report: The `Report`.
+        subjects: The `Subject` to explain, followed by those to compare it with.
+        test: The `ArraySplit` of all test examples.
+        split: The part of it for most figures.
+        traced: The part of it for figures of every step.
+        readings: The results of `explain.reading.read` for `traced` by the name of the network.
+        evaluations: The `Evaluation` of each network on `test` by its name.
+        index: Index of the test example whose reading is shown.
+    """
+
+    report: Report
+    subjects: list
+    test: ArraySplit
+    split: ArraySplit
+    traced: ArraySplit
+    readings: dict
+    evaluations: dict
+    index: int
+
+    @property
+    def subject(self):
+        """The `Subject` to explain."""
+        return self.subjects[0]
+
+    @property
+    def task(self):
+        return self.subject.task
+
+    @property
+    def spec(self):
+        return self.subject.spec
+
+    @property
+    def names(self):
+        """The names of all networks in words."""
+        return ", ".join(subject.name for subject in self.subjects)
 
 
 def explain(subjects, test, folder, image=0, images=2000):
@@ -66,31 +112,40 @@ def explain(subjects, test, folder, image=0, images=2000):
 
     Args:
         subjects: The `Subject` to explain, followed by those to compare it with.
-        test: The `Split` of all test images.
+        test: The `ArraySplit` of all test examples.
         folder: Folder of the report. It is replaced if it exists.
-        image: Index of the test image whose reading is shown.
-        images: Number of test images, from the first on, for most figures. Figures of every step
-            use fewer images if there are many steps; mistakes are searched among all.
+        image: Index of the test example whose reading is shown.
+        images: Number of test examples, from the first on, for most figures. Figures of every step
+            use fewer examples if there are many steps; mistakes are searched among all.
 
     Returns:
         The path of the report, `report.html`.
     """
     folder = pathlib.Path(folder)
-    subject, split = subjects[0], test[:images]
+    split = test[:images]
+    steps = max(reading.sequence_shape(s.model, test.inputs)[0] for s in subjects)
+    traced = split[: max(1, _MAX_STEPS // steps)]
     with atomic_folder(folder) as temporary:
-        report = Report(temporary, f"How {subject.name} reads")
-        traced = split[: _MAX_STEPS // max(s.steps for s in subjects)]
         readings = {}
         for s in subjects:
-            _log(f"trace {s.name} on {len(traced):,} images")
-            readings[s.name] = reading.read(s.model, traced.inputs)
+            _log(f"trace {s.name} on {len(traced):,} {s.spec.examples}")
+            readings[s.name] = s.read(traced.inputs)
         evaluations = {s.name: s.task.evaluate(s.model, test) for s in subjects}
-        hardest = mistakes.hardest(evaluations[subject.name], _HARDEST)
-        _write_readings(report, subjects, readings, traced, test, image, hardest)
-        _write_gradients(report, subjects, split[:_FOR_GRADIENTS])
-        _write_gates(report, subject, readings[subject.name], split)
-        _write_probes(report, subject, readings[subject.name], traced.targets)
-        _write_mistakes(report, subjects, evaluations, split, test)
+        report = Report(temporary, f"How {subjects[0].name} reads")
+        material = _Material(report, subjects, test, split, traced, readings, evaluations, image)
+        left_out = {}
+        for part in _PARTS:
+            if part.condition is None or part.condition.holds(material):
+                part.write(material)
+            elif part.name:
+                left_out.setdefault(part.condition.otherwise, []).append(part.name)
+        if left_out:
+            report.paragraph(
+                " ".join(
+                    f"Left out, because {reason}: {', '.join(names)}."
+                    for reason, names in left_out.items()
+                )
+            )
         report.write()
     return folder / "report.html"
 
@@ -99,31 +154,63 @@ def _log(message):
     print(f"explain: {message}", flush=True)
 
 
-def _names(subjects):
-    return ", ".join(subject.name for subject in subjects)
-
-
-def _write_readings(report, subjects, readings, split, test, image, hardest):
-    report.chapter(
-        "How it reads a digit",
-        "Each figure shows, from top to bottom, the values after each step. The probabilities are "
-        "those that the network would give if the image ended at that step. The last images are "
-        f"the hardest of all {len(test):,} for {subjects[0].name}: their class gets the lowest "
-        "probability.",
+def _write_reading(material):
+    spec = material.spec
+    material.report.chapter(
+        f"How it reads {'a digit' if _IMAGES.holds(material) else 'a sequence'}",
+        "Each figure shows, from top to bottom, the values after each step. The "
+        f"{reading.ANSWERS[spec.answers].plural} are those that the network would give if the "
+        f"{_one(spec)} ended at that step.",
     )
-    _draw_readings(report, subjects, test, image, is_animated=True)
-    for index in hardest:
-        _draw_readings(report, subjects[:1], test, index)
-    report.chapter("Averages by class", f"Averages over {len(split):,} test images.")
+    _draw_readings(material, material.subjects, material.index, is_animated=True)
+
+
+def _write_hardest(material):
+    material.report.paragraph(
+        f"The last {material.spec.examples} are the hardest of all {len(material.test):,} for "
+        f"{material.subject.name}: their class gets the lowest probability."
+    )
+    evaluation = material.evaluations[material.subject.name]
+    for index in mistakes.hardest(evaluation, _HARDEST):
+        _draw_readings(material, material.subjects[:1], index)
+
+
+def _one(spec):
+    """What one example is called, such as `"image"`."""
+    return spec.examples.removesuffix("s")
+
+
+def _draw_readings(material, subjects, index, is_animated=False):
+    """Draw how networks read one test example."""
+    example, target = material.test.inputs[index], material.test.targets[index]
+    noun, report = _one(material.spec), material.report
     for position, subject in enumerate(subjects):
-        values = readings[subject.name]
+        _log(f"draw how {subject.name} reads {noun} {index}")
+        task = subject.task
+        values = {name: v[0] for name, v in subject.read(example[None]).items()}
+        title = f"{subject.name} {task.describe(values[task.output][-1], target)}"
+        name = f"reading-{index}" + (f"-{position + 1}" if position else "")
+        caption = f"How {subject.name} reads test {noun} {index}."
+        report.figure(name, reading.draw_reading(task, example, values, title), caption)
+        if is_animated:
+            _log("draw the animation")
+            path = report.folder / f"{name}.gif"
+            reading.animate_reading(path, task, example, values, title, subject.reads_rows)
+            report.animation(path.name, f"{caption[:-1]}, step by step.")
+
+
+def _write_averages(material):
+    split, examples, report = material.traced, material.spec.examples, material.report
+    report.chapter("Averages by class", f"Averages over {len(split):,} test {examples}.")
+    for position, subject in enumerate(material.subjects):
+        values = material.readings[subject.name]
         steps = reading.decided_at(values["probabilities"])
         length = values["probabilities"].shape[1]
         suffix = f"-{position + 1}" if position else ""
         figure = reading.draw_classes(values, split.targets)
         caption = f"{subject.name}: means over all units at each step, for each class."
         report.figure(f"classes{suffix}", figure, caption)
-        figure = reading.draw_decisions(steps, split.targets, length)
+        figure = reading.draw_decisions(steps, split.targets, length, examples)
         report.figure(
             f"decisions{suffix}",
             figure,
@@ -132,37 +219,20 @@ def _write_readings(report, subjects, readings, split, test, image, hardest):
         )
 
 
-def _draw_readings(report, subjects, test, index, is_animated=False):
-    """Draw how networks read one test image."""
-    image, label = test.inputs[index], test.targets[index]
-    for position, subject in enumerate(subjects):
-        _log(f"draw how {subject.name} reads image {index}")
-        values = {name: v[0] for name, v in reading.read(subject.model, image[None]).items()}
-        answer = values["probabilities"][-1].argmax()
-        title = f"{subject.name} reads a {label} and answers {answer}"
-        name = f"reading-{index}" + (f"-{position + 1}" if position else "")
-        caption = f"How {subject.name} reads test image {index}."
-        report.figure(name, reading.draw_reading(image, values, title), caption)
-        if is_animated:
-            _log("draw the animation")
-            path = report.folder / f"{name}.gif"
-            reading.animate_reading(path, image, values, title, subject.reads_rows)
-            report.animation(path.name, f"{caption[:-1]}, step by step.")
-
-
-def _write_gradients(report, subjects, split):
+def _write_gradients(material):
+    split, report = material.split[:_FOR_GRADIENTS], material.report
     report.chapter(
         "Gradients through time",
         "The norm of the gradient shows how much the loss depends on each step. Where the curve "
         "falls to the left, the network cannot learn from early steps. The norms are means over "
-        f"{len(split)} images.",
+        f"{len(split)} {material.spec.examples}.",
     )
     curves = {"states": {}, "inputs": {}}
     captions = []
-    for subject in subjects:
+    for subject in material.subjects:
         for when, model in [("untrained", subject.untrained()), ("trained", subject.model)]:
             _log(f"compute the gradients of {subject.name}, {when}")
-            for name, values in gradients.norms(model, split).items():
+            for name, values in gradients.norms(subject.task, model, split).items():
                 kind = "inputs" if name == "inputs" else "states"
                 layer = "" if name in ("inputs", "hidden") else f", {name.replace('_', ' ')}"
                 curves[kind][f"{subject.name}, {when}{layer}"] = values
@@ -171,37 +241,46 @@ def _write_gradients(report, subjects, split):
     titles = {"states": "gradient of the loss at h(t)", "inputs": "gradient of the loss at x(t)"}
     variables = {"states": "the hidden state", "inputs": "the input"}
     for kind, title in titles.items():
-        caption = f"{_names(subjects)}: gradient norms with respect to {variables[kind]} by step."
+        caption = f"{material.names}: gradient norms with respect to {variables[kind]} by step."
         report.figure(f"gradients-{kind}", gradients.draw_norms(curves[kind], title), caption)
     values = "; ".join(captions)
     report.paragraph(f"Largest singular value of each recurrent matrix or its blocks: {values}.")
 
 
-def _write_gates(report, subject, values, split):
-    report.chapter(
-        "How much each gate and row matters",
-        "The accuracy with one gate held at a constant value and everything else as trained, on "
-        f"{len(split):,} test images.",
+def _write_gates(material):
+    subject, task, split = material.subject, material.task, material.split
+    material.report.chapter(
+        f"How much each gate {'and row ' if _IMAGES.holds(material) else ''}matters",
+        f"The {task.score_name} with one gate held at a constant value and everything else as "
+        f"trained, on {len(split):,} test {material.spec.examples}.",
     )
-    whole = gates.accuracy(subject.model, split)
-    accuracies = {}
-    for change, accuracy in gates.knock_out(subject.model, split, values):
-        _log(f"{change}: {accuracy:.2%} of {whole:.2%}")
-        accuracies[change] = accuracy
-    if accuracies:
-        caption = f"{subject.name}: accuracy with one gate or peephole held constant."
-        report.figure("gates", gates.draw_knock_outs(whole, accuracies), caption)
+    whole = gates.score(task, subject.model, split)
+    scores = {}
+    values = material.readings[subject.name]
+    for change, score in gates.knock_out(task, subject.model, split, values):
+        _log(f"{change}: {task.show(score)} of {task.show(whole)}")
+        scores[change] = score
+    caption = f"{subject.name}: {task.score_name} with one gate or peephole held constant."
+    material.report.figure("gates", gates.draw_knock_outs(task, whole, scores), caption)
+
+
+def _write_rows(material):
+    subject, split, report = material.subject, material.split, material.report
+    if not _GATES.holds(material):  # Otherwise the chapter of the gates goes on.
+        text = f"The accuracy with one row of the image blank, on {len(split):,} test images."
+        report.chapter("How much each row matters", text)
     _log("compute the accuracy without each row")
     lost = gates.row_saliency(subject.task, subject.model, split)
     caption = f"{subject.name}: the accuracy lost when one row of the image is blank."
     report.figure("rows", gates.draw_row_saliency(lost, split.inputs.mean(axis=0)), caption)
 
 
-def _write_probes(report, subject, readings, labels):
+def _write_probes(material):
+    labels, subject = material.traced.targets, material.subject
     # Flip backward states into their reading order: at step 1 only the last row has been read.
     hidden = {
         name: values[:, ::-1] if name.startswith("backward") else values
-        for name, values in readings.items()
+        for name, values in material.readings[subject.name].items()
         if name.endswith("hidden")
     }
     _log("train a linear classifier of the hidden state for each step")
@@ -217,40 +296,116 @@ def _write_probes(report, subject, readings, labels):
         f"{c}: {', '.join(unit_names[unit] for unit in units)}"
         for c, units in probes.most_informative(weights, classes)
     )
-    report.chapter(
+    material.report.chapter(
         "Which units store each class",
         "A linear classifier predicts the class from the hidden state after each step. It is "
-        f"trained on half of {len(labels):,} test images and tested on the other half. F1, the "
-        "harmonic mean of precision and recall, is 0 for a class that it never answers, and low "
-        f"for one that it always answers. Units with the largest weights for each class: {units}.",
+        f"trained on half of {len(labels):,} test {material.spec.examples} and tested on the other "
+        "half. F1, the harmonic mean of precision and recall, is 0 for a class that it never "
+        "answers, and low for one that it always answers. Units with the largest weights for each "
+        f"class: {units}.",
     )
     caption = (
         f"{subject.name}: how well each class is recognised after each step, and by which units."
     )
-    report.figure("probes", probes.draw_probes(scores, weights, classes), caption)
+    material.report.figure("probes", probes.draw_probes(scores, weights, classes), caption)
 
 
-def _write_mistakes(report, subjects, evaluations, split, test):
-    accuracies = "; ".join(f"{name}: {e.summary()}" for name, e in evaluations.items())
-    report.chapter("Mistakes", f"{accuracies}.")
-    figure = mistakes.draw_calibration(
-        {name: mistakes.calibration(e.probabilities, e.labels) for name, e in evaluations.items()}
-    )
-    caption = f"{_names(subjects)}: share of correct answers against the confidence."
-    report.figure("calibration", figure, caption)
-    for number, (name, evaluation) in enumerate(evaluations.items(), start=1):
+def _write_mistakes(material):
+    summaries = "; ".join(f"{name}: {e.summary()}" for name, e in material.evaluations.items())
+    material.report.chapter("Mistakes", f"{summaries}.")
+
+
+def _write_calibration(material):
+    calibrations = {
+        name: mistakes.calibration(e.probabilities, e.labels)
+        for name, e in material.evaluations.items()
+    }
+    figure = mistakes.draw_calibration(calibrations, material.spec.examples)
+    caption = f"{material.names}: share of correct answers against the confidence."
+    material.report.figure("calibration", figure, caption)
+
+
+def _write_confusion(material):
+    examples = material.spec.examples
+    for number, (name, evaluation) in enumerate(material.evaluations.items(), start=1):
         figure = draw_confusion(evaluation)
         figure.axes[0].set_title(f"{name}\n{evaluation.summary()}")
-        caption = f"{name}: classes of the images and predicted classes."
-        report.figure(f"confusion-{number}", figure, caption)
-    answers = {name: evaluation.predictions for name, evaluation in evaluations.items()}
-    figure, caption = mistakes.draw_missed(test, answers)
-    report.figure("missed", figure, caption)
+        caption = f"{name}: classes of the {examples} and predicted classes."
+        material.report.figure(f"confusion-{number}", figure, caption)
+
+
+def _write_answers(material):
+    for number, subject in enumerate(material.subjects, start=1):
+        evaluation = material.evaluations[subject.name]
+        for kind, figure in subject.task.figures(evaluation, material.test).items():
+            caption = f"{subject.name}: {kind} to test {material.spec.examples}."
+            material.report.figure(f"{kind}-{number}", figure, caption)
+
+
+def _write_missed(material):
+    answers = {name: evaluation.predictions for name, evaluation in material.evaluations.items()}
+    figure, caption = mistakes.draw_missed(material.test, answers)
+    material.report.figure("missed", figure, caption)
+
+
+def _write_robustness(material):
     robust = {}
-    for subject in subjects:
+    for subject in material.subjects:
         _log(f"test {subject.name} on changed images")
         robust[subject.name] = mistakes.robustness(
-            lambda changed, s=subject: s.task.evaluate(s.model, changed).score, split
+            lambda changed, s=subject: s.task.evaluate(s.model, changed).score, material.split
         )
-    caption = f"{_names(subjects)}: accuracy on {len(split):,} increasingly changed test images."
-    report.figure("robustness", mistakes.draw_robustness(robust), caption)
+    caption = (
+        f"{material.names}: accuracy on {len(material.split):,} increasingly changed test images."
+    )
+    material.report.figure("robustness", mistakes.draw_robustness(robust), caption)
+
+
+class _Condition(NamedTuple):
+    """When a part of the report applies.
+
+    Attributes:
+        holds: A function of the `_Material`.
+        otherwise: Why the part does not apply, as the end of a sentence.
+    """
+
+    holds: Callable
+    otherwise: str = ""
+
+
+class _Part(NamedTuple):
+    """A part of the report.
+
+    Attributes:
+        write: A function of the `_Material`.
+        condition: The `_Condition` of the part; `None` if it always applies.
+        name: Its name in the list of parts that were left out; empty if another part replaces it.
+    """
+
+    write: Callable
+    condition: _Condition | None = None
+    name: str = ""
+
+
+_IMAGES = _Condition(lambda m: m.spec.reads == "images", "sequences are not images")
+_CLASSES = _Condition(lambda m: m.spec.answers == "class", "the answers are not classes")
+_NOT_CLASSES = _Condition(lambda m: m.spec.answers != "class")
+_GATES = _Condition(
+    lambda m: bool(gates.gate_names(m.readings[m.subject.name])), "the cells have no gates"
+)
+
+_PARTS = (
+    _Part(_write_reading),
+    _Part(_write_hardest, _CLASSES, "the hardest examples"),
+    _Part(_write_averages, _CLASSES, "averages by class"),
+    _Part(_write_gradients),
+    _Part(_write_gates, _GATES, "the score without each gate"),
+    _Part(_write_rows, _IMAGES, "the score without each row"),
+    _Part(_write_probes, _CLASSES, "the units that store each class"),
+    _Part(_write_mistakes),
+    _Part(_write_calibration, _CLASSES, "calibration"),
+    _Part(_write_confusion, _CLASSES, "the confusion matrix"),
+    _Part(_write_answers, _NOT_CLASSES),
+    _Part(_write_missed, _IMAGES, "pictures of misclassified examples"),
+    _Part(_write_robustness, _IMAGES, "robustness to changes"),
+)

@@ -31,7 +31,7 @@ def measure(subject, split):
 
     measures, start = [], first_ink(subject.model, split)
     for model in (subject.untrained(), subject.model):
-        norms = gradients.norms(model, split)
+        norms = gradients.norms(subject.task, model, split)
         inputs = norms.pop("inputs")
         blocks = gradients.largest_singular_values(model).values()
         sizes = [size for of_weight in blocks for size in of_weight]

@@ -1,10 +1,11 @@
-"""Accuracy of a network without each gate, each peephole and each row of the image."""
+"""Score of a network without each gate, each peephole and each row of the image."""
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from datasets import ArraySplit
+from export.serving_function import input_spec
 from models import run_with_activations
 from models.cell import identity
 from models.trace import directions
@@ -13,44 +14,48 @@ _BATCH_SIZE = 500
 _GATES = ("gate", "candidate")
 
 
-def accuracy(model, split, intercept=identity):
-    """The accuracy with the gates replaced by `intercept`; see `models.run_with_activations`."""
-    return _accuracy_of(_answers(model, intercept), split)
+def score(task, model, split, intercept=identity):
+    """The score with the gates replaced by `intercept`; see `models.run_with_activations`."""
+    return _score_of(task, _create_function(model, intercept), split)
 
 
-def _answers(model, intercept):
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
-    def answers(rows):
-        return tf.argmax(run_with_activations(model, rows, intercept)["outputs"], axis=-1)
+def _create_function(model, intercept):
+    @tf.function(input_signature=[input_spec(model)])
+    def outputs(inputs):
+        return run_with_activations(model, inputs, intercept)["outputs"]
 
-    return answers
+    return outputs
 
 
-def _accuracy_of(answers, split):
-    predictions = [
-        answers(tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32))
+def _score_of(task, function, split):
+    outputs = [
+        function(tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32))
         for start in range(0, len(split), _BATCH_SIZE)
     ]
-    return float(np.mean(np.concatenate(predictions) == split.targets))
+    return task.judge(np.concatenate(outputs), split.targets).score
 
 
-def knock_out(model, split, readings):
+def gate_names(readings):
+    """The names of the gates and candidates in a result of `explain.reading.read`."""
+    return [name for name in readings if name.endswith(_GATES)]
+
+
+def knock_out(task, model, split, readings):
     """Hold each gate and each peephole at 0, at 1 and at its mean.
 
     A gate is held at a mean of its own for each unit, a peephole at the mean over all units.
 
     Args:
+        task: The `Task` of the data.
         model: A model made by `create_model`.
-        split: The `Split` on which the accuracy is computed.
+        split: The `ArraySplit` on which the score is computed.
         readings: The result of `explain.reading.read`, for the means.
 
     Yields:
-        A label such as `forget gate = 0`, and the accuracy.
+        A label such as `forget gate = 0`, and the score.
     """
-    for name, values in readings.items():
-        if not name.endswith(_GATES):
-            continue
-        means = values.mean(axis=(0, 1))
+    for name in gate_names(readings):
+        means = readings[name].mean(axis=(0, 1))
         for way, constant in (("0", 0.0), ("1", 1.0), ("its mean", means)):
             if name.endswith("candidate") and way == "1":
                 continue  # 1 has no special meaning for a candidate.
@@ -60,17 +65,17 @@ def knock_out(model, split, readings):
                     return value
                 return tf.zeros_like(value) + tf.cast(constant, value.dtype)
 
-            yield f"{name.replace('_', ' ')} = {way}", accuracy(model, split, hold)
+            yield f"{name.replace('_', ' ')} = {way}", score(task, model, split, hold)
     peepholes = _peepholes(model)
     has_one_layer = len({layer for layer, _ in peepholes}) == 1
-    answers = _answers(model, identity)  # Traced once; it reads the weights at each call.
+    outputs = _create_function(model, identity)  # Traced once; it reads the weights at each call.
     for layer, weight in peepholes:
         label = f"{'' if has_one_layer else layer}{weight.name.replace('_', ' ')}"
         before = weight.numpy()
         for way, constant in (("0", 0), ("1", 1), ("its mean", before.mean())):
             weight.assign(np.full_like(before, constant))
             try:
-                yield f"{label} = {way}", _accuracy_of(answers, split)
+                yield f"{label} = {way}", _score_of(task, outputs, split)
             finally:
                 weight.assign(before)
 
@@ -90,21 +95,23 @@ def _peepholes(model):
     return peepholes
 
 
-def draw_knock_outs(whole, accuracies):
-    """Draw the accuracies of `knock_out` as bars.
+def draw_knock_outs(task, whole, scores):
+    """Draw the scores of `knock_out` as bars.
 
     Args:
-        whole: The accuracy of the unchanged network.
-        accuracies: Accuracies by the labels of `knock_out`.
+        task: The `Task`, whose scores are shares.
+        whole: The score of the unchanged network.
+        scores: Scores by the labels of `knock_out`.
     """
-    figure = Figure(figsize=(7, 1.2 + 0.28 * len(accuracies)), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(scores)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(list(accuracies), [100 * a for a in accuracies.values()], color="#0072B2")
-    axes.axvline(100 * whole, color="black", linestyle="--", label=f"unchanged: {whole:.2%}")
+    bars = axes.barh(list(scores), [100 * score for score in scores.values()], color="#0072B2")
+    label = f"unchanged: {task.show(whole)}"
+    axes.axvline(100 * whole, color="black", linestyle="--", label=label)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.bar_label(bars, fmt="%.1f", padding=4, bbox=box)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 112), xlabel="test accuracy (%)")
+    axes.set(xlim=(0, 112), xlabel=f"test {task.score_name} (%)")
     figure.legend(loc="outside upper center")
     return figure
 

@@ -1,10 +1,10 @@
 """How far the gradients of the loss reach back in time."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from explain.reading import sequence_shape
 from explain.style import MARKS, STYLES
 from models import run_with_activations
 from models.trace import directions
@@ -12,39 +12,39 @@ from models.trace import directions
 _BATCH_SIZE = 100
 
 
-def norms(model, split):
+def norms(task, model, split):
     """Compute the norms of the gradients of the loss with respect to every step.
 
     Args:
+        task: The `Task` of the data.
         model: A model made by `create_model`.
-        split: A `Split` with images `(N, 28, 28)`.
+        split: An `ArraySplit`.
 
     Returns:
-        `float64 (steps,)` by name: the Euclidean norm of the gradient of an image's cross-entropy,
-        averaged over the images. The gradient is taken with respect to `inputs`, the inputs of the
-        first recurrent layer at each step, and to each hidden state, named as in
+        `float64 (steps,)` by name: the Euclidean norm of the gradient of an example's loss,
+        averaged over the examples. The gradient is taken with respect to `inputs`, the inputs of
+        the first recurrent layer at each step, and to each hidden state, named as in
         `models.run_with_activations`.
     """
 
     @tf.function
-    def gradients(rows, labels):
+    def gradients(inputs, targets):
         def zeros(width):
-            return tf.zeros((tf.shape(rows)[0], steps, width), model.compute_dtype)
+            return tf.zeros((tf.shape(inputs)[0], steps, width), model.compute_dtype)
 
-        steps, features = model.get_layer("scan").output.shape[1:]
         perturbations = {name: zeros(width) for name, width in hidden.items()} | {
             "inputs": zeros(features)
         }
         with tf.GradientTape() as tape:
             tape.watch(perturbations)
-            logits = run_with_activations(model, rows, perturbations=perturbations)["outputs"]
-            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-            loss = tf.reduce_sum(loss)
+            activations = run_with_activations(model, inputs, perturbations=perturbations)
+            loss = tf.reduce_sum(task.losses(targets, activations["outputs"]))
         return {
             name: tf.norm(tf.cast(gradient, tf.float64), axis=-1)
             for name, gradient in tape.gradient(loss, perturbations).items()
         }
 
+    steps, features = sequence_shape(model, split.inputs)
     seen = run_with_activations(model, split.inputs[:1].astype(np.float32))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
     batches = [

@@ -11,14 +11,14 @@ _BINS = 15
 
 
 def hardest(evaluation, count):
-    """Find the images whose class gets the lowest probability, the hardest first.
+    """Find the examples whose class gets the lowest probability, the hardest first.
 
     Args:
-        evaluation: The `Evaluation` of a network.
-        count: Number of images.
+        evaluation: The `ClassEvaluation` of a network.
+        count: Number of examples.
 
     Returns:
-        Indices of the images, `int (count,)`.
+        Indices of the examples, `int (count,)`.
     """
     right = np.take_along_axis(evaluation.probabilities, evaluation.labels[:, None], axis=1)
     return np.argsort(right[:, 0], kind="stable")[:count]
@@ -36,8 +36,8 @@ def calibration(probabilities, labels):
 
     Returns:
         Three arrays with a value for each non-empty bin of confidence, out of 15 equally wide ones:
-        the mean confidence, the accuracy, and the number of images. And the expected calibration
-        error: the distance of confidence and accuracy, averaged over all images.
+        the mean confidence, the accuracy, and the number of examples. And the expected calibration
+        error: the distance of confidence and accuracy, averaged over all examples.
     """
     confidence = probabilities.max(axis=-1)
     is_right = probabilities.argmax(axis=-1) == labels
@@ -50,11 +50,12 @@ def calibration(probabilities, labels):
     return sure, right, counts[filled], error
 
 
-def draw_calibration(calibrations):
+def draw_calibration(calibrations, examples="images"):
     """Draw reliability diagrams.
 
     Args:
         calibrations: Results of `calibration` by label.
+        examples: What the examples are called.
     """
     figure = Figure(figsize=(5.2, 5.4), layout="constrained")
     axes = figure.subplots()
@@ -80,7 +81,7 @@ def draw_calibration(calibrations):
     axes.set(
         xlabel="confidence (%)",
         ylabel="accuracy (%)",
-        title="calibration (numbers: images in a bin)",
+        title=f"calibration (numbers: {examples} in a bin)",
         xlim=(0, 103),
         ylim=(0, 103),
     )

@@ -17,18 +17,18 @@ def probe(hidden, labels):
     """Train a linear classifier of the hidden state for each step.
 
     Args:
-        hidden: `(N, steps, units)`. In each class, every other image is used for training and the
+        hidden: `(N, steps, units)`. In each class, every other example is used for training and the
             rest for testing.
         labels: The right classes, `(N,)`.
 
     Returns:
-        classes: The classes with more than one image.
+        classes: The classes with more than one example.
         scores: `(classes, steps)`, the F1 score of each class: the harmonic mean of precision and
             recall. A constant answer has a recall of 1 but a low precision.
         weights: `(classes, units)`, the change of a class's logit, in nats, if a unit is one
             standard deviation higher after the last step.
 
-        All are empty if fewer than two classes have more than one image.
+        All are empty if fewer than two classes have more than one example.
     """
     classes, counts = np.unique(labels, return_counts=True)
     classes, scores = classes[counts > 1], []

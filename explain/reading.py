@@ -1,4 +1,6 @@
-"""How a network reads an image: its values and its answer after each step."""
+"""How a network reads an example: its values and its answer after each step."""
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -6,38 +8,78 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from explain.style import draw_by_class
+from export.serving_function import input_spec
 from models import trace
+from models.trace import directions
 
-# Maximal number of steps of a batch. A bidirectional network reads an image anew up to each step.
+# Maximal number of steps of a batch. A bidirectional network reads an example anew up to each
+# step.
 _STEPS_AT_ONCE = 2800
 # Order of the panels: these first, these last, all others between.
 _FIRST, _LAST = ("input_gate", "forget_gate"), ("cell", "hidden")
+_MAX_TICKS = 10
 _BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # Others: 0 to 1.
 _SIGNED = tuple(_BOUNDS)
 
 
-def read(model, images):
-    """Compute the values of `models.trace` for many images, in batches.
+class Answer(NamedTuple):
+    """How the figures name the answer after each step.
+
+    Attributes:
+        title: One value of it.
+        plural: Several values of it.
+        axis: What the values are numbered by.
+    """
+
+    title: str
+    plural: str
+    axis: str
+
+
+# By what a `Spec` answers.
+ANSWERS = {
+    "class": Answer("probability", "probabilities", "class"),
+    "bits": Answer("probability", "probabilities", "bit"),
+    "number": Answer("answer", "answers", "number"),
+}
+
+
+def sequence_shape(model, inputs):
+    """The steps and the features of the sequences that the first recurrent layer reads.
 
     Args:
         model: A model made by `create_model`.
-        images: Pixel values 0 to 255, `(N, 28, 28)`.
+        inputs: Inputs of the model, `(N, ...)`; their steps are used if it reads any number.
+    """
+    first = next(layer for layer in model.layers if directions(layer))
+    _, steps, features = first.input.shape
+    return steps or inputs.shape[1], features
+
+
+def read(task, model, inputs):
+    """Compute the values of `models.trace` for many examples, in batches.
+
+    Args:
+        task: The `Task` of the data.
+        model: A model made by `create_model`.
+        inputs: Inputs of the model, `(N, ...)`, such as pixel values 0 to 255, `(N, 28, 28)`.
 
     Returns:
-        Arrays `float32 (N, steps, ...)` by name, `probabilities` among them.
+        Arrays `float32 (N, steps, ...)` by name. `task.output`, such as `probabilities`, holds the
+        predictions that the task shows.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.float32)])
-    def traced(rows):
-        values = trace(model, rows)
-        outputs = values.pop("outputs")
-        values = {"probabilities": tf.nn.softmax(outputs), **values}
+    @tf.function(input_signature=[input_spec(model)])
+    def traced(inputs):
+        values = trace(model, inputs)
+        predictions = task.predictions(values.pop("outputs"))
+        values = {task.output: predictions[task.output], **values}
         return {name: tf.cast(value, tf.float32) for name, value in values.items()}
 
-    size = max(1, _STEPS_AT_ONCE // model.get_layer("scan").output.shape[1])
+    size = max(1, _STEPS_AT_ONCE // sequence_shape(model, inputs)[0])
     batches = [
-        traced(images[start : start + size].astype(np.float32))
-        for start in range(0, len(images), size)
+        traced(inputs[start : start + size].astype(np.float32))
+        for start in range(0, len(inputs), size)
     ]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -60,23 +102,24 @@ def decided_at(probabilities):
     return steps - since + 1
 
 
-def draw_reading(image, reading, title):
-    """Draw an image and the network's values after each step, each row beside its step.
+def draw_reading(task, example, reading, title):
+    """Draw an example and the network's values after each step, each row beside its step.
 
     Each layer and direction has its own line of panels.
 
     Args:
-        image: `(28, 28)`.
-        reading: Arrays `(steps, width)` by name: the result of `read` for one image.
+        task: The `Task` of the data.
+        example: An image `(28, 28)`, or a sequence `(steps, features)`.
+        reading: Arrays `(steps, width)` by name: the result of `read` for one example.
         title: Title of the figure.
     """
-    return _Reading(image, reading, title).figure
+    return _Reading(task, example, reading, title).figure
 
 
-def animate_reading(path, image, reading, title, is_of_rows):
-    """Write `draw_reading` as a GIF, step by step; `is_of_rows` reveals the image by rows."""
-    drawn = _Reading(image, reading, title, is_of_rows)
-    steps = len(reading["probabilities"])
+def animate_reading(path, task, example, reading, title, is_of_rows):
+    """Write `draw_reading` as a GIF, step by step; `is_of_rows` reveals an image by rows."""
+    drawn = _Reading(task, example, reading, title, is_of_rows)
+    steps = drawn.steps
     # Long sequences are shown in 28 frames, too.
     frames = np.unique(np.linspace(1, steps, min(steps, 28)).astype(int)).tolist()
     drawn.figure.draw_without_rendering()
@@ -89,25 +132,28 @@ def animate_reading(path, image, reading, title, is_of_rows):
 class _Reading:
     """The figure of `draw_reading`, which can hide the steps after a given one."""
 
-    def __init__(self, image, reading, title, is_of_rows=False):
-        lines = _lines(reading)
+    def __init__(self, task, example, reading, title, is_of_rows=False):
+        answers = reading[task.output]
+        lines = _lines(name for name in reading if name != task.output)
         across = 1 + max(map(len, lines.values()))
-        self.steps = len(reading["probabilities"])
+        self.steps, size_of_answer = answers.shape
         size = (3 + 1.75 * across, 0.4 + 3.8 * len(lines))
         self.figure = Figure(figsize=size, layout="constrained")
         self.figure.suptitle(title)
-        (picture, probability), *panels = _panels(
+        (picture, answer), *panels = _panels(
             self.figure, lines, 2, width_ratios=[1.6, *[1] * across]
         )
-        # Not square: align each row with its step.
-        picture.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto")
-        picture.set(title="image", xlabel="column", ylabel="row")
-        ruler = self.figure.colorbar(picture.images[0], orientation="horizontal", ticks=[0, 255])
-        ruler.ax.set(xlabel="ink")
         self.shown = []
-        self._show(probability, reading["probabilities"], 0, 1)
-        classes = range(reading["probabilities"].shape[1])
-        probability.set(title="probability", xlabel="class", xticks=classes, ylabel="step")
+        draw = {"images": self._draw_image, "vectors": self._draw_sequence}
+        draw[task.spec.reads](picture, example)
+        low, high = 0, 1
+        if task.output == "values":
+            low, high = _range(answers)
+        self._show(answer, answers, low, high)
+        words = ANSWERS[task.spec.answers]
+        answer.set(title=words.title, xlabel=words.axis, ylabel="step")
+        if size_of_answer <= _MAX_TICKS:
+            answer.set_xticks(range(size_of_answer))
         for line, (layer, names) in zip(panels, lines.items(), strict=True):
             for axes, (quantity, name) in zip(line, names.items(), strict=True):
                 low, high = _BOUNDS.get(quantity, (0, 1))
@@ -124,11 +170,24 @@ class _Reading:
         # Hides the rows not yet read; with other scans the whole image is shown.
         self.cover = picture.axhspan(27.5, 27.5, color="white") if is_of_rows else None
 
-    def _show(self, axes, values, low, high):
+    def _draw_image(self, axes, image):
+        # Not square: align each row with its step.
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto")
+        axes.set(title="image", xlabel="column", ylabel="row")
+        ruler = self.figure.colorbar(axes.images[0], orientation="horizontal", ticks=[0, 255])
+        ruler.ax.set(xlabel="ink")
+
+    def _draw_sequence(self, axes, sequence):
+        self._show(axes, sequence, *_range(sequence), cmap="gray_r")
+        axes.set(title="sequence", xlabel="feature", ylabel="step")
+        if sequence.shape[1] <= _MAX_TICKS:
+            axes.set_xticks(range(sequence.shape[1]))
+
+    def _show(self, axes, values, low, high, cmap="cividis"):
         """Draw values `(steps, width)` as a heat map."""
         heat = axes.imshow(
             values,
-            cmap="cividis",
+            cmap=cmap,
             vmin=low,
             vmax=high,
             aspect="auto",
@@ -148,16 +207,25 @@ class _Reading:
             self.cover.set(y=step - 0.5, height=28 - step)
 
 
-def _lines(readings):
-    """Group names into lines of panels: `{layer: {quantity: name}}`, in the order of the panels."""
+def _range(values):
+    """The integers below and above all values, 0 and 1 among them."""
+    return min(0, int(np.floor(values.min()))), max(1, int(np.ceil(values.max())))
+
+
+def _lines(activations):
+    """Group names of activations into lines of panels.
+
+    Returns:
+        `{layer: {quantity: name}}`, in the order of the panels.
+    """
     order = {quantity: position for position, quantity in enumerate(_FIRST)}
     order |= {quantity: 100 + position for position, quantity in enumerate(_LAST)}
     lines = {}
-    for name in readings:
+    for name in activations:
         if name.startswith(("forward_", "backward_")):
             direction, layer, quantity = name.split("_", 2)
             lines.setdefault(f"layer {layer}, {direction}", {})[quantity] = name
-        elif name != "probabilities":  # A single layer and direction.
+        else:  # A single layer and direction.
             lines.setdefault("", {})[name] = name
     return {
         layer: {q: names[q] for q in sorted(names, key=lambda q: (order.get(q, 50), q))}
@@ -188,7 +256,7 @@ def draw_classes(readings, labels):
         name: (np.abs(values) if name.endswith(_SIGNED) else values).mean(axis=-1)
         for name, values in others.items()
     }
-    lines = _lines(means)
+    lines = _lines(others)
     across = 1 + max(map(len, lines.values()))
     figure = Figure(figsize=(2 + 2.1 * across, 3.6 * len(lines)), layout="constrained")
     (probability,), *panels = _panels(figure, lines, 1)
@@ -210,13 +278,14 @@ def draw_classes(readings, labels):
     return figure
 
 
-def draw_decisions(steps, labels, length):
-    """Draw the share of images with a final answer, for each class and step.
+def draw_decisions(steps, labels, length, examples="images"):
+    """Draw the share of examples with a final answer, for each class and step.
 
     Args:
         steps: The result of `decided_at`.
         labels: The right classes, `(N,)`.
         length: Steps of a sequence.
+        examples: What the examples are called.
     """
     classes = np.unique(labels)
     numbers = np.arange(1, length + 1)
@@ -226,6 +295,6 @@ def draw_decisions(steps, labels, length):
     draw_by_class(axes, shares, classes, "final answers (%)", vmin=0, vmax=100)
     medians = [np.median(steps[labels == c]) for c in classes]
     axes.plot(medians, range(len(classes)), "o", mfc="white", mec="black", label="median")
-    axes.set(title="images whose answer is final", xlabel="step", ylabel="class")
+    axes.set(title=f"{examples} whose answer is final", xlabel="step", ylabel="class")
     axes.legend(loc="lower left")
     return figure

@@ -104,6 +104,13 @@ class Bits(Task):
             self.spec.examples,
         )
 
+    def describe(self, prediction, target):
+        answer, right = (
+            ", ".join(map(str, np.flatnonzero(bits > 0.5))) or "none"
+            for bits in (prediction, target)
+        )
+        return f"answers 1 in these bits: {answer}; the target: {right}"
+
     def figures(self, evaluation, split):
         """The right bits of the first examples, and the model's probabilities."""
         return {"answers": _draw_answers(evaluation)}

@@ -140,6 +140,10 @@ class Classification(Task):
         loss = float(keras.ops.mean(losses))
         return ClassEvaluation(split.targets, mean, loss, self.spec.examples)
 
+    def describe(self, prediction, target):
+        words = "a" if self.spec.reads == "images" else "a sequence of class"
+        return f"reads {words} {target} and answers {prediction.argmax()}"
+
     def figures(self, evaluation, split):
         """The confusion matrix, and of images the mistakes."""
         from tasks.class_figures import draw_confusion, draw_mistakes

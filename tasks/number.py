@@ -63,7 +63,7 @@ class Number(Task):
     """`spec.size` numbers; targets are `float32 (batch, size)`."""
 
     loss_name = "mean squared error"
-    score_name = f"within {TOLERANCE}"
+    score_name = f"share within {TOLERANCE}"
     output = "values"
 
     @property
@@ -95,6 +95,10 @@ class Number(Task):
 
     def judge(self, outputs, targets):
         return NumberEvaluation(targets, outputs, self.spec.examples)
+
+    def describe(self, prediction, target):
+        answer, right = (", ".join(f"{n:.2f}" for n in numbers) for numbers in (prediction, target))
+        return f"answers {answer}; the target is {right}"
 
     def figures(self, evaluation, split):
         """The model's numbers against the right ones."""

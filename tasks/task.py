@@ -81,6 +81,15 @@ class Task:
         outputs = [model.predict_on_batch(inputs) for inputs, _ in split.in_order()]
         return self.judge(np.concatenate(outputs), split.targets)
 
+    def describe(self, prediction, target):
+        """One answer and its target in words that follow the name of a network.
+
+        Args:
+            prediction: `predictions[output]` of one example, a NumPy array `(size,)`.
+            target: The example's target.
+        """
+        raise NotImplementedError
+
     def figures(self, evaluation, split):
         """Pictures of an `Evaluation` on a split: matplotlib figures by name."""
         raise NotImplementedError

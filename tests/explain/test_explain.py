@@ -33,9 +33,9 @@ def test_an_answer_is_final_after_its_last_change():
 @pytest.mark.parametrize("values", [{"model": "lstm"}, {"model": "bidirectional_gru"}])
 def test_a_batch_gives_the_same_values_as_single_images(values, monkeypatch):
     model, images = random_model(**values), random_split(5, 7, seed=0).inputs
-    alone = [reading.read(model, images[n : n + 1]) for n in range(5)]
+    alone = [reading.read(CLASSIFICATION, model, images[n : n + 1]) for n in range(5)]
     monkeypatch.setattr(reading, "_STEPS_AT_ONCE", 2 * 28)
-    together = reading.read(model, images)
+    together = reading.read(CLASSIFICATION, model, images)
     for name, values in together.items():
         expected = np.concatenate([one[name] for one in alone])
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
@@ -43,7 +43,7 @@ def test_a_batch_gives_the_same_values_as_single_images(values, monkeypatch):
 
 def test_the_gradient_norms_of_a_basic_rnn_follow_from_the_chain_rule():
     model, split = random_model(model="basic_rnn"), random_split(5, 7, seed=0)
-    norms = gradients.norms(model, split)
+    norms = gradients.norms(CLASSIFICATION, model, split)
     W, U, b = weights_of(model).values()
     V, c = model.layers[-1].get_weights()
     h, states = np.zeros((5, 6)), []
@@ -63,7 +63,7 @@ def test_the_gradient_norms_of_a_basic_rnn_follow_from_the_chain_rule():
 
 def test_gradients_are_computed_in_all_layers_and_directions():
     model = random_model(model="bidirectional_lstm", layers=2, scan="rows_and_columns")
-    norms = gradients.norms(model, random_split(3, 7, seed=0))
+    norms = gradients.norms(CLASSIFICATION, model, random_split(3, 7, seed=0))
     states = [f"{way}_{layer}_hidden" for way in ("forward", "backward") for layer in (1, 2)]
     assert set(norms) == {"inputs", *states}
     for values in norms.values():
@@ -106,7 +106,11 @@ WITHOUT = {"input gate": ("nig", 0), "forget gate": ("nfg", 1), "output gate": (
 def whole():
     model, split = random_model(model="peephole_lstm"), random_split(211, 7, seed=0)
     before = model.get_weights()
-    left = dict(gates.knock_out(model, split, reading.read(model, split.inputs)))
+    left = dict(
+        gates.knock_out(
+            CLASSIFICATION, model, split, reading.read(CLASSIFICATION, model, split.inputs)
+        )
+    )
     for weight, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
     return model, split, left
@@ -141,18 +145,18 @@ def test_without_all_peepholes_a_network_is_a_plain_lstm(whole):
         if weight.name.startswith("peephole"):
             weight.assign(np.zeros(6))
     expected = np.mean(plain(split.inputs).numpy().argmax(axis=-1) == split.targets)
-    assert gates.accuracy(without, split) == expected
+    assert gates.score(CLASSIFICATION, without, split) == expected
 
 
 def test_a_gate_is_held_at_the_mean_of_each_unit(whole):
     model, split, left = whole
-    means = reading.read(model, split.inputs)["output_gate"].mean(axis=(0, 1))
+    means = reading.read(CLASSIFICATION, model, split.inputs)["output_gate"].mean(axis=(0, 1))
     assert len(set(means)) == 6
 
     def hold(name, value):
         return value * 0 + means if name == "output_gate" else value
 
-    assert left["output gate = its mean"] == gates.accuracy(model, split, hold)
+    assert left["output gate = its mean"] == gates.score(CLASSIFICATION, model, split, hold)
 
 
 def test_row_saliency_is_the_accuracy_lost_with_a_blank_row():
@@ -201,7 +205,7 @@ def test_a_probe_ignores_a_class_with_a_single_image():
 def test_peepholes_of_all_layers_and_directions_are_held_constant():
     model = random_model(model="bidirectional_peephole_lstm", layers=2, units=2)
     split = random_split(3, 7, seed=0)
-    labels = [label for label, _ in gates.knock_out(model, split, {})]
+    labels = [label for label, _ in gates.knock_out(CLASSIFICATION, model, split, {})]
     layers = [f"{way} {layer}" for layer in (1, 2) for way in ("forward", "backward")]
     expected = [
         f"{layer} peephole {gate} = {way}"
@@ -217,11 +221,13 @@ DEEP = {"model": "bidirectional_peephole_lstm", "layers": 2}
 
 def test_each_layer_and_direction_has_its_own_line_of_panels():
     model, split = random_model(**DEEP), random_split(30, 7, seed=0)
-    readings = reading.read(model, split.inputs)
+    readings = reading.read(CLASSIFICATION, model, split.inputs)
     layers = [f"layer {n}, {way}" for n in (1, 2) for way in ("forward", "backward")]
     for figure, axis in [
         (
-            reading.draw_reading(split.inputs[0], {n: v[0] for n, v in readings.items()}, "it"),
+            reading.draw_reading(
+                CLASSIFICATION, split.inputs[0], {n: v[0] for n, v in readings.items()}, "it"
+            ),
             "step",
         ),
         (reading.draw_classes(readings, split.targets), "class"),

@@ -27,7 +27,7 @@ def run_explain(folder, *arguments):
         (["--run=runs/a", "--against=runs/other"], "expected --dataset=digits, as in runs/a"),
         (
             ["--run=runs/a", "--image=360"],
-            "--image=360: there are 360 test images",
+            "--image=360: there are 360 test examples",
         ),
         (["--run=runs/a", "--images=5"], "--images=5: expected an integer"),
         (["--run=runs/a", "--against=runs/a"], "--against: received a run twice"),

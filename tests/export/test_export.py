@@ -111,7 +111,7 @@ def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_process_without_this_project_can_follow_the_reading(name, stranger):
     models, images, answers = stranger
-    for key, expected in read(models[name], images["3"]).items():
+    for key, expected in read(CLASSIFICATION, models[name], images["3"]).items():
         found = answers[f"{name}/trace/{key}"]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
