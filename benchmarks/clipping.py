@@ -1,134 +1,108 @@
-"""What clipping gradients by their global norm is for: a training that explodes, and one that not.
+"""The same training with clipped gradients, which learns, and without, which diverges.
 
-    python -m explain.clipping --picture=docs/memory/clipping.png
+    python -m benchmarks.clipping --picture=docs/memory/clipping.png
 
-A plain recurrent network learns the adding problem by gradient descent. Its gradients are products
-of many matrices: small for long, until a step meets a place where they are not.
+A basic RNN learns the adding problem by plain gradient descent. Both runs are made by the training
+program and see the same sequences. Flags of `main.py` given here are passed on to both.
 
 Source: R. Pascanu, T. Mikolov and Y. Bengio, On the Difficulty of Training Recurrent Neural
 Networks, 2013, https://arxiv.org/abs/1211.5063.
 """
 
-import keras
+import dataclasses
+import pathlib
+import re
+
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import UserError, define_path, run_script
-from configs.option import did_you_mean
-from datasets.lags import TASKS
+from benchmarks.trainings import finished_training
+from configs import Config, define_flags, define_path, given_flags, run_script
 from explain.style import STYLES, expect_picture
-from models import CELLS, FastRNN
 
 FLAGS = flags.FLAGS
-_WINDOW = 50  # Updates of which the median is drawn, of a training that is longer.
-_MAX = 1e4  # What is beyond has exploded.
 
-
-def train(cell, units, lag, updates, learning_rate, clip_norm, seed):
-    """Have a cell learn the adding problem by plain gradient descent, in batches of 50.
-
-    Args:
-        cell: A name in `models.CELLS`.
-        units: Size of the hidden state.
-        lag: Of the problem, in steps.
-        updates: How many batches are learnt from.
-        learning_rate: Of gradient descent.
-        clip_norm: The global norm that gradients are clipped to, or `None`.
-        seed: Of the first weights and of the sequences.
-
-    Returns:
-        `losses` and `norms`, `float64 (updates,)`: of each batch, before its update, the mean
-        squared error, and the global norm of its gradient before it is clipped.
-    """
-    keras.utils.set_random_seed(seed)
-    sequences = keras.Input((lag, 2))
-    model = keras.Model(sequences, keras.layers.Dense(1)(FastRNN(CELLS[cell](units))(sequences)))
-    optimizer = keras.optimizers.SGD(learning_rate, global_clipnorm=clip_norm)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function
-    def update(inputs, targets):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((model(inputs, training=True) - targets) ** 2)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss, tf.linalg.global_norm(gradients)
-
-    random = np.random.default_rng(seed)
-    batches = (TASKS["adding"].generate(lag, 50, random, None) for _ in range(updates))
-    found = [update(*map(tf.constant, map(np.float32, batch))) for batch in batches]
-    return np.array(found, np.float64).T
-
-
-def draw(trainings, clip_norm):
-    """Losses and gradient norms against the update, on logarithmic axes.
-
-    What is not a number any more is a cross at the top, or where it last was one.
-
-    Args:
-        trainings: By a name what `train` returns.
-        clip_norm: What was clipped to.
-    """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for (name, found), (colour, dashes) in zip(trainings.items(), STYLES, strict=False):
-        for axes, values in zip(panels, found, strict=True):
-            numbers = np.isfinite(values)
-            last = len(values) if numbers.all() else int(np.argmin(numbers))
-            updates = np.arange(1, last + 1)
-            middles = values[:last]
-            if last > _WINDOW:  # Of all these spikes the eye cannot tell the course.
-                fine = {"color": colour, "linewidth": 0.5, "alpha": 0.3, "rasterized": True}
-                axes.plot(updates, values[:last], **fine)
-                middles = [np.median(values[max(0, i - _WINDOW + 1) : i + 1]) for i in range(last)]
-            axes.plot(updates, middles, color=colour, linestyle=dashes, label=name)
-            if last < len(values):
-                height = min(values[last - 1], _MAX)
-                cross = {"color": colour, "markersize": 10, "markeredgewidth": 2, "clip_on": False}
-                label = f"{name}: no number any more"
-                axes.plot([last], [height], "x", linestyle="", label=label, **cross)
-    panels[1].axhline(clip_norm, color="black", linewidth=0.8, label="clipped to")
-    for row, what in enumerate(("mean squared error", "norm of the gradient")):
-        axes = panels[row]
-        axes.set(xlabel="update", ylabel=what, xscale="log", yscale="log")
-        low = min(values[row][np.isfinite(values[row])].min() for values in trainings.values())
-        axes.set_ylim(low / 2, min(axes.get_ylim()[1], _MAX))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    if max(len(losses) for losses, _ in trainings.values()) > _WINDOW:
-        text = f"thin: each batch; thick: the median of the last {_WINDOW}, or each of fewer"
-        figure.suptitle(text, fontsize=10)
-    return figure
+RECIPE = {
+    "model": "basic_rnn",
+    "units": 64,
+    "dataset": "adding",
+    "length": 50,
+    "batch_size": 50,
+    "optimizer": "sgd",
+    "learning_rate": 0.06,
+    "schedule": "constant",
+    "clip_norm": 1.0,
+    "steps": 4000,
+    "train_size": 250,  # `history.csv` then has the mean loss of every five steps.
+}
 
 
 def main():
-    """Train both, say what became of them and draw the picture."""
+    """Make both runs, print how they ended and draw the figure."""
     expect_picture(FLAGS.picture)
-    if FLAGS.cell not in CELLS:
-        hint = did_you_mean(FLAGS.cell, CELLS)
-        raise UserError(f"--cell={FLAGS.cell}: expected one of {', '.join(CELLS)}{hint}")
-    settings = FLAGS.cell, FLAGS.units, FLAGS.lag, FLAGS.updates, FLAGS.learning_rate
-    trainings = {}
-    for name, clip_norm in [("not clipped", None), ("clipped", FLAGS.clip_norm)]:
-        losses, norms = trainings[name] = train(*settings, clip_norm, FLAGS.seed)
-        print(
-            f"{name}: mean squared error {losses[0]:.3g} at first, {losses[-1]:.3g} in the end; "
-            f"largest norm {np.nanmax(norms):.3g}",
-            flush=True,
-        )
-    draw(trainings, FLAGS.clip_norm).savefig(FLAGS.picture, dpi=150)
+    clipped = Config(**RECIPE | given_flags())
+    configs = {
+        f"clip_norm={clipped.clip_norm:g}": clipped,
+        "no clipping": dataclasses.replace(clipped, clip_norm=None),
+    }
+    curves, diverged = {}, []
+    for name, config in configs.items():
+        folder = pathlib.Path(FLAGS.results_dir) / name.replace(" ", "_")
+        run, message = finished_training(config, folder)
+        curves[name] = curve(run, message)
+        diverged += [name] if message else []
+        print(f"{name}: {message or run.metrics()['summary']}", flush=True)
+    draw(curves, diverged).savefig(FLAGS.picture, dpi=150)
     print(f"done: see {FLAGS.picture}")
 
 
+def curve(run, message):
+    """Read the training loss of a run.
+
+    Args:
+        run: The `Run`.
+        message: The message of a run that diverged, or `None`.
+
+    Returns:
+        The steps at which the epochs ended, `int64 (epochs,)`, and the mean training loss of each
+        epoch, `float64 (epochs,)`. For a run that diverged, the last value is that of the step in
+        which it diverged, and may be NaN or infinite.
+    """
+    config = run.config()
+    losses = [epoch["loss"] for epoch in run.history()] if run.history_path.is_file() else []
+    steps_per_epoch = -(-config.train_size // config.batch_size)
+    steps = [min(steps_per_epoch * n, config.steps) for n in range(1, len(losses) + 1)]
+    if message:
+        found = re.match(r"diverged at step (\d+):.*; the loss of this step is ([^,]+),", message)
+        steps.append(int(found[1]))
+        losses.append(float(found[2]))
+    return np.array(steps), np.array(losses)
+
+
+def draw(curves, diverged):
+    """Draw training losses against the step, on logarithmic axes.
+
+    Args:
+        curves: The result of `curve`, by the name of the run.
+        diverged: The names of the runs that diverged.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, (steps, losses)), (colour, dashes) in zip(curves.items(), STYLES, strict=False):
+        axes.plot(steps, losses, color=colour, linestyle=dashes, label=name)
+        if name in diverged:
+            label = f"{name}: diverged at step {steps[-1]}"
+            axes.axvline(steps[-1], color=colour, linewidth=0.8, label=label)
+            axes.plot(steps[-1:], losses[-1:], "x", color=colour, markersize=10, mew=2)
+    axes.set(xlabel="step", ylabel="mean squared error", xscale="log", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
 if __name__ == "__main__":
-    define_path("picture", "clipping.png", "Where the picture is written; .svg for vectors.")
-    flags.DEFINE_string("cell", "basic_rnn", "A name in models.CELLS.")
-    flags.DEFINE_integer("lag", 50, "Length of the adding problem, in steps.", 2)
-    flags.DEFINE_integer("units", 64, "Size of the hidden state.", 1)
-    flags.DEFINE_integer("updates", 4000, "Number of training batches.", 1)
-    flags.DEFINE_float("learning_rate", 0.06, "Learning rate of gradient descent.")
-    flags.DEFINE_float("clip_norm", 1.0, "The global norm to clip to.", 0)
-    flags.DEFINE_integer("seed", 0, "Seed of the first weights and of the sequences.", 0)
+    define_path("picture", "clipping.png", "File of the figure: .png, .svg or .pdf.")
+    define_path("results_dir", "runs/clipping", "Folder of the two runs.")
+    define_flags()
     run_script(main)

@@ -18,15 +18,6 @@ from configs import Config, UserError, define_flags, define_path, given_flags, r
 from explain.style import STYLES
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("tasks", ["adding", "temporal_order", "first_row"], "Datasets to learn.")
-flags.DEFINE_list(
-    "cells",
-    ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
-    "Models to compare.",
-)
-flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Values of --length, in steps.")
-define_path("results_dir", "runs/lags", "Folder of the runs and of lags.png and lags.svg.")
-define_flags()
 
 RECIPE = {
     "units": 64,
@@ -135,4 +126,13 @@ def draw(errors):
 
 
 if __name__ == "__main__":
+    flags.DEFINE_list("tasks", ["adding", "temporal_order", "first_row"], "Datasets to learn.")
+    flags.DEFINE_list(
+        "cells",
+        ["basic_rnn", "irnn", "lstm_1997", "custom_lstm", "peephole_lstm", "cifg_lstm", "gru"],
+        "Models to compare.",
+    )
+    flags.DEFINE_list("lags", ["10", "30", "100", "300", "1000"], "Values of --length, in steps.")
+    define_path("results_dir", "runs/lags", "Folder of the runs and of lags.png and lags.svg.")
+    define_flags()
     run_script(main)
