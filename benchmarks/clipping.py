@@ -95,7 +95,7 @@ def draw(curves, diverged):
             label = f"{name}: diverged at step {steps[-1]}"
             axes.axvline(steps[-1], color=colour, linewidth=0.8, label=label)
             axes.plot(steps[-1:], losses[-1:], "x", color=colour, markersize=10, mew=2)
-    axes.set(xlabel="step", ylabel="mean squared error", xscale="log", yscale="log")
+    axes.set(xlabel="step", ylabel="mean squared error of an epoch", xscale="log", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

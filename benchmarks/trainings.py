@@ -29,8 +29,11 @@ def finished_training(config, folder, data=None):
             return run, run.diverged_path.read_text()
         if run.metrics():
             return run, None
-    from training.train import train  # Importing TensorFlow takes seconds.
+    import keras  # Importing TensorFlow takes seconds.
 
+    from training.train import train
+
+    keras.utils.clear_session()  # Frees the memory of earlier runs.
     try:
         return train(config, folder, data, resume=True), None
     except UserError as error:
