@@ -1,6 +1,6 @@
 """How far back in time the gradients of several networks reach, before and after training.
 
-    python -m explain.flow --runs=runs/lstm,runs/basic_rnn --picture=docs/memory/gradients.png
+    python -m benchmarks.flow --runs=runs/lstm,runs/basic_rnn --picture=docs/memory/gradients.png
 
 The figure also shows the largest singular values of the recurrent matrices. If they are below 1,
 the gradient of a basic RNN shrinks by at least this factor at every step.
