@@ -187,13 +187,6 @@ def test_runs_are_compared_if_their_scores_are_the_same(trained, run_main):
         assert runs.compare([trained[name].folder], folder).read_bytes()[1:4] == b"PNG"
 
 
-def test_runs_without_images_are_not_explained(trained):
-    from explain.chosen import chosen
-
-    with pytest.raises(UserError, match="--dataset=adding, which does not have images; expected"):
-        chosen("--run", [trained["adding"].folder], ["dataset"])
-
-
 @pytest.mark.parametrize(
     "name", ["first_row", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[:2])]
 )
