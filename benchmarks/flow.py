@@ -110,7 +110,7 @@ def main():
     if kind_of(config.dataset).reads != "images":
         raise UserError(
             f"--runs: {run.folder} was trained with --dataset={config.dataset}, which does not "
-            "have images; expected runs that were trained on images, such as those of --dataset=mnist"
+            "have images; expected runs that were trained on images, as those of --dataset=mnist"
         )
     from explain.explanation import Subject  # Importing TensorFlow takes seconds.
 
