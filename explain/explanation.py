@@ -297,7 +297,7 @@ def _write_probes(material):
         for c, units in probes.most_informative(weights, classes)
     )
     material.report.chapter(
-        "Which units store each class",
+        "Units that store each class",
         "A linear classifier predicts the class from the hidden state after each step. It is "
         f"trained on half of {len(labels):,} test {material.spec.examples} and tested on the other "
         "half. F1, the harmonic mean of precision and recall, is 0 for a class that it never "

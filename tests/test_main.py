@@ -340,7 +340,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--run=runs/first"], ["--run=runs/first: received no --mode", "expected --resume"]),
         (["--mode=compare"], ["--runs=PATH"]),
         (["--mode=compare", "--runs=runs/none"], ["runs/none", "runs/first"]),
-        (["--mode=list", "--runs_dir=nowhere"], ["--runs_dir=nowhere", "no run"]),
+        (["--mode=list", "--runs_dir=nowhere"], ["--runs_dir=nowhere", "does not contain a run"]),
         (["--mode=evaluate", "--run=runs/first", "--views=3"], ["--views=3", "--rotation"]),
         (["--mode=evaluate", "--run=frist"], ["received frist", "did you mean first?"]),
         (["--mode=export", "--run=runs/fisrt"], ["runs/fisrt", "did you mean first?"]),

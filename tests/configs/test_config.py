@@ -31,6 +31,8 @@ def a_value_unlike_the_default(field):
         "dropout": 0.25,
         "recurrent_dropout": 0.5,
         "dataset": "emnist/letters",
+        "length": 200,
+        "train_size": 19,
         "data_dir": "somewhere",
         "mnist_dir": "elsewhere",
         "validation_size": 17,

@@ -126,7 +126,7 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of() == tuple(field.name for field in dataclasses.fields(Config))
     assert names_of(location=True) == ("data_dir", "mnist_dir")
     assert names_of(searchable=False) == (
-        *("dataset", "data_dir", "mnist_dir", "validation_size", "epochs", "steps"),
-        *("deterministic", "checkpoint_every", "detect_anomaly", "seed", "log_every"),
-        "tensorboard",
+        *("dataset", "length", "train_size", "data_dir", "mnist_dir", "validation_size"),
+        *("epochs", "steps", "deterministic", "checkpoint_every", "detect_anomaly", "seed"),
+        *("log_every", "tensorboard"),
     )

@@ -188,7 +188,7 @@ def test_the_report_on_images_leaves_nothing_out(drawn, tmp_path):
         "Averages by class",
         "Gradients through time",
         "How much each gate and row matters",
-        "Which units store each class",
+        "Units that store each class",
         "Mistakes",
     ]
 

@@ -332,15 +332,15 @@ saved_model.export(keras.models.load_model("model.keras"), "versions", card={})
 
 def test_a_version_is_found_by_its_whole_card(tmp_path):
     card = {"run": "first", "metrics": {"accuracy": 0.5}}
-    assert find(tmp_path, card) is None
+    assert find(CLASSIFICATION, tmp_path, card) is None
     for version, text in [("1", ""), ("2", json.dumps(card)), ("x", "[]")]:
         (tmp_path / version).mkdir()
         (tmp_path / version / "model_card.json").write_text(text)
-    assert find(tmp_path, card) is None
+    assert find(CLASSIFICATION, tmp_path, card) is None
     model = random_model(model="basic_rnn")
     path = export(model, CLASSIFICATION, tmp_path, card)
-    assert find(tmp_path, card) == path == tmp_path / "3"
-    assert find(tmp_path, card | {"metrics": None}) is None
-    assert find(tmp_path, card, ["saved_model", "onnx"]) is None
+    assert find(CLASSIFICATION, tmp_path, card) == path == tmp_path / "3"
+    assert find(CLASSIFICATION, tmp_path, card | {"metrics": None}) is None
+    assert find(CLASSIFICATION, tmp_path, card, ["saved_model", "onnx"]) is None
     (path / "model.onnx").touch()
-    assert find(tmp_path, card, ["saved_model", "onnx"]) == path
+    assert find(CLASSIFICATION, tmp_path, card, ["saved_model", "onnx"]) == path

@@ -250,7 +250,7 @@ def test_checkpoints_that_are_all_damaged_are_named(interrupted, data):
 
 def test_other_images_or_another_model_are_refused(interrupted, data):
     other = type(data)(**vars(data) | {"test": data.train})
-    with pytest.raises(UserError, match=r"these images have the SHA-256 .*; expected those"):
+    with pytest.raises(UserError, match=r"these data have the SHA-256 .*; expected those"):
         train(EVERYTHING, interrupted.folder, other, resume=True)
     wider = Config(**vars(EVERYTHING) | {"units": 6})
     with pytest.raises(UserError, match="made by another model"):

@@ -50,7 +50,7 @@ def test_a_run_that_was_to_be_exported_and_was_not_is_listed_with_the_command_to
 
 
 def test_a_folder_without_runs_is_told(tmp_path):
-    with pytest.raises(UserError, match="there is no run in it; expected a folder of runs"):
+    with pytest.raises(UserError, match="it does not contain a run; expected a folder of runs"):
         runs.table(tmp_path)
 
 
