@@ -112,8 +112,9 @@ def draw(errors):
             marker = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 5}
             axes.plot(x, values, color=colour, linestyle=dashes, label=cell, **marker)
             diverged = x[np.isnan(values)]
-            top = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-            axes.plot(diverged, np.ones(len(diverged)), "x", color=colour, mew=2, **top)
+            if len(diverged):  # An empty line would break the layout.
+                top = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+                axes.plot(diverged, np.ones(len(diverged)), "x", color=colour, mew=2, **top)
         axes.set(title=task.replace("_", " "), xlabel="lag (steps)", ylabel=ERRORS[task][0])
         axes.set(xscale="log")
         axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # Errors of 0 stay visible.

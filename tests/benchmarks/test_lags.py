@@ -61,7 +61,9 @@ def test_equal_errors_do_not_hide_each_other_and_a_run_that_diverged_has_a_cross
         for cell, of_cell in values.items()
         for lag, error in zip([10, 100], of_cell, strict=True)
     }
-    axes = lags.draw(errors).axes[0]
+    figure = lags.draw(errors)
+    figure.draw_without_rendering()  # A layout that fails is a warning, and so an error.
+    axes = figure.axes[0]
     lines = {line.get_label(): line for line in axes.lines}
     one, other = lines["custom_lstm"], lines["peephole_lstm"]
     np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
