@@ -120,7 +120,7 @@ def whole():
 def test_holding_a_gate_open_gives_the_accuracy_of_the_cell_without_it(gate, whole):
     model, split, left = whole
     variant, missing = WITHOUT[gate]
-    without = create_model(Config(model=f"peephole_{variant}_lstm", units=6), 7)
+    without = create_model(Config(model=f"peephole_{variant}_lstm", units=6), images_spec(7))
     weights, present = weights_of(model), [n for n in range(4) if n != missing]
     for weight in without.layers[-2].trainable_weights:
         value = weights[weight.name]
