@@ -70,3 +70,26 @@ def test_a_report_is_one_page_with_all_figures(tmp_path):
     # The page loads nothing from other addresses.
     assert set(re.findall(r'(?:src|href)="(.{5})', page)) == {"data:"}
     assert "peephole f = 0" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_run_on_generated_sequences_is_explained(tmp_path):
+    command = [sys.executable, PROJECT / "main.py", "--dataset=adding", "--length=12", "--units=5"]
+    command += ["--train_size=100", "--epochs=1"]
+    for name, model in {"one": "cifg_lstm", "two": "bidirectional_gru"}.items():
+        subprocess.run([*command, f"--name={name}", f"--model={model}"], cwd=tmp_path, check=True)
+    ended = run_explain(tmp_path, "--run=one", "--against=two", "--image=2559", "--images=100")
+    assert ended.returncode == 0, ended.stderr
+    folder = tmp_path / "runs/one/explanation"
+    pictures = {path.stem for path in folder.glob("*.png")}
+    assert pictures == {
+        *("reading-2559", "reading-2559-2", "gradients-states", "gradients-inputs", "gates"),
+        *("answers-1", "answers-2"),
+    }
+    page = (folder / "report.html").read_text()
+    assert page.count("<img ") == len(pictures) + len(list(folder.glob("*.gif"))) == 9
+    assert "Left out, because the answers are not classes" in page
+    longer = [*command, "--name=longer", "--length=13"]
+    subprocess.run(longer, cwd=tmp_path, check=True)
+    refused = run_explain(tmp_path, "--run=one", "--against=longer")
+    assert "runs/longer was trained with --length=13; expected --length=12" in refused.stderr
