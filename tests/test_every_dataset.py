@@ -427,3 +427,31 @@ def test_a_run_killed_by_sigkill_ends_with_the_same_bits(name, tmp_path):
     assert start(killed).wait() == 0
     assert result(Run(killed / "runs/run")) == result(Run(whole / "runs/run"))
     assert (killed / "saved_models/basic_rnn/1/saved_model.pb").is_file()
+
+
+# Two devices of one processor. A process of its own, since TensorFlow has its devices for good.
+_MIRRORED = """
+import sys
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.test_every_dataset import config_of, data_of
+from training.distributed.distribution import Distribution
+from training.train import train
+name, folder = sys.argv[1:]
+train(config_of(name), folder, data_of(name), distribution=Distribution("mirrored"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_devices_train_to_the_weights_of_one(name, tmp_path):
+    one = train(config_of(name), tmp_path / "one", data_of(name))
+    command = [sys.executable, "-c", _MIRRORED, name, tmp_path / "two"]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    two = Run(tmp_path / "two")
+    assert two.metrics()["training"]["replicas"] == 2
+    for w, v in zip(one.load_model().weights, two.load_model().weights, strict=True):
+        np.testing.assert_allclose(w, v, rtol=0, atol=1e-5)
+    for epoch, same_epoch in zip(one.history(), two.history(), strict=True):
+        assert epoch == pytest.approx(same_epoch, abs=1e-4)

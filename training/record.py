@@ -1,5 +1,6 @@
 """The record of a run: its test score, and the origin of its model and its data."""
 
+import dataclasses
 import importlib.metadata
 import pathlib
 import platform
@@ -37,7 +38,7 @@ def record(session, model, requested, start, **origin):
                 "requested": requested,
                 "name": data.name,
                 "source": data.source,
-                "classes": data.spec.size,
+                "spec": dataclasses.asdict(data.spec),
                 "train": len(data.train),
                 "validation": len(data.validation),
                 "test": len(data.test),

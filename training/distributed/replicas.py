@@ -142,7 +142,7 @@ class DistributedModel(keras.Model):
         tracker.update_state(loss, sample_weight=examples)
         variables = [variable for metric in metrics for variable in metric.variables]
         for variable, increment in zip(variables, increments, strict=True):
-            variable.assign_add(increment)
+            variable.assign_add(tf.cast(increment, variable.dtype))
 
     def _measure(self, x, y, y_pred, sample_weight, training):
         """What the replicas sum.
@@ -164,7 +164,9 @@ class DistributedModel(keras.Model):
         with keras.StatelessScope(zeros) as scope:
             self.compute_metrics(x, y, y_pred, sample_weight)
         variables = [variable for metric in self.metrics[1:] for variable in metric.variables]
-        return [examples, weight, [scope.get_current_value(v) for v in variables], loss]
+        # One reduction takes tensors of one dtype; `BinaryIoU` counts in int64.
+        increments = [tf.cast(scope.get_current_value(v), tf.float32) for v in variables]
+        return [examples, weight, increments, loss]
 
     @contextlib.contextmanager
     def _own_seeds(self):
