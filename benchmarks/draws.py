@@ -55,6 +55,7 @@ def measure(tuner, total):
         Three lists: the number of draws; the seconds of a draw, as the median of the last tenth of
         them; and the part of these seconds for writing `trials.csv` twice.
     """
+    from datasets.dataset import images_spec
     from tuning.loop import Loop
     from tuning.results import Results
 
@@ -69,7 +70,7 @@ def measure(tuner, total):
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(io.StringIO()):
             results = Unwritten(pathlib.Path(folder), search.space)
-            Loop(search, results, trials, 10, workers).run(stop=lambda: None)
+            Loop(search, results, trials, images_spec(10), workers).run(stop=lambda: None)
         results, times = Results(results.folder, search.space), np.diff(workers.times)
         for count in sorted({10**power for power in range(1, len(str(total - 1)))} | {total}):
             some = trials[:count]
