@@ -1,4 +1,4 @@
-"""Measurements: these programs print every number in the README."""
+"""Measurements: these programs print every number in the README and the figures of the docs."""
 
 import os
 import pathlib

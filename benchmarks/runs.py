@@ -12,7 +12,9 @@ from absl import flags
 
 from benchmarks import MAIN
 from benchmarks.processes import run
-from configs import UserError, given_flags, names_of, read_flags
+from benchmarks.trainings import require_same
+from configs import UserError, given_flags, read_flags
+from training.run import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("seeds", 3, "Runs of each flag file, with the seeds 0, 1, ...", 1)
@@ -63,12 +65,7 @@ def _folder(flag_file, seed):
     folder = results / name
     config = dataclasses.replace(read_flags(flag_file), **given_flags() | {"seed": seed})
     if (folder / "metrics.json").is_file():
-        done = read_flags(folder / "flags.txt")
-        # Runs with other locations of the data count as the same; so do the dataset that a run
-        # recorded and auto, which chose it.
-        same = (*names_of(location=True), *(["dataset"] if config.dataset == "auto" else []))
-        if done != dataclasses.replace(config, **{name: getattr(done, name) for name in same}):
-            raise UserError(f"{folder} was made with other flags; expected a new --results_dir")
+        require_same(Run(folder), config)
         return folder
     command = [
         *(sys.executable, str(MAIN), f"--flagfile={flag_file}", f"--seed={seed}"),

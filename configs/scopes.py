@@ -4,7 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Callable
 
-# What an example consists of, what a model predicts from it, and whether a program generates it.
+# The content of an example, the kind of its answer, and whether a program generates it.
 Kind = collections.namedtuple("Kind", "reads answers generated")
 
 _KINDS = {

@@ -4,19 +4,19 @@ from configs import UserError
 from configs.scopes import kind_of
 from datasets import digits, lags, tfds_images
 from datasets.dataset import Dataset, Spec
-from datasets.splits import ArraySplit, Split
+from datasets.splits import ArraySplit, GeneratedSplit, Split, StreamSplit
 
-__all__ = ["ArraySplit", "Dataset", "Spec", "Split", "load"]
+__all__ = ["ArraySplit", "Dataset", "GeneratedSplit", "Spec", "Split", "StreamSplit", "load"]
 
 
 def load(config):
-    """Load the dataset a `Config` names.
+    """Load the dataset of a `Config`.
 
     Args:
-        config: A `Config`; `dataset`, `data_dir`, `mnist_dir` and `validation_size` are used.
+        config: A `Config`; its dataset, length, sizes and locations are used.
 
     Returns:
-        A `Dataset`. As in the tutorials the first `validation_size` training images are held out
+        A `Dataset`. As in the tutorials, the first `validation_size` training images are held out
         for validation: 5,000 of MNIST's 60,000 unless the config says otherwise.
 
     Raises:

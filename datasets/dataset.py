@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the program: plain data, without TensorFlow."""
+"""The description of a dataset: plain data, without TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -12,15 +12,15 @@ _ANSWERS = {"class": "classes", "number": "numbers", "bits": "bits"}
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What one example is, and what is asked of it.
+    """The kind of one example, and of the answer that a model gives to it.
 
     Attributes:
-        reads: What a model reads: `"images"`, or `"vectors"`, a sequence of them.
-        answers: What it answers at the end: `"class"`, one of several; `"number"`, or several; or
+        reads: The input: `"images"`, or `"vectors"`, a sequence of them.
+        answers: The answer at the end: `"class"`, one of several; `"number"`, one or several; or
             `"bits"`, each 0 or 1.
-        shape: Of one example, such as `(28, 28)`; `None` stands for any length.
-        size: How many classes there are to choose from, or numbers or bits in an answer.
-        step: What one step of the reading is called, such as `"row"`.
+        shape: The shape of one example, such as `(28, 28)`; `None` stands for any length.
+        size: The number of classes, or of numbers or bits in an answer.
+        step: The name of one step of an example, such as `"row"`.
     """
 
     reads: str
@@ -31,19 +31,19 @@ class Spec:
 
     @property
     def words(self):
-        """What it is in words, such as `"images, 10 classes"`."""
+        """A description, such as `"images, 10 classes"`."""
         features = f" of {self.shape[-1]} features" if self.reads == "vectors" else ""
         answers = f"{self.size} {_ANSWERS[self.answers]}"
         return f"{self.examples}{features}, {answers}"
 
     @property
     def examples(self):
-        """What several examples are called, such as `"images"`."""
+        """The plural of one example, such as `"images"`."""
         return _EXAMPLES[self.reads]
 
 
 def spec_of(name, input_shape, size):
-    """The `Spec` of the dataset of a name, of which a model shows the rest.
+    """The `Spec` of a named dataset, completed by the shapes of a model that was trained on it.
 
     Args:
         name: The dataset's name.
@@ -67,7 +67,7 @@ class Dataset:
 
     Attributes:
         name: The dataset's own name, such as `"mnist"`; never `"auto"`.
-        source: Where it came from and why, in words.
+        source: Its origin, and the reason for it, in words.
         spec: The `Spec` of its examples.
         train: The `Split` to learn from.
         validation: The `Split` to choose by; may be empty.
@@ -82,7 +82,7 @@ class Dataset:
     test: Split
 
     def summary(self):
-        """What it is and how large, in words."""
+        """Its name, source and size in words."""
         return (
             f"{self.name} ({self.source}): {len(self.train):,} training, "
             f"{len(self.validation):,} validation and {len(self.test):,} test {self.spec.examples}"

@@ -5,6 +5,7 @@ was interrupted goes on with the same batches, without replaying those before.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,12 +19,14 @@ class Split(Protocol):
 
     def __len__(self): ...
 
+    def steps_per_epoch(self, batch_size):
+        """The number of batches of an epoch."""
+
     def batches(self, batch_size, seed=None, epoch=0, step=0):
         """A `tf.data.Dataset` of batches `(inputs, targets)`.
 
         Args:
-            batch_size: Examples in a batch. The last batch of an epoch holds what is left, so that
-                an epoch is ceil(N / batch_size) batches.
+            batch_size: Examples in a batch. The last batch of an epoch may have fewer.
             seed: Key of the order, a new one each epoch; the batches never end. With `None` every
                 example comes once, in order.
             epoch: The epoch to begin in, counted from 0.
@@ -48,6 +51,9 @@ class ArraySplit:
 
     def __len__(self):
         return len(self.targets)
+
+    def steps_per_epoch(self, batch_size):
+        return math.ceil(len(self) / batch_size)
 
     def __getitem__(self, part):
         return ArraySplit(self.inputs[part], self.targets[part])
@@ -85,6 +91,9 @@ class GeneratedSplit:
     def __len__(self):
         return self.size
 
+    def steps_per_epoch(self, batch_size):
+        return math.ceil(self.size / batch_size)
+
     def batches(self, batch_size, seed, epoch=0, step=0):
         """As `Split.batches`: the key of a batch is (seed, epoch, step)."""
         from datasets import batches  # TensorFlow takes its seconds.
@@ -93,8 +102,54 @@ class GeneratedSplit:
             examples = min(batch_size, self.size - batch_size * step)
             return self.generate(examples, np.random.default_rng((seed, epoch, step)))
 
-        return batches.generated(draw, -(-self.size // batch_size), seed, epoch, step)
+        return batches.generated(draw, self.steps_per_epoch(batch_size), seed, epoch, step)
 
     def arrays(self):
         """A few examples, which tell a generator from another one."""
         return [np.ascontiguousarray(a) for a in self.generate(10, np.random.default_rng(0))]
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamSplit:
+    """One long sequence of symbols, read in parallel tracks; a model predicts each next symbol.
+
+    A batch continues the tracks of the batch before, so that a model can carry its state from one
+    batch to the next (truncated backpropagation through time). An example is a piece of a track.
+
+    Attributes:
+        symbols: `int (N,)`.
+        steps: Steps of a batch.
+    """
+
+    symbols: np.ndarray
+    steps: int
+
+    def __len__(self):
+        return (len(self.symbols) - 1) // self.steps
+
+    def steps_per_epoch(self, batch_size):
+        return (len(self.symbols) - self.steps) // batch_size // self.steps
+
+    def batches(self, batch_size, seed=None, epoch=0, step=0):
+        """As `Split.batches`: inputs and targets `int (batch_size, steps)`.
+
+        With a seed, the tracks of each epoch start at an offset that is drawn from (seed, epoch),
+        and the batches never end. With `None` they start at the first symbol.
+        """
+        from datasets import batches  # TensorFlow takes its seconds.
+
+        def draw(seed, epoch, step):
+            random = np.random.default_rng((seed or 0, epoch))
+            first = 0 if seed is None else random.integers(self.steps)
+            length = self.steps_per_epoch(batch_size) * self.steps
+            starts = first + length * np.arange(batch_size)[:, None] + self.steps * step
+            pieces = self.symbols[starts + np.arange(self.steps + 1)]
+            return pieces[:, :-1], pieces[:, 1:]
+
+        count = self.steps_per_epoch(batch_size)
+        if seed is None:
+            return batches.generated(draw, count, None).take(count)
+        return batches.generated(draw, count, seed, epoch, step)
+
+    def arrays(self):
+        return [np.ascontiguousarray(self.symbols)]

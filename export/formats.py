@@ -42,18 +42,33 @@ def check_formats(formats):
             )
 
 
+def require_fixed_steps(formats, reads):
+    """Raise a `UserError` if a format needs a fixed number of steps, and examples have any number.
+
+    Args:
+        formats: Names of `FILES`.
+        reads: What the model reads, as in `Spec`.
+    """
+    if "litert" in formats and reads == "vectors":
+        raise UserError(
+            f"--export_formats={','.join(formats)}: litert needs a fixed number of steps, and this "
+            "model reads sequences of any number of steps; expected other formats: leave litert out"
+        )
+
+
 def write(model, task, path, formats):
     """Write a model in further formats, each checked by its own runtime.
 
-    All of them take `rows float32 (batch, 28, 28)`, pixel values 0 to 255, a batch of any size, and
-    give `probabilities float32 (batch, classes)` and `classes int64 (batch,)`. They compute in
-    float32 whatever the model was trained in.
+    The files have the input and the predictions of `serving_default` of the SavedModel, with a
+    batch of any size; `onnx` also takes any number of steps. They compute in float32 for every
+    `--compute_dtype`.
 
     - `onnx`: `model.onnx`.
     - `litert`: `model.tflite` in float32, and `model.int8.tflite`, which holds every matrix of at
       least 1,024 weights in int8. What such a matrix is multiplied by is rounded to int8 at each
       product, by the largest value it has there: no images are needed to find out beforehand how
-      large it becomes. All else computes in float32.
+      large it becomes. All other operations are in float32. Only for models of images: the
+      converter (TensorFlow 2.21.0) refuses a recurrent layer whose number of steps is unknown.
 
     Args:
         model: A model made by `create_model`; it is left as it was.
@@ -67,13 +82,14 @@ def write(model, task, path, formats):
     """
     import tensorflow as tf
 
+    require_fixed_steps(formats, task.spec.reads)
     for name in formats:
         for file in FILES[name] if name != "saved_model" else []:
             try:
                 _write(model, task, str(pathlib.Path(path) / file))
             except (OSError, tf.errors.OpError):
                 raise
-            except Exception as error:  # What a converter or a runtime cannot do has no one type.
+            except Exception as error:  # Converters and runtimes raise many types.
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise UserError(
                     f"--export_formats={','.join(formats)}: {model.name} cannot be written as "
@@ -121,7 +137,7 @@ def _write(model, task, path):
     form, options = "onnx", {}
     if path.endswith(".tflite"):
         form = "litert"
-        # Nothing but what every LiteRT has: no operations of TensorFlow's.
+        # Only operations that every LiteRT has, and none of TensorFlow.
         options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
         if path.endswith(".int8.tflite"):
             options["optimizations"] = [tf.lite.Optimize.DEFAULT]

@@ -23,37 +23,35 @@ _RANGES = {"images": {"rows": {"minimum": 0, "maximum": 255}}}
 
 
 def export(model, task, folder, card, formats=("saved_model",)):
-    """Export a model as the next version in `folder`, all of it or nothing.
+    """Export a model as the next version in `folder`, completely or not at all.
 
-    The version is written aside and renamed when it is whole: a reader of `folder` never sees half
-    of one, and an export that is killed leaves every version before it as it was.
+    The version is written into a temporary folder, which is then renamed: a reader of `folder`
+    never sees an incomplete version, and an export that is killed changes no earlier version.
 
     Signatures:
 
-    - `serving_default`: the model's input in, such as `rows float32 (batch, 28, 28)`, pixel values
-      0 (paper) to 255 (ink); the task's predictions out, such as `probabilities float32 (batch,
-      classes)` and `classes int64 (batch,)`.
-    - `serving_bytes`: `image_bytes string (batch,)` in, encoded PNG or JPEG images of at most 16
-      megapixels, dark on light or light on dark, drawn or photographed. The same out, and `rows
-      float32 (batch, 28, 28)`: the images in MNIST's form, as the network was shown them; all 0
-      where nothing is drawn. See `export.prepare`. For a model that learned from other images than
-      MNIST's or the embedded digits they are turned grey and resized to 28x28.
-    - `trace`: the same input; out, as float32, what `models.trace` says of every step, with its
-      outputs as predictions.
+    - `serving_default` takes the model's input, such as `rows float32 (batch, 28, 28)`, pixel
+      values 0 (paper) to 255 (ink), and returns the task's predictions, such as `probabilities
+      float32 (batch, classes)` and `classes int64 (batch,)`.
+    - `serving_bytes` takes `image_bytes string (batch,)`, encoded PNG or JPEG images of at most 16
+      megapixels, dark on light or light on dark, drawn or photographed. It also returns `rows
+      float32 (batch, 28, 28)`: the images in MNIST's form, all 0 if nothing is drawn. See
+      `export.prepare`. For a model of other images than MNIST or the embedded digits, they are
+      converted to grey and resized to 28x28. Only a model that reads images has this signature.
+    - `trace` takes the same input as `serving_default` and returns, as float32, the result of
+      `models.trace`, with predictions instead of outputs.
 
-    Only a model that reads images has `serving_bytes`.
+    `assets.extra/tf_serving_warmup_requests` lets a server call each of them once at its start.
 
-    `assets.extra/tf_serving_warmup_requests` has a server call each of them before anyone else.
-
-    Beside the SavedModel, where servers take no notice of them, lie the model card and the files of
-    the other formats; see `export.formats.write`.
+    The model card and the files of the other formats are in the same folder; servers ignore them.
+    See `export.formats.write`.
 
     Args:
         model: A model made by `create_model`; it is left as it was.
         task: Its `Task`.
-        folder: Where the versions `1`, `2`, ... of this model live; made if it does not exist.
-        card: What is known of the model, as JSON-ready values; written as `model_card.json`, and
-            beside it, as `inputs`, the range of what the model takes.
+        folder: The folder of the versions `1`, `2`, ... of this model; created if it is missing.
+        card: Facts about the model, as JSON-ready values. They are written to `model_card.json`,
+            with the range of the input as `inputs`.
         formats: The names of the formats, `saved_model` among them.
 
     Returns:

@@ -10,7 +10,7 @@ from keras import ops
 class ImageToSequence(keras.layers.Layer):
     """Turn images `(batch, 28, 28)` into sequences `(batch, steps, features)`.
 
-    The layer is part of the model: a served model takes plain images, whatever its order is.
+    The layer is part of the model: a served model takes plain images for every order.
 
     Args:
         order: `"rows"`: from top to bottom, `(batch, 28, 28)`. `"columns"`: from left to right,

@@ -1,4 +1,4 @@
-"""What a model reads, as a sequence: the one place that asks for `Spec.reads`."""
+"""The input of a model as a sequence. No other file of `models/` asks for `Spec.reads`."""
 
 import keras
 

@@ -130,7 +130,8 @@ def _run_on_each_prefix(recurrent, sequences):
             outputs.append(ops.flip(output, axis=1) if backwards else output)
         x = ops.concatenate(outputs, axis=-1)
     if recurrent[-1].return_sequences:  # The head reads only the last step of each prefix.
-        return ops.reshape(x, (-1, steps * steps, x.shape[-1]))[:, :: steps + 1]
+        x = ops.reshape(x, (-1, steps * steps, x.shape[-1]))
+        return ops.take(x, step * (steps + 1), axis=1)  # A slice would lose the static shape.
     return ops.reshape(x, (-1, steps, x.shape[-1]))
 
 

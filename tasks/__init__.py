@@ -1,4 +1,7 @@
-"""What is asked of a model: `task_of` gives the `Task` for what a dataset's `Spec` answers."""
+"""Tasks: the loss, metrics, evaluation and predictions for each kind of answer.
+
+`task_of` returns the `Task` for a `Spec`.
+"""
 
 from tasks.bits import Bits
 from tasks.classification import Classification
@@ -7,7 +10,7 @@ from tasks.task import Evaluation, Task
 
 __all__ = ["TASKS", "Evaluation", "Task", "task_of"]
 
-# By what a `Spec` answers.
+# By `Spec.answers`.
 TASKS = {"class": Classification, "number": Number, "bits": Bits}
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what a classifier answered."""
+"""Figures of the predictions of a classifier."""
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -8,7 +8,7 @@ _MISTAKES_ACROSS, _MISTAKES_DOWN = 8, 4
 
 
 def draw_confusion(evaluation):
-    """Which class was taken for which: counts, shaded by the share of the true class."""
+    """The confusion matrix: counts, shaded by the share of the true class."""
     counts = evaluation.confusion()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(counts)
@@ -35,7 +35,7 @@ def draw_confusion(evaluation):
 
 
 def draw_mistakes(evaluation, images):
-    """The wrong answers the model was surest of, the surest first."""
+    """The wrong predictions with the highest probability, the highest first."""
     confidence = evaluation.probabilities.max(axis=-1)
     wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")]

@@ -1,4 +1,4 @@
-"""What every task has. TensorFlow is not imported here: a list of runs should not wait for it."""
+"""The interface of all tasks. It does not import TensorFlow, so that lists of runs are fast."""
 
 import dataclasses
 from typing import Protocol
@@ -11,7 +11,7 @@ class Evaluation(Protocol):
 
     Attributes:
         loss: The mean loss of the examples, without label smoothing.
-        score: How good the answers are; higher is better.
+        score: The score of the task; higher is better.
     """
 
     loss: float
@@ -26,18 +26,18 @@ class Evaluation(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is asked of a model: its loss, its metrics, its evaluation and what it is served with.
+    """The loss, the metrics, the evaluation and the predictions for one kind of answer.
 
     Args:
         spec: The `Spec` of the data.
         config: The `Config` of the training.
 
     Attributes:
-        loss_name: What the loss is, with its unit.
-        score_name: What the score is called. A higher one is better.
-        score_format: A format string that shows a score.
+        loss_name: The name of the loss, with its unit.
+        score_name: The name of the score. A higher score is better.
+        score_format: The format string of a score.
         max_loss: A mean loss that is not below it has diverged.
-        output: Which of the `predictions` the values of every step are shown by.
+        output: The name of the prediction that is shown for every step.
         target_shape: The shape of one example's target.
     """
 
@@ -65,7 +65,7 @@ class Task:
         raise NotImplementedError
 
     def predictions(self, outputs):
-        """What an exported model answers, by name, of a model's outputs `(batch, size)`."""
+        """The predictions of an exported model, by name, from outputs `(batch, size)`."""
         raise NotImplementedError
 
     def losses(self, targets, outputs):

@@ -1,10 +1,10 @@
-"""Everything a training run needs to go on as if it had never stopped, in one file per moment.
+"""Checkpoints: everything that a training needs to go on as if it had not stopped.
 
 A checkpoint is an `.npz` archive of every variable: of the model, the states of its random number
 generators included; of the optimizer, its step count and moving averages included; and of the
-metrics of the epoch under way. With them goes what the callbacks know, as JSON. The data order
-needs no place in it: it is a pure function of the seed and the step (`datasets.batches`). The
-archive holds a checksum of each array, so that a damaged one is noticed.
+metrics of the current epoch. It also holds the `Progress` of the training, as JSON. The order of
+the data is not in it: it is a pure function of the seed and the step (`datasets.splits`). The
+archive holds a checksum of each array, so that damage is noticed.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from configs import UserError
 from training.files import atomic_write
 
-_KEPT = 2  # The newest, and one before it in case the newest is damaged.
+_MAX_FILES = 2  # The newest, and the one before it if the newest is damaged.
 
 
 def save(run, model, progress):
@@ -27,7 +27,7 @@ def save(run, model, progress):
         progress: JSON-ready values that `restore` gives back.
 
     Raises:
-        OSError: If it cannot be written. The checkpoints before it are left.
+        OSError: If it cannot be written. Earlier checkpoints stay.
     """
     folder = run.checkpoints_path
     folder.mkdir(exist_ok=True)
@@ -35,23 +35,23 @@ def save(run, model, progress):
     steps = int(model.optimizer.iterations.numpy())
     with atomic_write(folder / f"{steps:09d}.npz") as path, open(path, "wb") as file:
         np.savez(file, progress=json.dumps(progress), **arrays)
-    for old in _newest_first(folder)[_KEPT:]:
+    for old in _newest_first(folder)[_MAX_FILES:]:
         old.unlink()
 
 
 def restore(run, model, on_chief=lambda function: function()):
-    """Give a model, its optimizer and its metrics the state of the newest good checkpoint of a run.
+    """Restore a model, its optimizer and its metrics from the newest good checkpoint of a run.
 
-    A damaged one is named on the standard error stream, put aside as `.damaged`, and the one before
-    it is taken.
+    A damaged one is named on the standard error stream and renamed to `.damaged`; the one before it
+    is used.
 
     Args:
         run: The `Run`.
         model: A compiled model, with optimizer and metrics built.
-        on_chief: What calls the function that reads, as `Distribution.on_chief`.
+        on_chief: Calls the function that reads, as `Distribution.on_chief` does.
 
     Returns:
-        The `progress` saved with it, or `None` if the run has yet to begin.
+        The `progress` saved with it, or `None` if the run has not begun.
 
     Raises:
         UserError: If all its checkpoints are damaged or of another model, or it has a model but no
@@ -82,11 +82,11 @@ def _read_newest(run):
             with open(path, "rb") as file, np.load(file) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             progress = json.loads(str(arrays.pop("progress")))
-        except Exception as error:  # What a damaged file makes of a reader has no one type.
+        except Exception as error:  # Readers of damaged files raise many types.
             print(f"{path} is damaged ({error}); the checkpoint before it is used", file=sys.stderr)
             damaged.append(path)
             continue
-        for bad in damaged:  # Else it would count as the one to be kept.
+        for bad in damaged:  # Otherwise it would count as one of the two that stay.
             bad.rename(bad.with_suffix(".damaged"))
         return path, arrays, progress
     if damaged:
@@ -108,7 +108,7 @@ def _newest_first(folder):
 
 
 def variables(model):
-    """All variables of a model in training, by name: Keras's own count from model to model."""
+    """All variables of a model in training, by group and number: Keras's names are not stable."""
     groups = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,

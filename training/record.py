@@ -1,4 +1,4 @@
-"""The record of a run: how good its model is, and where the model and the data come from."""
+"""The record of a run: its test score, and the origin of its model and its data."""
 
 import importlib.metadata
 import pathlib

@@ -1,4 +1,4 @@
-"""The folder of one run, and the only place that knows what lies where in it."""
+"""The folder of one run: the names of its files, and how they are written and read."""
 
 import contextlib
 import csv
@@ -38,13 +38,18 @@ class Run:
     Attributes:
         folder: `runs/<name>/`.
 
-    Files: `flags.txt` repeats the run by the command it begins with; `checkpoints/` holds the state
-    training goes on from; `model.keras` the weights as of the last whole epoch (with early stopping
-    of the best), and in the end the result; `history.csv` one line an epoch; `metrics.json` the
-    result; `curves.png`, `confusion.png` and `mistakes.png` show it; `evaluations/` holds later
-    ones. A run that was imported has no checkpoints, no history and no curves. `unexported.txt` is
-    there from the end of the training until the model is exported, and holds the flags to do so;
-    `diverged.txt` from a loss that exploded until the run goes on, and holds what was said of it.
+    Files:
+
+    - `flags.txt`: the flags that repeat the run; its first line is the command.
+    - `checkpoints/`: the state of the training, to go on from.
+    - `model.keras`: the model after the last whole epoch; with early stopping after the best.
+    - `history.csv`: one line an epoch.
+    - `metrics.json`: the result, and pictures of it.
+    - `evaluations/`: the results of later evaluations.
+    - `unexported.txt`: the flags of the export, from the end of the training until it is done.
+    - `diverged.txt`: the message about a loss that diverged, until the run goes on.
+
+    A run that was imported does not have checkpoints, a history and curves.
     """
 
     folder: pathlib.Path
@@ -54,7 +59,7 @@ class Run:
 
     @classmethod
     def create(cls, folder, config, command="python main.py"):
-        """Make the folder of a new run, with a `flags.txt` that repeats it.
+        """Create the folder of a new run, with a `flags.txt` that repeats it.
 
         Args:
             folder: The folder.
@@ -62,11 +67,11 @@ class Run:
             command: The command that, with these flags, repeats it.
 
         Raises:
-            UserError: If there is something of that name.
+            UserError: If something of that name exists.
         """
         run = cls(folder)
         run.require_new()
-        # Made aside, so that a run has its flags from the first.
+        # A temporary folder is renamed, so that a run always has its flags.
         with temporary_folder(run.folder.parent) as aside:
             text = f"# {command} {run.flagfile}\n{format_flags(config)}"
             cls(aside).flags_path.write_bytes(os.fsencode(text))
@@ -81,7 +86,7 @@ class Run:
         return run
 
     def require_new(self):
-        """Raise what `create` would: the folder is there, or it cannot be made."""
+        """Raise the errors of `create`: the folder exists, or it cannot be created."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(self.folder.parent):
             pass
@@ -96,7 +101,7 @@ class Run:
 
     @classmethod
     def open(cls, folder, runs_dir="runs", flag="--run"):
-        """Open a run that is there.
+        """Open an existing run.
 
         Args:
             folder: The folder, or its name in `runs_dir`.
@@ -104,7 +109,7 @@ class Run:
             flag: The flag that named it, for messages.
 
         Raises:
-            UserError: If it is not there.
+            UserError: If it does not exist.
         """
         run, named = cls(folder), cls(pathlib.Path(runs_dir) / folder)
         if run.exists() or named.exists():
@@ -156,7 +161,7 @@ class Run:
         return f"--flagfile={shlex.quote(str(self.flags_path))}"
 
     def exists(self):
-        """Whether there is such a run."""
+        """Whether the run exists."""
         return self.flags_path.is_file()
 
     def config(self):
@@ -175,7 +180,7 @@ class Run:
             ) from error
 
     def card(self):
-        """What is known of the model, as JSON-ready values; of an unfinished run, its config."""
+        """The facts for the model card, as JSON-ready values; of an unfinished run, its config."""
         metrics = self.metrics() or {}
         return {
             "run": self.folder.name,
@@ -216,11 +221,11 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_leftovers(self):
-        """Remove what a process that was killed had begun to write."""
+        """Remove the unfinished files of a process that was killed."""
         remove_left(self.folder.rglob(f"{ASIDE}*"))
 
     def history(self):
-        """A list with each epoch's metrics by name; `UserError` if it is not there or damaged."""
+        """A list with each epoch's metrics by name; `UserError` if it is missing or damaged."""
         try:
             with open(self.history_path, newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -253,7 +258,7 @@ class Run:
             _uncompiled(model).load_weights(self.model_path)
 
     def load_model(self):
-        """Read `model.keras`; `UserError` if it is not there or damaged."""
+        """Read `model.keras`; `UserError` if it is missing or damaged."""
         import keras
 
         import models  # noqa: F401  (registers our cells with Keras)
@@ -274,7 +279,7 @@ class Run:
             )
         try:
             yield
-        except Exception as error:  # What a damaged file makes of a reader has no one type.
+        except Exception as error:  # Readers of damaged files raise many types.
             if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
                 raise OutOfMemory(
                     f"{self.model_path} does not fit into memory; expected more free memory: "

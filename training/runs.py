@@ -22,7 +22,7 @@ def table(folder):
     runs = [Run(path.parent) for path in pathlib.Path(folder).glob("[!.]*/flags.txt")]
     if not runs:
         raise UserError(
-            f"--runs_dir={folder}: there is no run in it; expected a folder of runs: choose "
+            f"--runs_dir={folder}: it does not contain a run; expected a folder of runs: choose "
             "another, or "
             "train a run first with python main.py"
         )
@@ -44,7 +44,7 @@ def open_runs(folders, runs_dir="runs", flag="--runs"):
 
 
 def names(folders):
-    """What to call some runs: by their folders' names, or whole paths if two have the same."""
+    """Labels of runs: the names of their folders, or whole paths if two names are equal."""
     short = [pathlib.Path(folder).name for folder in folders]
     return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
 
@@ -84,14 +84,15 @@ def compare(folders, runs_dir):
     """Draw the curves of several runs together.
 
     Args:
-        folders: Their run folders, or the names of those in `runs_dir`.
-        runs_dir: Where run folders are made, and the picture is written.
+        folders: The folders of the runs, or their names in `runs_dir`.
+        runs_dir: The folder of all runs. The picture is written there.
 
     Returns:
         The picture's path, `compare.png`.
 
     Raises:
-        UserError: If one of them is no run, is there twice, or has not finished an epoch.
+        UserError: If one of them is not a run, is given twice, has not finished an epoch, or has
+            another score than the others.
     """
     from training.figures import draw_comparison
 

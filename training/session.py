@@ -1,4 +1,4 @@
-"""What all parts of one training share."""
+"""The objects that all parts of one training share."""
 
 import dataclasses
 import math
@@ -33,7 +33,7 @@ class Session:
     @property
     def steps_per_epoch(self):
         """The training steps of an epoch."""
-        return math.ceil(len(self.data.train) / self.config.batch_size)
+        return self.data.train.steps_per_epoch(self.config.batch_size)
 
     @property
     def steps(self):
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def epochs(self):
-        """The epochs of the whole run, of which the last may be cut short."""
+        """The epochs of the whole run; the last may be cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
     def examples_seen(self, steps):

@@ -1,4 +1,4 @@
-"""From a `Config` to a finished run."""
+"""Train a model: from a `Config` to a finished run."""
 
 import contextlib
 import dataclasses
@@ -30,28 +30,28 @@ from training.signals import interruptible, stop_signal
 
 
 def train(config: Config, folder, data=None, resume=False, distribution=None):
-    """Train the model a `Config` describes, evaluate it on all test images and record it.
+    """Train the model of a `Config`, evaluate it on all test examples and record it.
 
-    The same config with the same processors gives the same weights, bit for bit, however often the
-    run is interrupted and resumed; on a GPU if it says `--deterministic`.
+    The same config with the same number of processors gives the same weights, bit for bit, also if
+    the run is interrupted and resumed; on a GPU this needs `--deterministic`.
 
     Args:
         config: What to train, on what and how.
-        folder: The run folder to make.
-        data: A `Dataset`; `None` loads the one the config names.
-        resume: Whether to go on with the run in the folder, if there is one, from its newest
-            checkpoint. `config` must be its own but for the places of the data.
-        distribution: The `Distribution`; `None` trains in this process, on one device. Of several
-            machines each calls this function, and only the chief looks at the folder.
+        folder: The folder of the run.
+        data: A `Dataset`; `None` loads that of the config.
+        resume: Whether to go on with the run in the folder, if it exists, from its newest
+            checkpoint. Its config must equal `config`; only the locations of the data may differ.
+        distribution: The `Distribution`; `None` trains in this process, on one device. Each of
+            several machines calls this function, and only the chief reads and writes the folder.
 
     Returns:
-        The finished `Run`; `None` to a machine that is not the chief.
+        The finished `Run`; `None` on a machine that is not the chief.
 
     Raises:
-        UserError: If the folder exists and is not to be resumed, another process is training in
-            it, its checkpoints are damaged, the dataset cannot be had or is another than it was,
-            the loss diverges, or another machine is lost.
-        OutOfMemory: If memory does not suffice. A run that has not taken a step is removed.
+        UserError: If the folder exists and `resume` is false, another process is training in it,
+            its checkpoints are damaged, the data cannot be loaded or differ from those that the run
+            began with, the loss diverges, or another machine is lost.
+        OutOfMemory: If the memory does not suffice. A run that has not taken a step is removed.
         Interrupted: At SIGINT (Ctrl-C), SIGTERM and SIGHUP, after a checkpoint was written.
     """
     start = time.perf_counter()
@@ -89,8 +89,8 @@ def _train(session, resume, start, until_the_end):
         with telling_memory(session.config):
             model = _build(session)
             if not is_open:
-                # Not before: the kernel kills a process whose model does not fit into memory,
-                # and a run that it left could not go on either.
+                # Only now: the kernel kills a process whose model does not fit into memory, and
+                # the run that it left could not go on either.
                 distribution.on_chief(make_folder)
                 is_open = True
             _fit_and_record(model, session, start)

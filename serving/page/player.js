@@ -1,6 +1,6 @@
 // The step that the panels show: a slider, and a button that plays the steps.
 
-const SECONDS = 5; // For all steps together, whatever their number.
+const SECONDS = 5; // For all steps together, for any number of steps.
 
 export class Player {
   #parts;

@@ -93,24 +93,3 @@ def test_a_run_on_generated_sequences_is_explained(tmp_path):
     subprocess.run(longer, cwd=tmp_path, check=True)
     refused = run_explain(tmp_path, "--run=one", "--against=longer")
     assert "runs/longer was trained with --length=13; expected --length=12" in refused.stderr
-
-
-@pytest.mark.slow
-def test_lags_are_learnt_once_and_drawn(tmp_path):
-    command = [sys.executable, "-m", "explain.lags", "--dataset=digits", "--updates=2", "--units=4"]
-    command += ["--cells=basic_rnn,gru", "--lags=10,20", f"--results_dir={tmp_path}"]
-    command += [f"--mnist_dir={tmp_path}/not_needed"]
-    first = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    table = (tmp_path / "lags.csv").read_text()
-    assert len(table.splitlines()) == 1 + 3 * 2 * 2
-    assert first.stdout.count(", lag ") == 3 * 2 * 2
-    errors = [line.split(",")[-1] for line in table.splitlines() if line.startswith("adding,gru")]
-    assert f"| gru | {' | '.join(errors)} |" in first.stdout.partition("| adding: ")[2]
-    other = [*command, "--updates=3"]
-    refused = subprocess.run(other, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert f"error: --updates=3: {tmp_path}/lags.csv was made with 2" in refused.stderr
-    again = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert ", lag " not in again.stdout
-    assert (tmp_path / "lags.csv").read_text() == table
-    assert {path.name for path in tmp_path.iterdir()} == {"lags.csv", "lags.png", "lags.svg"}

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from configs import Config, UserError
+from datasets import digits, lags
 from models import create_model
 from tests.conftest import MNIST, assert_one_line_error
 from training import memory
@@ -21,6 +22,20 @@ def test_the_estimate_of_parameters_is_a_tight_lower_bound(model):
     config = Config(model=model, units=40, layers=2)
     count = create_model(config, MNIST).count_params()
     assert count / 4 < min_parameters(config) <= count
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": "lstm_1997", "block_size": 40},
+        {"model": "lstm", "dataset": "adding", "length": 300},
+        {"model": "bidirectional_gru", "dataset": "first_row"},
+    ],
+)
+def test_the_estimate_is_a_lower_bound_for_blocks_and_for_sequences(values):
+    config = Config(units=40, **values)
+    spec = lags.read(config, digits.read).spec if "dataset" in values else MNIST
+    assert min_parameters(config) <= create_model(config, spec).count_params()
 
 
 @pytest.mark.parametrize("scan", ["columns", "rows_and_columns", "pixels"])

@@ -1,4 +1,4 @@
-"""A Ray cluster: of this machine's own, or one that is running."""
+"""A connection to Ray: to a new cluster on this machine, or to one that is running."""
 
 import contextlib
 import importlib
@@ -10,31 +10,31 @@ import tempfile
 from configs import UserError
 
 _PROJECT = pathlib.Path(__file__).parents[2]
-_CODE = ("configs", "datasets", "export", "models", "training", "tuning")
-_LEAST_MEMORY = 80_000_000  # Bytes, of what is shared between processes: Ray refuses less.
-_SECONDS = 10  # For the head of a cluster to answer.
+_CODE = ("configs", "datasets", "export", "models", "tasks", "training", "tuning")
+_MIN_MEMORY = 80_000_000  # Bytes. Ray refuses a smaller object store.
+_SECONDS = 10  # How long to wait for the head of a cluster.
 
 
 @contextlib.contextmanager
 def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, needs=("ray",)):
-    """Connect to Ray, and leave it when the block ends; one of this machine's own ends with it.
+    """Connect to Ray, and disconnect when the block ends; then a local cluster ends, too.
 
     Args:
-        address: `"local"` for a Ray of its own on this machine, `"auto"` for the one that the
-            environment variable `RAY_ADDRESS` names or that is running on it, or `host:port` of a
-            cluster's head, to which our code is sent.
+        address: `"local"` for a new cluster on this machine, `"auto"` for the one that the
+            environment variable `RAY_ADDRESS` names or that runs on this machine, or `host:port` of
+            a cluster's head. A running cluster receives the code of this project.
         environment: Environment variables of the workers.
-        cpus: How many processors a Ray of its own has; `None` for those that Ray finds.
-        memory: The bytes it has to share between processes; `None` for what Ray thinks best.
-        log_to_driver: Whether what the workers print is printed here.
+        cpus: The number of processors of a local cluster; `None` for those that Ray finds.
+        memory: The bytes of its object store; `None` for Ray's default.
+        log_to_driver: Whether to print the output of the workers here.
         needs: The packages to import.
 
     Yields:
         The package `ray`.
 
     Raises:
-        UserError: If Ray is not installed, cannot be reached, or is of another version, or of
-            another of Python.
+        UserError: If Ray is not installed, cannot be reached, or has another version of Ray or
+            Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -44,7 +44,7 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
             f"--ray={address}: {error}; expected Ray to be installed: pip install -r "
             "requirements-ray.txt"
         ) from error
-    # As `run_script` has it here: a node may have settings of its own for other programs.
+    # As `run_script` sets them here: the settings of a node may be for other programs.
     keras = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **keras, **environment}
     options = {
@@ -55,15 +55,15 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
     with contextlib.ExitStack() as at_the_end:
         if address == "local":
             environment["PYTHONPATH"] = str(_PROJECT)
-            # Ray makes sockets in it, whose names have to be short.
+            # A short path, since Ray creates sockets in it.
             folder = tempfile.TemporaryDirectory(
                 prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
             )
             options |= {
                 "_temp_dir": at_the_end.enter_context(folder),
-                "_node_ip_address": "127.0.0.1",  # Nothing of it need be reached from elsewhere.
+                "_node_ip_address": "127.0.0.1",  # Not reachable from other machines.
                 "num_cpus": cpus,
-                "object_store_memory": memory and max(memory, _LEAST_MEMORY),
+                "object_store_memory": memory and max(memory, _MIN_MEMORY),
                 "include_dashboard": False,
             }
         else:
@@ -83,14 +83,14 @@ def cluster(address, environment, cpus=None, memory=None, log_to_driver=False, n
 
 
 def _probe(address):
-    """`OSError` or `ValueError` if no Ray is at an address; Ray itself would wait for minutes."""
+    """Raise an `OSError` or `ValueError` if Ray does not answer; Ray would wait for minutes."""
     address = address.removeprefix("ray://")
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
         raise ValueError(f"{address} is not host:port")
     socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     if os.environ.get("RAY_USE_TLS") == "1":
-        return  # Whoever answers there has to be asked with Ray's own keys.
+        return  # The check below has no keys for TLS.
     import grpc
 
     with grpc.insecure_channel(address) as channel:

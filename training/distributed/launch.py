@@ -1,4 +1,4 @@
-"""Ray starts the workers of a training, and starts them again when one is lost."""
+"""Ray starts the workers of a training, and restarts all of them when one is lost."""
 
 import dataclasses
 import logging
@@ -11,37 +11,37 @@ from training.distributed.cluster import cluster
 from training.run import Run
 from training.signals import stop_signal
 
-# How often lost workers are replaced before something else than bad luck is at work.
-_RESTARTS = 10
+# Restarts after lost workers. More of them have another cause than a lost machine.
+_MAX_RESTARTS = 10
 
 
 def train_on_ray(config, folder, data, resume, address, workers, peer_seconds=60):
-    """As `train.train`, by workers that Ray starts, each with a CPU, or a GPU if there are enough.
+    """Train as `train.train`, with workers that Ray starts.
 
-    A worker that ends, or a node with it, ends all; Ray starts them anew, where there is room, and
-    they go on from the last checkpoint.
+    Each worker has a CPU, or a GPU if there are enough. When a worker or its node is lost, Ray ends
+    all workers and starts new ones where there is room; they resume from the last checkpoint.
 
     Args:
-        config: What to train.
-        folder: The run folder, on a disk that every node has at the same place.
+        config: The `Config` to train.
+        folder: The run folder, on a disk that every node has at the same path.
         data: The `Dataset`; it is sent to the workers.
-        resume: Whether to go on with the run in the folder.
-        address: `"local"` for a Ray of its own on this machine, `"auto"` for the one that is
-            running on it, or `host:port` of a cluster's head.
-        workers: How many workers.
+        resume: Whether to resume the run in the folder.
+        address: `"local"` for a new Ray cluster on this machine, `"auto"` for the one that runs on
+            it, or `host:port` of a cluster's head.
+        workers: The number of workers.
         peer_seconds: How long a worker waits for the others.
 
     Returns:
         The finished `Run`.
 
     Raises:
-        UserError: As `train.train`; and if Ray is not installed, cannot be reached, or has not
-            enough CPUs.
+        UserError: As `train.train`; and if Ray is not installed, cannot be reached, or does not
+            have enough CPUs.
         Interrupted: At SIGINT and SIGTERM, after the workers wrote a checkpoint.
     """
     run = Run(pathlib.Path(folder).absolute())
     task = {"config": config, "data": data, "peer_seconds": peer_seconds}
-    # What the workers print is printed here, and nothing of it twice.
+    # Ray prints the output of the workers here. Without the patch it would print it twice.
     options = {"log_to_driver": True, "needs": ("ray", "ray.train")}
     environment = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
     with cluster(address, environment, cpus=workers, **options) as ray:
@@ -54,16 +54,16 @@ def train_on_ray(config, folder, data, resume, address, workers, peer_seconds=60
         if not (resume and run.exists()):
             Run.create(run.folder, dataclasses.replace(config, dataset=data.name))
         try:
-            outcome = _fit(ray, run, task, workers)
+            error = _fit(ray, run, task, workers)
         finally:
             shutil.rmtree(run.folder / "ray", ignore_errors=True)
-    if outcome:
-        raise outcome
+    if error:
+        raise error
     return Run(folder)
 
 
 def _fit(ray, run, task, workers):
-    """Have Ray do it all; the exception that is to be raised, or `None`."""
+    """Train with Ray; return the exception to raise, or `None`."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.tensorflow import TensorflowTrainer
 
@@ -77,7 +77,7 @@ def _fit(ray, run, task, workers):
         run_config=RunConfig(
             name="ray",
             storage_path=str(run.folder),
-            failure_config=FailureConfig(max_failures=_RESTARTS),
+            failure_config=FailureConfig(max_failures=_MAX_RESTARTS),
         ),
     )
     outcome = []
@@ -88,12 +88,12 @@ def _fit(ray, run, task, workers):
         except Exception as error:
             outcome.append(
                 UserError(
-                    f"{run.folder}: the workers ended ({error}); expected workers that stay until "
-                    f"the end; the last checkpoint is kept; to go on: {run.command('--resume')}"
+                    f"{run.folder}: the workers ended ({error}); expected workers that run to the "
+                    f"end; the last checkpoint is kept; to go on: {run.command('--resume')}"
                 )
             )
 
-    # In a thread of its own, since in the main one it would take Ctrl-C for itself.
+    # In another thread, since Ray would handle Ctrl-C itself in the main thread.
     fitting = threading.Thread(target=fit, daemon=True)
     with stop_signal() as asked:
         fitting.start()
@@ -107,7 +107,7 @@ def _fit(ray, run, task, workers):
 
 
 class _Mailbox:
-    """What the driver tells the workers: the number of the signal that asked it to stop."""
+    """Carries the number of the signal that reached the driver to the workers."""
 
     def __init__(self):
         self.signal = None
@@ -120,7 +120,7 @@ class _Mailbox:
 
 
 def _work(task):
-    """One worker's whole task, in a process of Ray's; what it may have to tell the driver."""
+    """Train in one worker process; return the exception for the driver, or `None`."""
     import ray
 
     from training import train
@@ -137,7 +137,7 @@ def _work(task):
         )
         train.train(task["config"], task["folder"], task["data"], True, distribution)
     except PeerLost:
-        raise  # Ray starts all of them again.
+        raise  # Ray restarts all workers.
     except (UserError, Interrupted) as outcome:
         return outcome
     return None

@@ -127,7 +127,7 @@ def versions():
         PackageNotFoundError: If a package is not installed.
     """
     project = pathlib.Path(__file__).parents[2]
-    folders = ("configs", "datasets", "models", "training")
+    folders = ("configs", "datasets", "models", "tasks", "training")
     digest = hashlib.sha256()
     for path in sorted(path for folder in folders for path in (project / folder).rglob("*.py")):
         digest.update(path.read_bytes())

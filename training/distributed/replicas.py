@@ -77,10 +77,25 @@ class DistributedModel(keras.Model):
         return super().fit(self._distribute(x), validation_data=validation_data, **options)
 
     def make_train_function(self, force=False):
-        self.train_function = self.train_function or self._repeat(self.train_step)
+        @tf.function
+        def take_steps(iterator):
+            for _ in tf.range(self.steps_per_execution):
+                self._run(self.train_step, next(iterator))
+            return self.get_metrics_result()
+
+        self.train_function = self.train_function or take_steps
 
     def make_test_function(self, force=False):
-        self.test_function = self.test_function or self._repeat(self.test_step)
+        @tf.function
+        def take_steps(iterator):
+            for _ in tf.range(self.steps_per_execution):
+                # Unlike the training batches, these end, maybe before the last of these steps.
+                batch = iterator.get_next_as_optional()
+                if batch.has_value():
+                    self._run(self.test_step, batch.get_value())
+            return self.get_metrics_result()
+
+        self.test_function = self.test_function or take_steps
 
     def train_step(self, data):
         """One replica's share of a training step.
@@ -97,7 +112,8 @@ class DistributedModel(keras.Model):
             y_pred = self(x, training=True)
             *sums, loss = self._measure(x, y, y_pred, sample_weight, training=True)
         gradients = tape.gradient(loss, self.trainable_variables)
-        # Not sparse ones, as of an embedding.
+        # Dense, also that of an `Embedding`. On one device Keras keeps its `IndexedSlices`: then
+        # Adam and the norm to clip differ where a token occurs twice.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         (examples, weight, increments, loss), gradients = _sum([[*sums, loss], gradients])
         self.optimizer.apply([g / weight for g in gradients], self.trainable_variables)
@@ -117,23 +133,11 @@ class DistributedModel(keras.Model):
             lambda context: split_batches(batches, context)
         )
 
-    def _repeat(self, step):
-        """Keras's `train_function` or `test_function`: several steps, which return the metrics."""
-
-        @tf.function
-        def steps(iterator):
-            for _ in tf.range(self.steps_per_execution):
-                batch = iterator.get_next_as_optional()
-                if batch.has_value():
-                    sums = self.strategy.run(step, (batch.get_value(),))
-                    # They are equal on all replicas.
-                    self._count(*self.strategy.experimental_local_results(sums)[0])
-            return self.get_metrics_result()
-
-        return steps
-
-    def _count(self, examples, loss, increments):
-        """Add to the metrics what a step measured."""
+    def _run(self, step, batch):
+        """Run a step on all replicas, and add to the metrics what it measured."""
+        sums = self.strategy.run(step, (batch,))
+        # They are equal on all replicas.
+        examples, loss, increments = self.strategy.experimental_local_results(sums)[0]
         tracker, *metrics = self.metrics
         tracker.update_state(loss, sample_weight=examples)
         variables = [variable for metric in metrics for variable in metric.variables]

@@ -1,6 +1,6 @@
 """Why gradients vanish or explode: a vector multiplied by a matrix again and again.
 
-    python -m explain.products --picture=docs/memory/products.png
+    python -m benchmarks.products --picture=docs/memory/products.png
 
 Source: R. Pascanu, T. Mikolov and Y. Bengio, On the Difficulty of Training Recurrent Neural
 Networks, 2013, https://arxiv.org/abs/1211.5063.

@@ -1,6 +1,6 @@
 """How far back in time the gradients of several networks reach, before and after training.
 
-    python -m explain.flow --runs=runs/lstm,runs/basic_rnn --picture=docs/memory/gradients.png
+    python -m benchmarks.flow --runs=runs/lstm,runs/basic_rnn --picture=docs/memory/gradients.png
 
 The figure also shows the largest singular values of the recurrent matrices. If they are below 1,
 the gradient of a basic RNN shrinks by at least this factor at every step.
@@ -10,7 +10,8 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from configs import define_path, define_paths, run_script
+from configs import UserError, define_path, define_paths, run_script
+from configs.scopes import kind_of
 from explain.chosen import chosen
 from explain.style import STYLES, expect_picture
 
@@ -105,6 +106,12 @@ def main():
     expect_picture(FLAGS.picture)
     same = ["dataset", "scan"]
     runs, test = chosen("--runs", FLAGS.runs, same, FLAGS.data_dir, FLAGS.mnist_dir)
+    _, run, config = runs[0]
+    if kind_of(config.dataset).reads != "images":
+        raise UserError(
+            f"--runs: {run.folder} was trained with --dataset={config.dataset}, which does not "
+            "have images; expected runs that were trained on images, as those of --dataset=mnist"
+        )
     from explain.explanation import Subject  # Importing TensorFlow takes seconds.
 
     results = {}

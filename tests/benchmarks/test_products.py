@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from explain import products
+from benchmarks import products
 from tests.conftest import PROJECT
 
 
@@ -25,6 +25,6 @@ def test_tanh_only_shortens(singular_value):
 
 
 def test_the_figure_is_written_to_the_given_file(tmp_path):
-    command = [sys.executable, "-m", "explain.products", f"--picture={tmp_path}/a.png"]
+    command = [sys.executable, "-m", "benchmarks.products", f"--picture={tmp_path}/a.png"]
     subprocess.run(command, cwd=PROJECT, check=True)
     assert matplotlib.image.imread(tmp_path / "a.png").std() > 0.05
