@@ -43,7 +43,7 @@ def test_the_metric_of_keras_is_the_score_of_the_evaluation(batches):
         np.split(TARGETS, ends[:-1]), np.split(OUTPUTS, ends[:-1]), strict=True
     ):
         metric.update_state(targets, outputs)
-    assert metric.name == NUMBER.metric == "within_0.04"
+    assert metric.name == NUMBER.metric == "share_within_0.04"
     assert float(metric.result()) == pytest.approx(NUMBER.judge(OUTPUTS, TARGETS).score, rel=1e-6)
 
 
