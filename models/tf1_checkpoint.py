@@ -341,7 +341,7 @@ class _Fit:
             self.cells.append((getattr(layer, half, layer), cell._replace(is_first=number == 0)))
 
     def _take_dense(self, name, what, kernel_shape, bias_shape):
-        """Take a dense layer's kernel and bias by their shapes; zeros if there is no bias."""
+        """Take a dense layer's kernel and bias by their shapes; a missing bias is zeros."""
         kernel = self._take(f"{name}/kernel", f"{what}'s kernel", kernel_shape)
         has_bias = any(value.shape == bias_shape for value in self.left.values())
         if kernel is None or has_bias:
