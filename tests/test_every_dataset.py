@@ -111,14 +111,12 @@ MOMENTS = {
     "within the second epoch": ((checkpoint, "save"), 3),
     "after the evaluation": ((Run, "save_metrics"), 1),
 }
-ONE = ["within the second epoch"]
 
 
 @pytest.mark.parametrize(
     ("name", "moments"),
     [
         ("adding", MOMENTS),
-        *((name, ONE) for name in NAMES[1:]),
         *(pytest.param(name, MOMENTS, marks=pytest.mark.slow) for name in NAMES[1:]),
     ],
     ids=lambda value: value if isinstance(value, str) else str(len(value)),
@@ -187,9 +185,8 @@ def test_runs_are_compared_if_their_scores_are_the_same(trained, run_main):
         assert runs.compare([trained[name].folder], folder).read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize(
-    "name", ["first_row", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[:2])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_the_program_trains_and_exports_it(name, run_main, tmp_path, no_network):
     small = [f"--dataset={name}", "--model=basic_rnn", *FLAGS, "--steps=1", "--log_every=1"]
     done = run_main(*small, "--name=run")
@@ -295,6 +292,7 @@ def test_every_bidirectional_model_is_exported_for_every_answer(tmp_path):
         assert_answers(key, name, *asked)
 
 
+@pytest.mark.slow
 def test_the_server_answers_for_sequences(tmp_path):
     models = {name: random_model(name, model="basic_rnn") for name in NAMES}
     for name, model in models.items():

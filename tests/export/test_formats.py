@@ -177,8 +177,8 @@ def test_a_graph_with_nvidias_kernels_is_written_in_no_format(name, tmp_path, mo
 @pytest.mark.parametrize(
     ("broken", "error"),
     [
-        (lambda path: lambda rows: (np.zeros((3, 7)), np.zeros(3)), "off by"),
-        (lambda path: lambda rows: (np.full((3, 7), np.nan), np.zeros(3)), "off by nan"),
+        (lambda path: lambda rows: {"probabilities": np.zeros((3, 7))}, "off by"),
+        (lambda path: lambda rows: {"probabilities": np.full((3, 7), np.nan)}, "off by nan"),
     ],
 )
 def test_a_file_that_answers_otherwise_leaves_nothing_behind(broken, error, tmp_path, monkeypatch):

@@ -251,7 +251,10 @@ def percent(share):
 
 def traced(model, image):
     """The quantities at every step by name, `(steps, units)` each."""
-    return {name: np.array(v)[0] for name, v in read(model, np.array(image)[None]).items()}
+    return {
+        name: np.array(v)[0]
+        for name, v in read(CLASSIFICATION, model, np.array(image)[None]).items()
+    }
 
 
 def middle(locator):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from explain.reading import read
-from tests.conftest import PROJECT
+from tests.conftest import CLASSIFICATION, PROJECT
 from tests.serving.conftest import MODELS, digits, images, softmax
 
 
@@ -72,7 +72,7 @@ def test_an_encoded_image_gets_the_same_answer_as_its_pixels(server, models):
 
 def test_trace_returns_every_step(server, models):
     answer = server.predict(signature_name="trace", inputs=images(2).tolist()).json()["outputs"]
-    for name, expected in read(models["lstm"], images(2)).items():
+    for name, expected in read(CLASSIFICATION, models["lstm"], images(2)).items():
         np.testing.assert_allclose(answer[name], expected, rtol=0, atol=1e-5)
 
 
