@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # These are told in one line that begins with `error:`, or answered in place of a result.
 ERRORS = {
     *("UserError", "OutOfMemory", "PeerLost", "RequestError", "NotFound", "TooLarge", "TooLate"),
-    *("UnsupportedEncoding", "Unauthenticated", "Busy", "ValidationError"),
+    *("UnsupportedEncoding", "Busy", "ValidationError"),
 }
 HELP = {"option", "define_path", "define_paths", "define_name", "DEFINE_multi_string"} | {
     f"DEFINE_{kind}" for kind in ("bool", "enum", "float", "integer", "list", "string")
