@@ -721,7 +721,7 @@ def test_a_saved_model_of_tensorflow_1_is_accepted(given, lstm, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # tf_keras is no longer developed.
+@pytest.mark.filterwarnings("ignore")  # Nobody develops tf_keras any more.
 @pytest.mark.parametrize(
     ("values", "layer"),
     [

@@ -9,7 +9,7 @@ from tests.conftest import random_split
 
 
 def evaluation_with_mistakes(count, size=60, classes=10):
-    """`size` answers of which the first `count` are wrong, the earlier the surer."""
+    """`size` answers. The first `count` are wrong, with falling confidence."""
     split = random_split(size, classes, seed=0)
     answers = split.targets.copy()
     answers[:count] = (answers[:count] + 1) % classes
