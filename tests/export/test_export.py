@@ -305,8 +305,9 @@ def test_an_export_killed_with_9_leaves_the_last_good_version(tmp_path):
     script = """
 import os, keras, models
 from export import saved_model
+from tests.conftest import CLASSIFICATION
 saved_model._rename_to_next_version = lambda *arguments: os.kill(os.getpid(), 9)
-saved_model.export(keras.models.load_model("model.keras"), "versions", card={})
+saved_model.export(keras.models.load_model("model.keras"), CLASSIFICATION, "versions", card={})
 """
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment)
