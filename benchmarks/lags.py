@@ -32,7 +32,7 @@ RECIPE = {
 ERRORS = {
     "adding": ("mean squared error", lambda metrics: metrics["loss"]),
     "temporal_order": ("1 - accuracy", lambda metrics: 1 - metrics["score"]),
-    "first_row": ("1 - IoU", lambda metrics: 1 - metrics["score"]),
+    "first_row": ("1 - mean IoU", lambda metrics: 1 - metrics["score"]),
 }
 _MARKERS = "osv^DP*"
 

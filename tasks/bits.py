@@ -9,6 +9,20 @@ from tasks.task import Task
 _DRAWN = 12
 
 
+def intersection_over_union(right, answered):
+    """The IoU of each example, a tensor `float32 (batch,)`; 1 if all bits of both are 0.
+
+    Args:
+        right: The bits that are 1, `bool (batch, size)`.
+        answered: The bits that are answered as 1, `bool (batch, size)`.
+    """
+    from keras import ops
+
+    both = ops.sum(ops.cast(ops.logical_and(right, answered), "float32"), axis=-1)
+    either = ops.sum(ops.cast(ops.logical_or(right, answered), "float32"), axis=-1)
+    return ops.where(either > 0, both / ops.maximum(either, 1), 1.0)
+
+
 @dataclasses.dataclass(frozen=True)
 class BitsEvaluation:
     """A model's bits for all examples of a split.
@@ -37,14 +51,16 @@ class BitsEvaluation:
 
     @property
     def score(self):
-        """The intersection over union (IoU) of the bits that are 1 and those answered as 1."""
-        right, answered = self.targets > 0.5, self.bits
-        return float(np.sum(right & answered) / max(1, np.sum(right | answered)))
+        """The mean intersection over union (IoU) of an example's bits that are 1."""
+        import keras
+
+        each = intersection_over_union(self.targets > 0.5, self.bits)
+        return float(np.mean(keras.ops.convert_to_numpy(each)))
 
     def summary(self):
         """The score and the wrong bits in words."""
         return (
-            f"IoU {self.score:.2%} of the bits of {len(self.targets):,} test {self.examples}, "
+            f"mean IoU {self.score:.2%} of {len(self.targets):,} test {self.examples}, "
             f"{self.wrong_bits:.2f} of {self.targets.shape[-1]} bits wrong on average"
         )
 
@@ -62,7 +78,7 @@ class Bits(Task):
     """`spec.size` bits, from logits `(batch, size)`; targets are `float32 (batch, size)`."""
 
     loss_name = "cross-entropy of a bit (nats)"
-    score_name = "IoU"
+    score_name = "mean IoU"
     output = "probabilities"
 
     @property
@@ -77,7 +93,10 @@ class Bits(Task):
     def metrics(self):
         import keras
 
-        return [keras.metrics.BinaryIoU([1], threshold=0.0, name=self.metric)]
+        def iou(targets, logits):
+            return intersection_over_union(targets > 0.5, logits > 0)
+
+        return [keras.metrics.MeanMetricWrapper(iou, self.metric)]
 
     def predictions(self, outputs):
         """`probabilities float32 (batch, size)` and `bits int64 (batch, size)`, by these names."""

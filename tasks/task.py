@@ -61,7 +61,11 @@ class Task:
         raise NotImplementedError
 
     def metrics(self):
-        """The list of `keras.metrics.Metric` of targets and outputs; the first is the score."""
+        """The list of `keras.metrics.Metric` of targets and outputs.
+
+        The first is the score, a mean over the examples, so that the score of some steps follows
+        from the means before and after them.
+        """
         raise NotImplementedError
 
     def predictions(self, outputs):

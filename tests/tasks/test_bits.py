@@ -13,8 +13,11 @@ TARGETS = RANDOM.integers(0, 2, (41, 5)).astype(np.float32)
 LOGITS = RANDOM.normal(loc=0.3, scale=2, size=TARGETS.shape).astype(np.float32)
 PROBABILITIES = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
 CROSS_ENTROPIES = -np.log(np.where(TARGETS == 1, PROBABILITIES, 1 - PROBABILITIES))
-BOTH = sum(t == 1 and p > 0.5 for t, p in zip(TARGETS.flat, PROBABILITIES.flat, strict=True))
-EITHER = sum(t == 1 or p > 0.5 for t, p in zip(TARGETS.flat, PROBABILITIES.flat, strict=True))
+RIGHT = [set(np.flatnonzero(bits)) for bits in TARGETS]
+ANSWERED = [set(np.flatnonzero(bits > 0.5)) for bits in PROBABILITIES]
+IOU = np.mean(
+    [len(a & b) / len(a | b) if a | b else 1 for a, b in zip(RIGHT, ANSWERED, strict=True)]
+)
 WRONG = sum((t == 1) != (p > 0.5) for t, p in zip(TARGETS.flat, PROBABILITIES.flat, strict=True))
 
 
@@ -29,17 +32,17 @@ def test_the_loss_of_a_confident_wrong_answer_is_finite():
     assert float(BITS.loss()(np.float32([[1, 0]]), np.float32([[-200, -200]]))) == 100
 
 
-def test_the_score_is_the_intersection_over_union_of_the_ones():
-    assert 0 < BOTH < EITHER < TARGETS.size
-    assert BITS.judge(LOGITS, TARGETS).score == BOTH / EITHER
+def test_the_score_is_the_mean_intersection_over_union_of_the_ones():
+    assert 0.2 < IOU < 0.8
+    assert BITS.judge(LOGITS, TARGETS).score == pytest.approx(IOU)
 
 
 @pytest.mark.parametrize(("logit", "score"), [(-1.0, 0.0), (1.0, 1.0)])
 def test_the_score_of_the_same_answer_to_every_bit(logit, score):
     logits = np.full((3, 5), logit, np.float32)
     assert BITS.judge(logits, np.ones((3, 5), np.float32)).score == score
-    # Without a bit that is 1 the union may be empty.
-    assert BITS.judge(logits, np.zeros((3, 5), np.float32)).score == 0
+    # Without a bit that is 1 the union may be empty, and the answer right.
+    assert BITS.judge(logits, np.zeros((3, 5), np.float32)).score == 1 - score
 
 
 @pytest.mark.parametrize("batches", [[41], [10, 10, 10, 10, 1]])
@@ -50,7 +53,7 @@ def test_the_metric_of_keras_is_the_score_of_the_evaluation(batches):
         np.split(TARGETS, ends[:-1]), np.split(LOGITS, ends[:-1]), strict=True
     ):
         metric.update_state(targets, logits)
-    assert metric.name == BITS.metric == "IoU"
+    assert metric.name == BITS.metric == "mean_IoU"
     assert float(metric.result()) == pytest.approx(BITS.judge(LOGITS, TARGETS).score, rel=1e-5)
 
 
@@ -67,12 +70,11 @@ def test_the_predictions_are_probabilities_and_the_bits_that_they_make_likely():
 def test_the_summary_and_the_metrics_have_the_same_numbers():
     evaluation = BITS.judge(LOGITS, TARGETS)
     assert evaluation.summary() == (
-        f"IoU {BOTH / EITHER:.2%} of the bits of 41 test sequences, "
-        f"{WRONG / 41:.2f} of 5 bits wrong on average"
+        f"mean IoU {IOU:.2%} of 41 test sequences, {WRONG / 41:.2f} of 5 bits wrong on average"
     )
     assert evaluation.metrics() == {
         "sequences": 41,
-        "score": BOTH / EITHER,
+        "score": pytest.approx(IOU),
         "loss": pytest.approx(CROSS_ENTROPIES.mean(), rel=1e-5),
         "wrong_bits": pytest.approx(WRONG / 41),
     }

@@ -164,7 +164,7 @@ class DistributedModel(keras.Model):
         with keras.StatelessScope(zeros) as scope:
             self.compute_metrics(x, y, y_pred, sample_weight)
         variables = [variable for metric in self.metrics[1:] for variable in metric.variables]
-        # One reduction takes tensors of one dtype; `BinaryIoU` counts in int64.
+        # One reduction takes tensors of one dtype; some metrics count in integers.
         increments = [tf.cast(scope.get_current_value(v), tf.float32) for v in variables]
         return [examples, weight, increments, loss]
 
