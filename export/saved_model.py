@@ -13,6 +13,7 @@ from configs import UserError
 from export import formats as other_formats
 from export.prepare import read_digits, read_images
 from export.serving_function import input_spec, override_attributes, serving_function
+from export.text import text_signatures
 from models import trace
 from training.files import sync, sync_all, temporary_folder
 
@@ -101,6 +102,21 @@ def _card_text(task, card):
 
 
 def _write(model, task, path, read):
+    signatures = _signatures(model, task, read)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    with override_attributes(model, for_serving=True):
+        for name, function, inputs in signatures:
+            archive.add_endpoint(name, function, input_signature=inputs)
+        _, predict, _ = signatures[0]
+        _refuse_nvidias(predict.get_concrete_function().graph.as_graph_def())
+        archive.write_out(path, verbose=False)
+
+
+def _signatures(model, task, read):
+    """A list of names, functions and lists of `tf.TensorSpec`; the first is a `tf.function`."""
+    if task.spec.reads == "tokens":
+        return text_signatures(model, task)
     spec = input_spec(model)
     predict = serving_function(model, task)  # Traced once, for both signatures.
 
@@ -114,16 +130,9 @@ def _write(model, task, path, read):
         traced = {task.output: task.predictions(outputs)[task.output], **traced}
         return {name: tf.cast(values, tf.float32) for name, values in traced.items()}
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    with override_attributes(model, for_serving=True):
-        archive.add_endpoint("serving_default", predict, input_signature=[spec])
-        if task.spec.reads == "images":
-            encoded = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
-            archive.add_endpoint("serving_bytes", predict_bytes, input_signature=encoded)
-        archive.add_endpoint("trace", trace_steps, input_signature=[spec])
-        _refuse_nvidias(predict.get_concrete_function().graph.as_graph_def())
-        archive.write_out(path, verbose=False)
+    encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    of_images = [("serving_bytes", predict_bytes, [encoded])] if task.spec.reads == "images" else []
+    return [("serving_default", predict, [spec]), *of_images, ("trace", trace_steps, [spec])]
 
 
 def _refuse_nvidias(graph):
@@ -140,14 +149,18 @@ def _refuse_nvidias(graph):
 def _write_warm_up(path, name, model, task):
     """Write requests for a server to begin with, as TensorFlow Serving reads them."""
     (path / "assets.extra").mkdir()
-    # As many steps as an image has rows stand for any length.
-    shape = [size or 28 for size in model.input_shape[1:]]
-    one, many = (tf.zeros((size, *shape)) for size in (1, 64))
-    requests = [("serving_default", model.input.name, value) for value in (one, many)]
-    if task.spec.reads == "images":
-        png = tf.io.encode_png(tf.zeros((28, 28, 1), tf.uint8))
-        requests.append(("serving_bytes", "image_bytes", png[None]))
-    requests.append(("trace", model.input.name, one))
+    if task.spec.reads == "tokens":
+        text = tf.constant(["".join(task.spec.vocabulary[1:4])])
+        requests = [("serving_default", "text", text), ("trace", "text", text)]
+    else:
+        # As many steps as an image has rows stand for any length.
+        shape = [size or 28 for size in model.input_shape[1:]]
+        one, many = (tf.zeros((size, *shape)) for size in (1, 64))
+        requests = [("serving_default", model.input.name, value) for value in (one, many)]
+        if task.spec.reads == "images":
+            png = tf.io.encode_png(tf.zeros((28, 28, 1), tf.uint8))
+            requests.append(("serving_bytes", "image_bytes", png[None]))
+        requests.append(("trace", model.input.name, one))
     with tf.io.TFRecordWriter(str(path / "assets.extra/tf_serving_warmup_requests")) as file:
         for signature, input_name, value in requests:
             log = PredictionLog()

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 def input_spec(model):
     """The `tf.TensorSpec` of a model's input, such as `rows float32 (None, 28, 28)`."""
-    return tf.TensorSpec(model.input_shape, tf.float32, name=model.input.name)
+    return tf.TensorSpec(model.input_shape, model.input.dtype, name=model.input.name)
 
 
 def serving_function(model, task):

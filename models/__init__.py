@@ -13,6 +13,7 @@ from models.image_to_sequence import ImageToSequence
 from models.inputs import create_inputs
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
+from models.states import carry_states, reset_states, stateless, with_states
 from models.tf1_checkpoint import load_tf1_checkpoint
 from models.trace import run_with_activations, trace
 
@@ -26,10 +27,14 @@ __all__ = [
     "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
+    "carry_states",
     "create_model",
     "load_tf1_checkpoint",
+    "reset_states",
     "run_with_activations",
+    "stateless",
     "trace",
+    "with_states",
 ]
 
 _CLASSES = {cell.__name__: cell for cell in (BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell)}
@@ -71,9 +76,11 @@ def create_model(config, spec):
         A `keras.Model` with the input that `create_inputs` makes, and one output `float32 (batch,
         spec.size)`: `logits` of classes or bits, or `values` of numbers. It answers from the last
         hidden state, and a bidirectional model from the states that `--head` names; by default the
-        final ones of both directions, after the last step and after the first.
+        final ones of both directions, after the last step and after the first. If the answer is the
+        next token, it has `logits (batch, steps, spec.size)`, one answer at every step.
     """
     bidirectional = config.model.startswith("bidirectional_")
+    every_step = spec.answers == "next_token"
 
     inputs, x = create_inputs(config, spec)  # x: (batch, steps, features)
     for number in range(1, config.layers + 1):
@@ -82,13 +89,16 @@ def create_model(config, spec):
         backward_only = last and config.head == "backward"
         layer = _create_recurrent(
             config,
-            return_sequences=not last or config.head == "last",
+            return_sequences=not last or every_step or config.head == "last",
+            return_state=every_step,
             go_backwards=backward_only,
             name=f"recurrent_{number}",
         )
         if bidirectional and not backward_only:
             layer = keras.layers.Bidirectional(layer, name=f"bidirectional_{number}")
         x = layer(x)
+        if every_step:
+            x, *_ = x  # `with_states` needs the states.
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
     if config.head == "last":

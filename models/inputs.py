@@ -4,6 +4,7 @@ import keras
 
 from models.distort import Distort
 from models.image_to_sequence import ImageToSequence
+from models.one_hot import OneHot
 
 _DISTORTIONS = ("rotation", "shift", "zoom", "shear", "elastic")
 
@@ -22,7 +23,12 @@ def create_inputs(config, spec):
           are scaled to 0..1 and scanned. In training, and only then, they are distorted and parts
           of them left out before.
         - `"vectors"`: `sequences (batch, steps, features)`, of any number of steps, as they are.
+        - `"tokens"`: `ids int32 (batch, steps)`, the numbers of symbols, become one-hot vectors, or
+          vectors of `--embedding_size` that are learned.
     """
+    if spec.reads == "tokens":
+        ids = keras.Input(spec.shape, dtype="int32", name="ids")
+        return ids, _embed(config, spec)(ids)
     if spec.reads == "vectors":
         sequences = keras.Input(spec.shape, dtype="float32", name="sequences")
         return sequences, sequences
@@ -30,6 +36,13 @@ def create_inputs(config, spec):
     x = keras.layers.Rescaling(1 / 255, name="scale")(rows)
     x = _augment(x, config)
     return rows, ImageToSequence(config.scan, config.permute_seed, name="scan")(x)
+
+
+def _embed(config, spec):
+    """The layer from ids `(batch, steps)` to vectors `(batch, steps, features)`."""
+    if config.embedding_size:
+        return keras.layers.Embedding(spec.size, config.embedding_size, name="embedding")
+    return OneHot(spec.size, name="one_hot")
 
 
 def _augment(images, config):

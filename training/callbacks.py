@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from configs import Interrupted
+from models import reset_states, stateless
 from training.averages import ValidateAverages, averaged
 from training.divergence import Diverged, require_finite
 
@@ -26,6 +27,7 @@ def create_callbacks(progress, stop_signal):
     return [
         *callbacks,
         RestoreMetrics(),
+        ResetStates(progress),
         CheckDivergence(progress),
         RecordEpochs(progress),
         # After all others: a checkpoint holds what they have done.
@@ -50,6 +52,25 @@ class RestoreMetrics(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.reset_metrics()  # No epoch has begun: the checkpoint must not hold one.
+
+
+class ResetStates(keras.callbacks.Callback):
+    """Begin every epoch and every validation of a text with states of 0.
+
+    Args:
+        progress: The `Progress` of the training.
+    """
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self.progress.examples_of_epoch:  # Else it goes on with an interrupted epoch.
+            reset_states(self.model)
+
+    def on_test_begin(self, logs=None):
+        reset_states(self.model)
 
 
 class CheckDivergence(keras.callbacks.Callback):
@@ -101,7 +122,7 @@ class RecordEpochs(keras.callbacks.Callback):
         session.distribution.on_chief(lambda: session.run.save_history(progress.history))
         if not session.config.early_stopping_patience or progress.best_epoch == epoch:
             with averaged(self.model):
-                session.distribution.on_chief(lambda: session.run.save_model(self.model))
+                session.distribution.on_chief(lambda: session.run.save_model(stateless(self.model)))
         if progress.has_stopped_early:
             self.model.stop_training = True
 

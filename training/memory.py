@@ -22,6 +22,8 @@ def timesteps(config):
     """The number of steps, at least, in which the model of a `Config` reads an example."""
     if kind_of(config.dataset).reads == "images":
         return 28 * 28 if config.scan == "pixels" else 28
+    if kind_of(config.dataset).reads == "tokens":
+        return config.steps_per_batch
     return config.length
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from configs import Config
 from datasets import load
-from models import create_model
+from models import carry_states, create_model, stateless
 from tasks import task_of
 from training import checkpoint
 from training.callbacks import create_callbacks
@@ -114,9 +114,12 @@ def _build(session):
     say(f"dataset: {session.data.summary()}")
     keras.utils.set_random_seed(config.seed)
     model = distribution.replicate(lambda: create_model(config, session.data.spec))
+    parameters = model.count_params()
+    if session.data.train.carries_states:
+        model = carry_states(model, config.batch_size)
     with distribution.scope():
         compile_model(model, session.task, session.steps, session.steps_per_epoch)
-    say(f"model: {model.name}, {model.count_params():,} parameters")
+    say(f"model: {model.name}, {parameters:,} parameters")
     if distribution.kind != "none":
         say(f"distribute: {distribution.kind}, {distribution.replicas} replicas")
     return model
@@ -143,6 +146,7 @@ def _record(model, session, progress, start):
         # With early stopping the weights of the best epoch, with --ema their averages.
         if distribution.kind != "none":
             model = create_model(session.config, session.data.spec)
+        model = stateless(model)
         run.load_weights(model)
         run.save_figure("curves", draw_curves(progress.history, session.task))
         seen = session.examples_seen(progress.steps_taken)
@@ -173,7 +177,8 @@ def compile_model(model, task, steps, steps_per_epoch):
     )
     # A checkpoint holds these variables, so they must exist before `fit` makes them.
     model.optimizer.build(model.trainable_variables)
-    target, output = np.zeros((1, *task.target_shape)), np.zeros((1, model.output_shape[-1]))
+    sizes = [(1, *(size or 1 for size in shape)) for shape in (task.target_shape, model.output_shape[1:])]
+    target, output = map(np.zeros, sizes)
     model.compute_metrics(None, target, output)
     model.reset_metrics()
 
@@ -190,7 +195,7 @@ def _fit(model, session, progress, callbacks):
                 # The rest of an interrupted epoch is a `fit` of its own.
                 epochs=epoch + 1 if taken else session.epochs,
                 steps_per_epoch=session.steps_per_epoch - taken,
-                validation_data=data.validation.in_order() if len(data.validation) else None,
+                validation_data=data.validation.in_order(config.batch_size) if len(data.validation) else None,
                 callbacks=callbacks,
                 shuffle=False,
                 verbose=_verbosity(config) if session.distribution.is_chief else 0,
