@@ -15,6 +15,7 @@ from export.prepare import read_digits, read_images
 from export.serving_function import input_spec, override_attributes, serving_function
 from export.text import text_signatures
 from models import trace
+from models.text import TextModel
 from training.files import sync, sync_all, temporary_folder
 
 # The datasets whose images are digits in MNIST's form.
@@ -102,9 +103,14 @@ def _card_text(task, card):
 
 
 def _write(model, task, path, read):
-    signatures = _signatures(model, task, read)
     archive = keras.export.ExportArchive()
     archive.track(model)
+    if task.spec.reads == "tokens":
+        reader = TextModel(model, task.spec.vocabulary, task.spec.step)
+        archive.track(reader)  # Keras does not find the table of its vocabulary.
+        signatures = text_signatures(reader)
+    else:
+        signatures = _signatures(model, task, read)
     with override_attributes(model, for_serving=True):
         for name, function, inputs in signatures:
             archive.add_endpoint(name, function, input_signature=inputs)
@@ -115,8 +121,6 @@ def _write(model, task, path, read):
 
 def _signatures(model, task, read):
     """A list of names, functions and lists of `tf.TensorSpec`; the first is a `tf.function`."""
-    if task.spec.reads == "tokens":
-        return text_signatures(model, task)
     spec = input_spec(model)
     predict = serving_function(model, task)  # Traced once, for both signatures.
 

@@ -3,11 +3,10 @@
 import tensorflow as tf
 
 from models import trace
-from models.text import TextModel
 
 
-def text_signatures(model, task):
-    """The signatures of a model that reads text.
+def text_signatures(reader):
+    """The signatures of a `TextModel`.
 
     Returns:
         A list of names, functions and lists of `tf.TensorSpec`:
@@ -23,7 +22,6 @@ def text_signatures(model, task):
           end of a text, `bits float32 (batch, steps)`, its surprise, which is 0 for the first, and
           the result of `models.trace`, with probabilities of the next symbol instead of outputs.
     """
-    reader = TextModel(model, task.spec.vocabulary, task.spec.step)
     units = [state.shape[-1] for state in reader.initial_states]
     texts = tf.TensorSpec((None,), tf.string, name="text")
     prompts = tf.TensorSpec((None,), tf.string, name="prompt")
@@ -63,7 +61,7 @@ def text_signatures(model, task):
 
     def trace_text(text):
         ids = reader.encode(text)
-        traced = trace(model, ids.to_tensor())
+        traced = trace(reader.model, ids.to_tensor())
         return {
             "ids": ids.to_tensor(-1),
             "bits": tf.pad(reader.judge(text).to_tensor(), [(0, 0), (1, 0)]) / tf.math.log(2.0),

@@ -23,7 +23,7 @@ class TextModel(tf.Module):
         self.symbols = tf.constant(vocabulary)
         self.is_words = step == "word"
         self._step = with_states(model)
-        self._model = model
+        self.model = model
         keys, values = self.symbols, tf.range(len(vocabulary))
         pairs = tf.lookup.KeyValueTensorInitializer(keys, values)
         self._ids = tf.lookup.StaticHashTable(pairs, UNKNOWN)
@@ -127,7 +127,7 @@ class TextModel(tf.Module):
         a `tf.RaggedTensor`."""
         ids = self.encode(text)
         padded = ids.to_tensor()
-        logits = self._model(padded, training=False)[:, :-1]
+        logits = self.model(padded, training=False)[:, :-1]
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(padded[:, 1:], logits)
         return tf.RaggedTensor.from_tensor(nats, tf.maximum(ids.row_lengths() - 1, 0))
 
