@@ -4,6 +4,7 @@ from commands.check import check_mode
 from commands.compare import compare, list_runs
 from commands.evaluate import evaluate
 from commands.export import export
+from commands.generate import generate
 from commands.train import train
 
 __all__ = ["COMMANDS", "check_mode"]
@@ -15,4 +16,5 @@ COMMANDS = {
     "export": export,
     "list": list_runs,
     "compare": compare,
+    "generate": generate,
 }

@@ -8,14 +8,19 @@ _NEEDS = {
     "evaluate": "run",
     "export": "run",
     "compare": "runs",
+    "generate": "run",
 }
 # The modes that read a flag, in words. All modes read the flags that are not here.
 _READ_BY = {
-    "run": "--resume, --mode=evaluate or --mode=export",
+    "run": "--resume, --mode=evaluate, --mode=export or --mode=generate",
     "runs": "--mode=compare",
     "tf1_checkpoint": "--mode=import",
 }
-_TF1 = ("tf1_forget_bias", "tf1_names", "tf1_averages")
+_ONLY_BY = {
+    "import": ("tf1_forget_bias", "tf1_names", "tf1_averages"),
+    "evaluate": ("views",),
+    "generate": ("prompt", "temperature", "top_k"),
+}
 
 
 def check_mode(flags):
@@ -39,11 +44,10 @@ def check_mode(flags):
         if flags[name].value and name != needed:
             given = flags[name].serialize()
             raise UserError(f"{given}: received {mode}; expected {expected} with --{name}")
-    for name in _TF1:
-        if flags[name].present and flags.mode != "import":
-            raise UserError(f"--{name}: received {mode}; expected --mode=import")
-    if flags.views > 1 and flags.mode != "evaluate":
-        raise UserError(f"--views={flags.views}: received {mode}; expected --mode=evaluate")
+    for only, names in _ONLY_BY.items():
+        for name in names:
+            if flags[name].present and flags.mode != only:
+                raise UserError(f"--{name}: received {mode}; expected --mode={only}")
     if flags.ray and flags.distribute != "multi_worker":
         raise UserError(
             f"--ray={flags.ray}: received --distribute={flags.distribute}; expected "

@@ -38,7 +38,7 @@ def record(session, model, requested, start, **origin):
                 "requested": requested,
                 "name": data.name,
                 "source": data.source,
-                "spec": dataclasses.asdict(data.spec),
+                "spec": dataclasses.asdict(data.spec) | {"vocabulary": len(data.spec.vocabulary)},
                 "train": len(data.train),
                 "validation": len(data.validation),
                 "test": len(data.test),

@@ -43,6 +43,7 @@ class Run:
     - `flags.txt`: the flags that repeat the run; its first line is the command.
     - `checkpoints/`: the state of the training, to go on from.
     - `model.keras`: the model after the last whole epoch; with early stopping after the best.
+    - `vocabulary.json`: the symbols that a model of text knows, in the order of their ids.
     - `history.csv`: one line an epoch.
     - `metrics.json`: the result, and pictures of it.
     - `evaluations/`: the results of later evaluations.
@@ -134,6 +135,10 @@ class Run:
     @property
     def checkpoints_path(self):
         return self.folder / "checkpoints"
+
+    @property
+    def vocabulary_path(self):
+        return self.folder / "vocabulary.json"
 
     @property
     def history_path(self):
@@ -268,7 +273,25 @@ class Run:
 
     def spec(self, model):
         """The `Spec` of the data that the run's model was trained on."""
-        return spec_of(self.config().dataset, model.input_shape, model.output_shape[-1])
+        config, size = self.config(), model.output_shape[-1]
+        return spec_of(config, model.input_shape, size, self.vocabulary())
+
+    def vocabulary(self):
+        """The symbols that a model of text knows, a tuple of strings; empty for other data."""
+        try:
+            return tuple(json.loads(self.vocabulary_path.read_text()))
+        except FileNotFoundError:
+            return ()
+        except ValueError as error:
+            raise UserError(
+                f"{self.vocabulary_path} is damaged ({error}); expected the JSON that training "
+                f"wrote: train the run again with {self.flagfile} --name=NAME"
+            ) from error
+
+    def save_vocabulary(self, symbols):
+        """Write `vocabulary.json`."""
+        with atomic_write(self.vocabulary_path) as path:
+            path.write_text(json.dumps(symbols) + "\n")
 
     @contextlib.contextmanager
     def _reading_model(self):

@@ -127,6 +127,9 @@ def _build(session):
 
 def _fit_and_record(model, session, start):
     """Train, evaluate and record a model. The folder of its run exists and is locked."""
+    if session.data.spec.vocabulary:
+        vocabulary = session.data.spec.vocabulary
+        session.distribution.on_chief(lambda: session.run.save_vocabulary(vocabulary))
     with stop_signal() as signal:
         progress = Progress(session, model)
         progress.restore()
