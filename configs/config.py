@@ -65,7 +65,8 @@ class Config:
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
-        "adding, temporal_order, or first_row, which is made from the images of auto.",
+        "adding, temporal_order, or first_row, which is made from the images of auto; or a text: "
+        "time_machine, tiny_shakespeare, python_manual (embedded), or text, which is --text_file.",
         searchable=False,
     )
     length: int = option(
@@ -92,10 +93,51 @@ class Config:
         "nothing (default: the environment variable MNIST_DIR).",
         location=True,
     )
+    text_file: str | None = option(
+        None,
+        "File of --dataset=text, or its folder with train.txt, valid.txt and test.txt; or a file "
+        "of time_machine or tiny_shakespeare, which are otherwise downloaded.",
+        scope="tokens",
+        location=True,
+    )
+    clean: str = option(
+        "none",
+        "Changes of a text before it is read: none; or d2l, as in Dive into Deep Learning: lower "
+        "case, a blank for characters that are not letters of the English alphabet, and lines "
+        "joined without a separator (for words, the lines are kept).",
+        choices=("none", "d2l"),
+        scope="tokens",
+        searchable=False,
+    )
+    tokens: str = option(
+        "characters",
+        "The symbols that a text is read in: characters, or words with white space between them "
+        "and the word <eos> at the end of each line.",
+        choices=("characters", "words"),
+        scope="tokens",
+        searchable=False,
+    )
+    vocabulary_size: int | None = option(
+        None,
+        "Number of symbols, with <unk>, which stands for all other symbols. The most frequent ones "
+        "of the training part are taken (default: all of them).",
+        minimum=2,
+        scope="tokens",
+        searchable=False,
+    )
+    steps_per_batch: int = option(
+        100,
+        "Number of symbols that a batch reads of each of its --batch_size tracks of a text. The "
+        "next batch goes on from there with the same state (truncated backpropagation through "
+        "time).",
+        minimum=1,
+        scope="tokens",
+    )
     validation_size: int | None = option(
         None,
         "Number of training examples held out for validation; 0 trains on all (default: a twelfth, "
-        "which is 5,000 of MNIST's 60,000).",
+        "which is 5,000 of MNIST's 60,000). For a text, the number of characters or words before "
+        "the last tenth, which is the test part (default: a tenth).",
         minimum=0,
         scope="stored",
         searchable=False,

@@ -33,9 +33,9 @@ def option(
             for a field that always applies.
         searchable: Whether the trials of a search may have different values. Scores on other data
             or of other seeds are not comparable, and some fields do not change the score.
-        location: Whether the value is the path of a folder of data. The results of a run do not
-            depend on it, so it may differ between machines, or when a run is resumed. It cannot be
-            searched.
+        location: Whether the value is the path of a file or folder of data. The results of a run do
+            not depend on it, so it may differ between machines, or when a run is resumed. It cannot
+            be searched.
     """
     metadata = {
         "help": help,

@@ -11,6 +11,10 @@ _KINDS = {
     "adding": Kind("vectors", "number", generated=True),
     "temporal_order": Kind("vectors", "class", generated=True),
     "first_row": Kind("vectors", "bits", generated=True),
+    **{
+        name: Kind("tokens", "next_token", generated=False)
+        for name in ("time_machine", "tiny_shakespeare", "python_manual", "text")
+    },
 }
 
 
@@ -48,6 +52,13 @@ SCOPES = {
         "a dataset of images",
         "does not read images",
         "mnist",
+    ),
+    "tokens": Scope(
+        "dataset",
+        lambda name: kind_of(name).reads == "tokens",
+        "a dataset of text",
+        "does not read text",
+        "time_machine",
     ),
     "stored": Scope(
         "dataset",

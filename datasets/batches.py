@@ -57,6 +57,13 @@ def generated(draw, steps_per_epoch, seed, epoch=0, step=0):
     return _feed(tf.data.Dataset.counter(epoch * steps_per_epoch + step).map(batch))
 
 
+def listed(pieces, dtype):
+    """The batches of a list, once, in order: inputs and targets, which are matrices of any size."""
+    matrix = tf.TensorSpec((None, None), dtype)
+    batches = tf.data.Dataset.from_generator(lambda: pieces, output_signature=(matrix, matrix))
+    return _feed(batches.apply(tf.data.experimental.assert_cardinality(len(pieces))))
+
+
 def _gather(arrays, indices):
     inputs, targets = map(tf.constant, arrays)
     return _feed(indices.map(lambda index: (tf.gather(inputs, index), tf.gather(targets, index))))

@@ -6,8 +6,8 @@ import hashlib
 from configs.scopes import kind_of
 from datasets.splits import Split
 
-_EXAMPLES = {"images": "images", "vectors": "sequences"}
-_ANSWERS = {"class": "classes", "number": "numbers", "bits": "bits"}
+_EXAMPLES = {"images": "images", "vectors": "sequences", "tokens": "sequences"}
+_ANSWERS = {"class": "classes", "number": "numbers", "bits": "bits", "next_token": "symbols"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +15,14 @@ class Spec:
     """The kind of one example, and of the answer that a model gives to it.
 
     Attributes:
-        reads: The input: `"images"`, or `"vectors"`, a sequence of them.
+        reads: The input: `"images"`; `"vectors"`, a sequence of them; or `"tokens"`, the indices of
+            a sequence of characters or words.
         answers: The answer at the end: `"class"`, one of several; `"number"`, one or several; or
-            `"bits"`, each 0 or 1.
+            `"bits"`, each 0 or 1. Or the answer at every step: `"next_token"`.
         shape: The shape of one example, such as `(28, 28)`; `None` stands for any length.
-        size: The number of classes, or of numbers or bits in an answer.
+        size: The number of classes, of numbers or bits in an answer, or of symbols.
         step: The name of one step of an example, such as `"row"`.
+        vocabulary: The symbols of tokens: token 3 stands for `vocabulary[3]`.
     """
 
     reads: str
@@ -28,13 +30,14 @@ class Spec:
     shape: tuple
     size: int
     step: str = "step"
+    vocabulary: tuple[str, ...] = ()
 
     @property
     def words(self):
         """A description, such as `"images, 10 classes"`."""
-        features = f" of {self.shape[-1]} features" if self.reads == "vectors" else ""
+        contents = {"vectors": f" of {self.shape[-1]} features", "tokens": f" of {self.step}s"}
         answers = f"{self.size} {_ANSWERS[self.answers]}"
-        return f"{self.examples}{features}, {answers}"
+        return f"{self.examples}{contents.get(self.reads, '')}, {answers}"
 
     @property
     def examples(self):
@@ -89,8 +92,11 @@ class Dataset:
         )
 
     def checksum(self):
-        """SHA-256 of all examples, however many of them are held out for validation."""
-        digest = hashlib.sha256()
+        """SHA-256 of all examples, and of the vocabulary of a text.
+
+        That of images does not depend on how many of them are held out for validation.
+        """
+        digest = hashlib.sha256("\n".join(self.spec.vocabulary).encode())
         splits = (self.validation, self.train, self.test)
         for arrays in zip(*(split.arrays() for split in splits), strict=True):
             for array in arrays:

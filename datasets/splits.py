@@ -114,10 +114,11 @@ class StreamSplit:
     """One long sequence of symbols, read in parallel tracks; a model predicts each next symbol.
 
     A batch continues the tracks of the batch before, so that a model can carry its state from one
-    batch to the next (truncated backpropagation through time). An example is a piece of a track.
+    batch to the next (truncated backpropagation through time). An example is a piece of a track, a
+    sequence of `steps` symbols.
 
     Attributes:
-        symbols: `int (N,)`.
+        symbols: `int32 (N,)`.
         steps: Steps of a batch.
     """
 
@@ -125,31 +126,60 @@ class StreamSplit:
     steps: int
 
     def __len__(self):
-        return (len(self.symbols) - 1) // self.steps
+        return math.ceil(max(0, len(self.symbols) - 1) / self.steps)
 
     def steps_per_epoch(self, batch_size):
         return (len(self.symbols) - self.steps) // batch_size // self.steps
 
     def batches(self, batch_size, seed=None, epoch=0, step=0):
-        """As `Split.batches`: inputs and targets `int (batch_size, steps)`.
+        """As `Split.batches`: inputs and targets `int32 (batch_size, steps)`.
 
         With a seed, the tracks of each epoch start at an offset that is drawn from (seed, epoch),
-        and the batches never end. With `None` they start at the first symbol.
+        all have the same length, and the batches never end. With `None`, see `in_order`.
         """
+        if seed is None:
+            return self.in_order(batch_size)
         from datasets import batches  # TensorFlow takes its seconds.
 
         def draw(seed, epoch, step):
-            random = np.random.default_rng((seed or 0, epoch))
-            first = 0 if seed is None else random.integers(self.steps)
+            first = np.random.default_rng((seed, epoch)).integers(self.steps)
             length = self.steps_per_epoch(batch_size) * self.steps
             starts = first + length * np.arange(batch_size)[:, None] + self.steps * step
-            pieces = self.symbols[starts + np.arange(self.steps + 1)]
-            return pieces[:, :-1], pieces[:, 1:]
+            return self._cut(starts, self.steps)
 
-        count = self.steps_per_epoch(batch_size)
-        if seed is None:
-            return batches.generated(draw, count, None).take(count)
-        return batches.generated(draw, count, seed, epoch, step)
+        return batches.generated(draw, self.steps_per_epoch(batch_size), seed, epoch, step)
+
+    def in_order(self, tracks=1):
+        """Batches in which every symbol but the first is a target once, in order in each track.
+
+        A batch continues the tracks of the batch before. Batches have `steps` steps, and the last
+        one may have fewer. If the symbols cannot be divided into tracks of the same length, the
+        first tracks have one symbol more: one more batch has only these tracks and a single step.
+
+        Args:
+            tracks: The number of tracks: the batch size. A track starts without context, so one
+                track is exact, and several are faster.
+
+        Returns:
+            A `tf.data.Dataset` of inputs and targets, `int32 (tracks, steps)`.
+        """
+        from datasets import batches  # TensorFlow takes its seconds.
+
+        length, longer = divmod(max(0, len(self.symbols) - 1), tracks)
+        order = np.arange(tracks)
+        starts = (order * length + np.minimum(order, longer))[:, None]
+        pieces = [
+            self._cut(starts + first, min(self.steps, length - first))
+            for first in range(0, length, self.steps)
+        ]
+        if longer:
+            pieces.append(self._cut(starts[:longer] + length, 1))
+        return batches.listed(pieces, self.symbols.dtype)
+
+    def _cut(self, starts, steps):
+        """Inputs and targets `(tracks, steps)` of pieces that start at `starts (tracks, 1)`."""
+        pieces = self.symbols[starts + np.arange(steps + 1)]
+        return pieces[:, :-1], pieces[:, 1:]
 
     def arrays(self):
         return [np.ascontiguousarray(self.symbols)]

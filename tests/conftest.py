@@ -184,6 +184,14 @@ def mnist_dir():
     return pathlib.Path(os.environ["TEST_MNIST_DIR"])
 
 
+@pytest.fixture(scope="session")
+def text_dir():
+    """The folder with original texts, such as `time_machine/timemachine.txt`, if there is one."""
+    if "TEXT_DIR" not in os.environ:
+        pytest.skip("TEXT_DIR does not name the folder of time_machine/, shakespeare/ and ptb/")
+    return pathlib.Path(os.environ["TEXT_DIR"])
+
+
 def assert_one_line_error(result, *expected):
     """The command failed, and told why in one line that holds all of `expected`."""
     assert result.status not in (0, None)

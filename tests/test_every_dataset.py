@@ -85,7 +85,7 @@ def no_network(monkeypatch):
     """Let `first_row` be made of the embedded digits, as on a machine without a network."""
 
     def unavailable(name, *arguments):
-        raise datasets.tfds_images.Unavailable(name, "there is no network")
+        raise datasets.downloads.Unavailable(name, "there is no network")
 
     monkeypatch.setattr(datasets.tfds_images, "read", unavailable)
 
@@ -362,7 +362,7 @@ def other_value(field):
     """A valid value of a field of `Config` that is not its default."""
     if field.metadata["choices"]:
         return next(c for c in field.metadata["choices"] if c != field.default)
-    return {float: 0.5, int: 13}[value_type(field)]
+    return {float: 0.5, int: 13, str: "somewhere"}[value_type(field)]
 
 
 def out_of_scope():

@@ -63,7 +63,8 @@ def test_tensorflow_is_imported_where_the_page_says():
     assert not {*LIBRARIES} & {*IMPORTERS["configs"], *IMPORTERS["commands"]}
     assert "keras" not in IMPORTERS["serving"]
     of_datasets = {path for name in LIBRARIES for path in IMPORTERS["datasets"].get(name, ())}
-    assert of_datasets == {"datasets/batches.py", "datasets/tfds_images.py"}
+    names = ("batches", "downloads", "text", "tfds_images")
+    assert of_datasets == {f"datasets/{name}.py" for name in names}
 
 
 @pytest.mark.parametrize("script", ["main.py", "tune.py", "explain.py", "serve.py"])

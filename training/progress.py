@@ -46,7 +46,7 @@ class Progress:
             raise UserError(
                 f"{self.session.run.folder}: these data have the SHA-256 {self._checksum}; "
                 f"expected those that the run began with, {saved['data']}: name their folder with "
-                "--data_dir or --mnist_dir, or train a new run under another --name"
+                "--data_dir, --mnist_dir or --text_file, or train a new run under another --name"
             )
         self.requested = saved["requested"]
         self.history, self.printed = saved["history"], saved["printed"]

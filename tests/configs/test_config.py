@@ -35,6 +35,9 @@ def a_value_unlike_the_default(field):
         "train_size": 19,
         "data_dir": "somewhere",
         "mnist_dir": "elsewhere",
+        "text_file": "some/text.txt",
+        "vocabulary_size": 50,
+        "steps_per_batch": 35,
         "validation_size": 17,
         "permute_seed": 11,
         "rotation": 10.0,
@@ -60,7 +63,9 @@ def a_value_unlike_the_default(field):
     }[field.name]
 
 
-@pytest.mark.parametrize("dataset", ["emnist/letters", "adding", "temporal_order", "first_row"])
+@pytest.mark.parametrize(
+    "dataset", ["emnist/letters", "adding", "temporal_order", "first_row", "text"]
+)
 @pytest.mark.parametrize("either", [{"warmup": 0.0}, {"schedule": "cosine"}])
 def test_a_saved_config_read_back_is_the_same_in_every_field(either, dataset, tmp_path):
     needed = {"model": "bidirectional_lstm_1997", "dataset": dataset}
@@ -128,6 +133,10 @@ def test_a_flag_with_the_value_of_the_run_is_accepted(flag_values):
         ("scan", "diagonal"),
         ("permute_seed", -1),
         ("validation_size", -1),
+        ("vocabulary_size", 1),
+        ("steps_per_batch", 0),
+        ("tokens", "bytes"),
+        ("clean", "all"),
         ("epochs", 0),
         ("steps", 0),
         ("batch_size", 0),

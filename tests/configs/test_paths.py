@@ -56,8 +56,9 @@ def test_a_tilde_is_the_home_folder_in_and_of_a_flag_file(parse, tmp_path, monke
 
 
 def test_the_locations_of_the_config_are_its_paths():
-    paths = tuple(name for name in Config.__dataclass_fields__ if name.endswith("_dir"))
-    assert names_of(location=True) == paths == ("data_dir", "mnist_dir")
+    ends = ("_dir", "_file")
+    paths = tuple(name for name in Config.__dataclass_fields__ if name.endswith(ends))
+    assert names_of(location=True) == paths == ("data_dir", "mnist_dir", "text_file")
 
 
 @pytest.mark.parametrize(

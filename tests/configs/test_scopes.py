@@ -10,11 +10,13 @@ OF_IMAGES = (
     *("scan", "permute_seed", "rotation", "shift", "zoom", "shear", "elastic"),
     *("pixel_dropout", "row_dropout"),
 )
+OF_TEXTS = ("text_file", "clean", "tokens", "vocabulary_size", "steps_per_batch")
 GENERATED = ("adding", "temporal_order", "first_row")
 
 
 def test_each_field_has_its_scope():
     assert names_of(scope="images") == OF_IMAGES
+    assert names_of(scope="tokens") == OF_TEXTS
     assert names_of(scope="stored") == ("validation_size",)
     assert names_of(scope="class") == ("label_smoothing",)
     assert names_of(scope="bidirectional") == ("head",)
@@ -31,6 +33,10 @@ def test_each_field_has_its_scope():
         ("adding", ("vectors", "number", True)),
         ("temporal_order", ("vectors", "class", True)),
         ("first_row", ("vectors", "bits", True)),
+        ("time_machine", ("tokens", "next_token", False)),
+        ("tiny_shakespeare", ("tokens", "next_token", False)),
+        ("python_manual", ("tokens", "next_token", False)),
+        ("text", ("tokens", "next_token", False)),
     ],
 )
 def test_the_kind_of_a_dataset_is_known_by_its_name(dataset, kind):
@@ -44,6 +50,11 @@ def test_the_kind_of_a_dataset_is_known_by_its_name(dataset, kind):
             {"rotation": 10.0, "dataset": "adding"},
             "--rotation=10.0: --dataset=adding does not read images; expected a dataset of images, "
             "such as --dataset=mnist, or no --rotation",
+        ),
+        (
+            {"tokens": "words", "dataset": "mnist"},
+            "--tokens=words: --dataset=mnist does not read text; expected a dataset of text, such "
+            "as --dataset=time_machine, or no --tokens",
         ),
         (
             {"validation_size": 0, "dataset": "first_row"},
@@ -83,6 +94,7 @@ def test_the_example_of_a_scope_is_in_it_and_a_valid_value(name):
 
 def test_values_within_their_scopes_are_accepted():
     Config(dataset="temporal_order", label_smoothing=0.1)
+    Config(dataset="text", tokens="words", clean="d2l", validation_size=0, steps_per_batch=35)
     Config(dataset="auto", rotation=10, validation_size=0, label_smoothing=0.1)
     Config(model="bidirectional_lstm_1997", block_size=4, head="backward")
 
@@ -124,9 +136,10 @@ def test_the_help_of_a_flag_ends_with_its_scope():
 
 def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of() == tuple(field.name for field in dataclasses.fields(Config))
-    assert names_of(location=True) == ("data_dir", "mnist_dir")
+    assert names_of(location=True) == ("data_dir", "mnist_dir", "text_file")
     assert names_of(searchable=False) == (
-        *("dataset", "length", "train_size", "data_dir", "mnist_dir", "validation_size"),
+        *("dataset", "length", "train_size", "data_dir", "mnist_dir", "text_file", "clean"),
+        *("tokens", "vocabulary_size", "validation_size"),
         *("epochs", "steps", "deterministic", "checkpoint_every", "detect_anomaly", "seed"),
         *("log_every", "tensorboard"),
     )

@@ -1,4 +1,7 @@
+import itertools
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from datasets import StreamSplit
@@ -66,11 +69,11 @@ def pieces(seed, epoch=0, step=0, count=None):
 
 def test_a_batch_of_a_stream_continues_the_tracks_of_the_one_before():
     assert STREAM.steps_per_epoch(3) == 3
-    batches = pieces(None)
-    assert len(batches) == 3
+    batches = pieces(7, count=3)
     tracks = np.concatenate([inputs for inputs, _ in batches], axis=1)
     targets = np.concatenate([targets for _, targets in batches], axis=1)
-    np.testing.assert_array_equal(tracks, 5 + 12 * np.arange(3)[:, None] + np.arange(12))
+    first = tracks[0, 0]
+    np.testing.assert_array_equal(tracks, first + 12 * np.arange(3)[:, None] + np.arange(12))
     np.testing.assert_array_equal(targets, tracks + 1)
 
 
@@ -87,3 +90,46 @@ def test_the_tracks_of_each_epoch_start_where_seed_and_epoch_say():
         rest = batches[3 * epoch + step :]
         assert pieces(7, epoch, step, len(rest)) == rest
     assert pieces(8, count=12) != batches
+
+
+@pytest.mark.parametrize("tracks", [1, 2, 3, 5, 46, 50])
+@pytest.mark.parametrize("symbols", [47, 41, 6, 2])
+def test_in_order_every_symbol_but_the_first_is_a_target_once(symbols, tracks):
+    stream = StreamSplit(np.arange(symbols, dtype=np.int32), steps=4)
+    targets = []
+    for xs, ys in stream.in_order(tracks).as_numpy_iterator():
+        assert xs.shape == ys.shape
+        assert xs.shape[0] <= tracks
+        assert xs.shape[1] <= 4
+        assert xs.dtype == ys.dtype == np.int32
+        np.testing.assert_array_equal(ys, xs + 1)
+        targets += ys.ravel().tolist()
+    assert sorted(targets) == list(range(1, symbols))
+
+
+@pytest.mark.parametrize("tracks", [1, 2, 3, 5])
+def test_in_order_a_batch_continues_the_first_tracks_of_the_one_before(tracks):
+    batches = list(STREAM.in_order(tracks).as_numpy_iterator())
+    assert len(batches) == STREAM.in_order(tracks).cardinality()
+    for (before, _), (xs, _) in itertools.pairwise(batches):
+        np.testing.assert_array_equal(xs[:, 0], before[: len(xs), -1] + 1)
+    for xs, ys in batches[: 46 // tracks // 4]:
+        assert xs.shape == ys.shape == (tracks, 4)
+
+
+def test_one_track_in_order_reads_the_symbols_as_they_are():
+    inputs = np.concatenate([x[0] for x, _ in STREAM.in_order().as_numpy_iterator()])
+    np.testing.assert_array_equal(inputs, STREAM.symbols[:-1])
+    assert len(STREAM) == STREAM.in_order().cardinality() == 12
+
+
+def test_without_a_seed_the_batches_of_a_stream_are_those_in_order():
+    expected = [(x.tolist(), y.tolist()) for x, y in STREAM.in_order(3).as_numpy_iterator()]
+    assert pieces(None) == expected
+
+
+@pytest.mark.parametrize("symbols", [0, 1])
+def test_a_stream_without_a_target_has_no_batch_in_order(symbols):
+    stream = StreamSplit(np.zeros(symbols, np.int32), steps=1)
+    assert len(stream) == 0
+    assert list(stream.in_order(2)) == []

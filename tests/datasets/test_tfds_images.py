@@ -1,8 +1,5 @@
-import http.server
 import os
 import shutil
-import socket
-import threading
 import time
 
 import numpy as np
@@ -11,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from configs import Config, UserError
-from datasets import load, tfds_images
+from datasets import downloads, load
 from tests.conftest import random_split
 
 FILES = [
@@ -19,62 +16,6 @@ FILES = [
     for split in ("t10k", "train")
     for kind in ("images-idx3", "labels-idx1")
 ]
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """Every connection is refused."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-
-
-@pytest.fixture
-def silent_network(monkeypatch):
-    """Connections are made, but no answer ever comes."""
-    server = socket.create_server(("127.0.0.1", 0))
-    held = []
-
-    def hold():
-        while True:
-            try:
-                held.append(server.accept()[0])
-            except OSError:
-                return
-
-    threading.Thread(target=hold, daemon=True).start()
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
-    yield
-    server.close()
-    for connection in held:
-        connection.close()
-
-
-@pytest.fixture
-def network_that_answers(monkeypatch):
-    """Answer every download with a status and a body, by standing in as the HTTP proxy."""
-
-    def answer(status, body):
-        class Proxy(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            do_HEAD = do_GET
-
-            def log_message(self, *arguments):
-                pass
-
-        # Never shut down: TFDS's other downloads would try again for minutes.
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name in ("HTTP_PROXY", "http_proxy"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
-
-    return answer
 
 
 @pytest.fixture(scope="session")
@@ -293,24 +234,13 @@ def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path)
         load(Config(validation_size=48, **values))
 
 
-@pytest.fixture
-def no_names(monkeypatch):
-    """Looking up a host name takes a minute, and fails."""
-
-    def look_up(*arguments, **options):
-        time.sleep(60)
-        raise socket.gaierror
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-
-
 @pytest.mark.parametrize("network", ["no_network", "silent_network", "no_names"])
 def test_without_network_the_error_comes_in_seconds_and_names_three_ways_out(
     network, request, tmp_path
 ):
     request.getfixturevalue(network)
     start = time.monotonic()
-    with pytest.raises(tfds_images.Unavailable) as error:
+    with pytest.raises(downloads.Unavailable) as error:
         load(Config(dataset="mnist", data_dir=str(tmp_path)))
     assert time.monotonic() - start < 5
     for way in ("connect to the network", "--mnist_dir=DIR", "--dataset=digits"):
@@ -322,7 +252,7 @@ def test_without_network_only_auto_falls_back_and_says_why(no_network, tmp_path)
     assert data.name == "digits"
     assert "because mnist is not prepared in" in data.source
     assert "does not answer" in data.source
-    with pytest.raises(tfds_images.Unavailable, match="--data_dir=DIR"):
+    with pytest.raises(downloads.Unavailable, match="--data_dir=DIR"):
         load(Config(dataset="kmnist", data_dir=str(tmp_path)))
 
 
@@ -335,9 +265,7 @@ def test_a_damaged_download_is_refused_by_its_checksum(network_that_answers, tmp
 
 def test_a_failing_download_is_told_with_the_ways_out(network_that_answers, tmp_path):
     network_that_answers(404, b"gone")
-    with pytest.raises(
-        tfds_images.Unavailable, match=r"the download failed .*404.*--dataset=digits"
-    ):
+    with pytest.raises(downloads.Unavailable, match=r"the download failed .*404.*--dataset=digits"):
         load(Config(dataset="kmnist", data_dir=str(tmp_path)))
 
 
