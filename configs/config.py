@@ -39,6 +39,12 @@ class Config:
     dropout: float = option(
         0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
     )
+    embedding_size: int = option(
+        0,
+        "Size of the learned vector of a symbol; 0 means one-hot vectors.",
+        minimum=0,
+        scope="tokens",
+    )
     recurrent_dropout: float = option(
         0.0,
         "Fraction of the hidden state dropped in training between two steps. The same units are "

@@ -45,17 +45,21 @@ class Spec:
         return _EXAMPLES[self.reads]
 
 
-def spec_of(name, input_shape, size):
-    """The `Spec` of a named dataset, completed by the shapes of a model that was trained on it.
+def spec_of(config, input_shape, size, vocabulary=()):
+    """The `Spec` of the dataset of a `Config`, completed by a model that was trained on it.
 
     Args:
-        name: The dataset's name.
-        input_shape: The shape of a model's input, `(None, ...)`.
+        config: The `Config`.
+        input_shape: The shape of the model's input, `(None, ...)`.
         size: The size of the model's output.
+        vocabulary: The symbols that the model knows if it reads tokens.
     """
-    kind = kind_of(name)
+    kind = kind_of(config.dataset)
     if kind.reads == "images":
         return images_spec(size)
+    if kind.reads == "tokens":
+        step = config.tokens.removesuffix("s")
+        return Spec(kind.reads, kind.answers, tuple(input_shape[1:]), size, step, vocabulary)
     return Spec(kind.reads, kind.answers, tuple(input_shape[1:]), size)
 
 

@@ -19,6 +19,8 @@ class Split(Protocol):
 
     def __len__(self): ...
 
+    carries_states: bool  # Whether a batch continues the sequences of the batch before.
+
     def steps_per_epoch(self, batch_size):
         """The number of batches of an epoch."""
 
@@ -49,6 +51,8 @@ class ArraySplit:
     inputs: np.ndarray
     targets: np.ndarray
 
+    carries_states = False
+
     def __len__(self):
         return len(self.targets)
 
@@ -67,8 +71,12 @@ class ArraySplit:
             return batches.ordered(arrays, batch_size)
         return batches.shuffled(arrays, batch_size, seed, epoch, step)
 
-    def in_order(self):
-        """Every example once, in order, in batches of up to 28,000 steps: `Split.batches`."""
+    def in_order(self, tracks=1):
+        """Every example once, in order, in batches of up to 28,000 steps: `Split.batches`.
+
+        Args:
+            tracks: Ignored; see `StreamSplit.in_order`.
+        """
         return self.batches(max(1, _STEPS // self.inputs.shape[1]))
 
     def arrays(self):
@@ -87,6 +95,8 @@ class GeneratedSplit:
 
     generate: Callable
     size: int
+
+    carries_states = False
 
     def __len__(self):
         return self.size
@@ -124,6 +134,8 @@ class StreamSplit:
 
     symbols: np.ndarray
     steps: int
+
+    carries_states = True
 
     def __len__(self):
         return math.ceil(max(0, len(self.symbols) - 1) / self.steps)

@@ -41,7 +41,7 @@ class Subject:
     @property
     def spec(self):
         """The `Spec` of the data that it was trained on."""
-        return spec_of(self.config.dataset, self.model.input_shape, self.model.output_shape[-1])
+        return spec_of(self.config, self.model.input_shape, self.model.output_shape[-1])
 
     @property
     def task(self):

@@ -47,9 +47,11 @@ def text_signatures(reader):
         _, logits = reader.read(text)
         return {
             "probabilities": tf.nn.softmax(logits),
-            "perplexity": tf.exp(tf.math.divide_no_nan(
-                tf.reduce_sum(nats, axis=-1), tf.cast(nats.row_lengths(), tf.float32)
-            )),
+            "perplexity": tf.exp(
+                tf.math.divide_no_nan(
+                    tf.reduce_sum(nats, axis=-1), tf.cast(nats.row_lengths(), tf.float32)
+                )
+            ),
         }
 
     def step(ids, *states):

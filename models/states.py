@@ -40,7 +40,7 @@ class CarryStates(keras.layers.Layer):
 
     Args:
         model: A model of `create_model` that answers at every step; its weights are shared.
-        batch_size: The number of parallel tracks, which is fixed.
+        batch_size: The largest number of parallel tracks.
     """
 
     def __init__(self, model, batch_size):
@@ -53,9 +53,12 @@ class CarryStates(keras.layers.Layer):
         ]
 
     def call(self, inputs, training=None):
-        outputs, *states = self._step([inputs, *self._states], training=training)
-        for variable, state in zip(self._states, states, strict=True):
-            variable.assign(state)
+        # The last batch of a validation may have fewer tracks.
+        tracks = keras.ops.shape(inputs)[0]
+        before = [variable[:tracks] for variable in self._states]
+        outputs, *after = self._step([inputs, *before], training=training)
+        for variable, state in zip(self._states, after, strict=True):
+            variable.assign(keras.ops.concatenate([state, variable[tracks:]]))
         return outputs
 
     def reset_state(self):
@@ -66,7 +69,7 @@ class CarryStates(keras.layers.Layer):
 
 def carry_states(model, batch_size):
     """A model of the same weights that carries its states from call to call: `CarryStates`."""
-    inputs = keras.Input(batch_shape=(batch_size, *model.input_shape[1:]), dtype=model.input.dtype)
+    inputs = keras.Input(model.input_shape[1:], dtype=model.input.dtype)
     return keras.Model(inputs, CarryStates(model, batch_size)(inputs), name=model.name)
 
 

@@ -24,7 +24,7 @@ def evaluate_run(run, config, data=None, views=1):
             model was trained without distortion and several views are asked for.
     """
     # How the training images are split is of no concern here, and may not fit this dataset.
-    data = data or load(dataclasses.replace(config, validation_size=None))
+    data = data or load(dataclasses.replace(config, validation_size=None), run.vocabulary() or None)
     model = run.load_model()
     spec = run.spec(model)
     if data.spec != spec:

@@ -180,7 +180,9 @@ def compile_model(model, task, steps, steps_per_epoch):
     )
     # A checkpoint holds these variables, so they must exist before `fit` makes them.
     model.optimizer.build(model.trainable_variables)
-    sizes = [(1, *(size or 1 for size in shape)) for shape in (task.target_shape, model.output_shape[1:])]
+    sizes = [
+        (1, *(size or 1 for size in shape)) for shape in (task.target_shape, model.output_shape[1:])
+    ]
     target, output = map(np.zeros, sizes)
     model.compute_metrics(None, target, output)
     model.reset_metrics()
@@ -198,7 +200,9 @@ def _fit(model, session, progress, callbacks):
                 # The rest of an interrupted epoch is a `fit` of its own.
                 epochs=epoch + 1 if taken else session.epochs,
                 steps_per_epoch=session.steps_per_epoch - taken,
-                validation_data=data.validation.in_order(config.batch_size) if len(data.validation) else None,
+                validation_data=data.validation.in_order(config.batch_size)
+                if len(data.validation)
+                else None,
                 callbacks=callbacks,
                 shuffle=False,
                 verbose=_verbosity(config) if session.distribution.is_chief else 0,
