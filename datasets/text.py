@@ -200,10 +200,10 @@ def _split_in_order(symbols, flag, config):
     begin_test = count * 9 // 10
     size = config.validation_size
     size = begin_test - count * 8 // 10 if size is None else size
-    if size >= begin_test:
+    if size > begin_test:
         raise UserError(
             f"--validation_size={size}: {flag} has {begin_test:,} {config.tokens} before its test "
-            f"part; expected fewer, so that some are left to train on"
+            "part; expected fewer, so that some are left to train on"
         )
     begin = begin_test - size
     return [symbols[:begin], symbols[begin:begin_test], symbols[begin_test:]]
@@ -216,16 +216,16 @@ def _require_sizes(parts, flag, config, is_trained):
     needed = (batch + 1) * steps
     if sizes[0] < needed and not is_trained:
         raise UserError(
-            f"{flag}: {sizes[0]:,} {tokens} are for training; expected at least {needed:,}, for "
-            f"batches of --batch_size={batch} tracks of --steps_per_batch={steps} {tokens}: lower "
-            "one of the two, or name a longer text"
+            f"{flag}: the training part has a length of {sizes[0]:,}; expected at least {needed:,} "
+            f"{tokens}, for a batch of --batch_size={batch} tracks of --steps_per_batch={steps}: "
+            "lower one of the two, or name a longer text"
         )
-    for size, purpose in ((sizes[1], "validation"), (sizes[2], "testing")):
+    for size, name in ((sizes[1], "validation"), (sizes[2], "test")):
         # The first symbol is not predicted. A text can have no validation part.
-        if size == 1 or (size == 0 and purpose == "testing"):
+        if size == 1 or (size == 0 and name == "test"):
             raise UserError(
-                f"{flag}: {size} {tokens} are for {purpose}; expected at least 2: name a longer "
-                "text, or change --validation_size"
+                f"{flag}: the {name} part has a length of {size}; expected at least 2 {tokens}: "
+                "name a longer text, or change --validation_size"
             )
 
 
