@@ -22,6 +22,7 @@ _SHA256 = {
     "tiny_shakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 }
 _FILES = ("train.txt", "valid.txt", "test.txt")
+_PATHS = f"the path of a text in UTF-8, or of a folder with {', '.join(_FILES)}"
 
 
 def read(config, vocabulary=None):
@@ -108,8 +109,7 @@ def _read_texts(config):
         return _read_path(name, pathlib.Path(path))
     if name == "text":
         raise UserError(
-            "--dataset=text: --text_file is not given; expected the path of a text in UTF-8, or of "
-            f"a folder with {_in_words(_FILES)}: add --text_file=PATH"
+            f"--dataset=text: --text_file is not given; expected {_PATHS}: add --text_file=PATH"
         )
     if name == "time_machine":
         path = pathlib.Path(downloads.fetch(name, _TIME_MACHINE, _SHA256[name]))
@@ -121,9 +121,7 @@ def _read_texts(config):
 def _read_path(name, path):
     """Read `--text_file`: see `_read_texts`."""
     flag = f"--text_file={path}"
-    kinds = "the path of a text in UTF-8"
-    if name == "text":
-        kinds += f", or of a folder with {_in_words(_FILES)}"
+    kinds = _PATHS if name == "text" else "the path of a text in UTF-8"
     if not path.exists():
         raise UserError(f"{flag}: this path does not exist; expected {kinds}")
     if path.is_dir() and name != "text":
@@ -132,8 +130,8 @@ def _read_path(name, path):
         missing = [file for file in _FILES if not (path / file).is_file()]
         if missing:
             raise UserError(
-                f"{flag}: the folder lacks {_in_words(missing)}; expected {_in_words(_FILES)} in "
-                "it, or the path of a file, which is then split"
+                f"{flag}: the folder lacks {', '.join(missing)}; expected {', '.join(_FILES)}, or "
+                "the path of a file, which is then split"
             )
         return (
             [_decode(path / file, (path / file).read_bytes()) for file in _FILES],
@@ -227,7 +225,3 @@ def _require_sizes(parts, flag, config, is_trained):
                 f"{flag}: the {name} part has a length of {size}; expected at least 2 {tokens}: "
                 "name a longer text, or change --validation_size"
             )
-
-
-def _in_words(names):
-    return ", ".join(names)
