@@ -22,6 +22,7 @@ _SHA256 = {
     "tiny_shakespeare": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 }
 _FILES = ("train.txt", "valid.txt", "test.txt")
+_PATHS = f"the path of a text in UTF-8, or of a folder with {', '.join(_FILES)}"
 
 
 def read(config, vocabulary=None):
@@ -108,8 +109,7 @@ def _read_texts(config):
         return _read_path(name, pathlib.Path(path))
     if name == "text":
         raise UserError(
-            "--dataset=text: --text_file is not given; expected the path of a text in UTF-8, or of "
-            f"a folder with {_in_words(_FILES)}: add --text_file=PATH"
+            f"--dataset=text: --text_file is not given; expected {_PATHS}: add --text_file=PATH"
         )
     if name == "time_machine":
         path = pathlib.Path(downloads.fetch(name, _TIME_MACHINE, _SHA256[name]))
@@ -121,9 +121,7 @@ def _read_texts(config):
 def _read_path(name, path):
     """Read `--text_file`: see `_read_texts`."""
     flag = f"--text_file={path}"
-    kinds = "the path of a text in UTF-8"
-    if name == "text":
-        kinds += f", or of a folder with {_in_words(_FILES)}"
+    kinds = _PATHS if name == "text" else "the path of a text in UTF-8"
     if not path.exists():
         raise UserError(f"{flag}: this path does not exist; expected {kinds}")
     if path.is_dir() and name != "text":
@@ -132,8 +130,8 @@ def _read_path(name, path):
         missing = [file for file in _FILES if not (path / file).is_file()]
         if missing:
             raise UserError(
-                f"{flag}: the folder lacks {_in_words(missing)}; expected {_in_words(_FILES)} in "
-                "it, or the path of a file, which is then split"
+                f"{flag}: the folder lacks {', '.join(missing)}; expected {', '.join(_FILES)}, or "
+                "the path of a file, which is then split"
             )
         return (
             [_decode(path / file, (path / file).read_bytes()) for file in _FILES],
@@ -200,10 +198,10 @@ def _split_in_order(symbols, flag, config):
     begin_test = count * 9 // 10
     size = config.validation_size
     size = begin_test - count * 8 // 10 if size is None else size
-    if size >= begin_test:
+    if size > begin_test:
         raise UserError(
             f"--validation_size={size}: {flag} has {begin_test:,} {config.tokens} before its test "
-            f"part; expected fewer, so that some are left to train on"
+            "part; expected fewer, so that some are left to train on"
         )
     begin = begin_test - size
     return [symbols[:begin], symbols[begin:begin_test], symbols[begin_test:]]
@@ -216,18 +214,14 @@ def _require_sizes(parts, flag, config, is_trained):
     needed = (batch + 1) * steps
     if sizes[0] < needed and not is_trained:
         raise UserError(
-            f"{flag}: {sizes[0]:,} {tokens} are for training; expected at least {needed:,}, for "
-            f"batches of --batch_size={batch} tracks of --steps_per_batch={steps} {tokens}: lower "
-            "one of the two, or name a longer text"
+            f"{flag}: the training part has a length of {sizes[0]:,}; expected at least {needed:,} "
+            f"{tokens}, for a batch of --batch_size={batch} tracks of --steps_per_batch={steps}: "
+            "lower one of the two, or name a longer text"
         )
-    for size, purpose in ((sizes[1], "validation"), (sizes[2], "testing")):
+    for size, name in ((sizes[1], "validation"), (sizes[2], "test")):
         # The first symbol is not predicted. A text can have no validation part.
-        if size == 1 or (size == 0 and purpose == "testing"):
+        if size == 1 or (size == 0 and name == "test"):
             raise UserError(
-                f"{flag}: {size} {tokens} are for {purpose}; expected at least 2: name a longer "
-                "text, or change --validation_size"
+                f"{flag}: the {name} part has a length of {size}; expected at least 2 {tokens}: "
+                "name a longer text, or change --validation_size"
             )
-
-
-def _in_words(names):
-    return ", ".join(names)

@@ -4,6 +4,7 @@ import http.server
 import socket
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -58,6 +59,7 @@ def network_that_answers(monkeypatch):
         # Never shut down: TFDS's other downloads would try again for minutes.
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(urllib.request, "_opener", None)  # It holds the proxy of its first use.
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
 
