@@ -77,6 +77,8 @@ class NextToken(Task):
     def show(self, score):
         return f"perplexity {np.exp(-score):.4g}"
 
+    show_named = show
+
     def loss(self):
         import keras
 

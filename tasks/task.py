@@ -101,3 +101,7 @@ class Task:
     def show(self, score):
         """A score as text."""
         return self.score_format.format(score)
+
+    def show_named(self, score):
+        """A score as text with its name."""
+        return f"{self.score_name} {self.show(score):>7}"
