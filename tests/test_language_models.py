@@ -1,4 +1,4 @@
-"""A text goes through the whole program: trained, killed, resumed, exported, served; and it writes."""
+"""A model of text goes through the whole program, and writes."""
 
 import json
 import os
@@ -66,7 +66,13 @@ def result(run):
     return weights, run.history(), run.metrics()["test"], run.vocabulary()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "within the second epoch",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MOMENTS if "second" not in name),
+    ],
+)
 def test_a_run_that_is_interrupted_with_states_in_it_ends_with_the_same_bits(
     moment, trained, text_file, tmp_path, monkeypatch
 ):
@@ -79,6 +85,7 @@ def test_a_run_that_is_interrupted_with_states_in_it_ends_with_the_same_bits(
     assert result(resumed) == result(trained)
 
 
+@pytest.mark.slow
 def test_the_states_of_an_epoch_go_from_batch_to_batch(text_file, tmp_path):
     """With a rate of nearly 0, the loss of an epoch is that of long tracks, not of short pieces."""
     config = config_of(text_file, epochs=1, learning_rate=1e-12, schedule="constant")
@@ -104,6 +111,7 @@ def test_the_states_of_an_epoch_go_from_batch_to_batch(text_file, tmp_path):
     assert abs(long - short) > 1e-5
 
 
+@pytest.mark.slow
 def test_the_validation_of_an_epoch_begins_with_states_of_0(text_file, tmp_path):
     config = config_of(text_file, epochs=1)
     data = datasets.load(config)
@@ -146,9 +154,9 @@ def test_evaluate_list_and_compare_show_the_perplexity(trained, run_main):
     assert done.status == 0
 
 
-@pytest.mark.parametrize("model", ["lstm", "peephole_lstm"])
+@pytest.mark.parametrize("model", ["lstm", pytest.param("peephole_lstm", marks=pytest.mark.slow)])
 def test_python_the_saved_model_and_the_program_write_the_same_text(
-    model, text_file, tmp_path, run_main
+    model, text_file, tmp_path, run_main, capfd
 ):
     import tensorflow as tf
 
@@ -158,6 +166,7 @@ def test_python_the_saved_model_and_the_program_write_the_same_text(
     assert len(expected) == 23
 
     flags = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    capfd.readouterr()  # What the training said.
     done = run_main("--mode=generate", "--run=run", "--prompt=abé", "--dataset=text", *flags)
     assert done.stdout == f"abé{expected}\n"
 
@@ -194,6 +203,7 @@ np.savez("answers.npz", **answers)
 """
 
 
+@pytest.mark.slow
 def test_a_process_without_this_project_reads_texts(text_file, tmp_path):
     model, task = random_model(text_file, layers=2)
     export(model, task, tmp_path / "exported", card={})
@@ -289,6 +299,7 @@ def test_plateau_quarters_the_rate_after_each_epoch_that_is_not_the_best(text_fi
     assert Model.optimizer.learning_rate == 8.0 / 16  # 2.1 and the second 2.0.
 
 
+@pytest.mark.slow
 def test_plateau_is_the_same_after_an_interruption(text_file, tmp_path, monkeypatch):
     config = config_of(
         text_file, optimizer="sgd", learning_rate=30.0, schedule="plateau", clip_norm=1.0, epochs=5

@@ -34,11 +34,17 @@ def in_parts(model, ids, *ends):
     return np.concatenate(parts, axis=1)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", ["lstm", *CELLS])
+FEW = ("lstm", "gru", "peephole_lstm")
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        *((name, 2) for name in FEW),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in CELLS if name not in FEW),
+    ],
+)
 def test_a_sequence_in_parts_has_the_answers_of_the_whole(name, layers):
-    if layers == 2 and name not in ("lstm", "gru", "peephole_lstm"):
-        pytest.skip("two layers are tested with three cells")
     model = random_model(model=name, layers=layers)
     carrying = carry_states(model, batch_size=3)
     whole = model.predict_on_batch(IDS)
