@@ -41,7 +41,7 @@ class Config:
     )
     tie_embeddings: bool = option(
         False,
-        "Use the matrix of the embedding in the head, too. Needs --embedding_size equal to --units.",
+        "Use the embedding's matrix in the head, too. Needs --embedding_size equal to --units.",
         scope="tokens",
     )
     embedding_size: int = option(
