@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from explain.style import draw_by_class
 from export.serving_function import input_spec
@@ -18,6 +19,7 @@ _STEPS_AT_ONCE = 2800
 # Order of the panels: these first, these last, all others between.
 _FIRST, _LAST = ("input_gate", "forget_gate"), ("cell", "hidden")
 _MAX_TICKS = 10
+_FRAME_MS, _LAST_FRAME_MS = 200, 1800  # How long the animation shows a frame.
 _BOUNDS = {"hidden": (-1, 1), "candidate": (-1, 1), "cell": (-3, 3)}  # Others: 0 to 1.
 _SIGNED = tuple(_BOUNDS)
 
@@ -122,11 +124,15 @@ def animate_reading(path, task, example, reading, title, is_of_rows):
     steps = drawn.steps
     # Long sequences are shown in 28 frames, too.
     frames = np.unique(np.linspace(1, steps, min(steps, 28)).astype(int)).tolist()
-    drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")  # Keep the layout for all frames.
-    # Show the last step for 9 frames in all.
-    animation = FuncAnimation(drawn.figure, drawn.show_until, frames=[*frames, *[steps] * 8])
-    animation.save(path, PillowWriter(fps=5), dpi=70)
+    drawn.figure.set_dpi(70)
+    canvas, pictures = FigureCanvasAgg(drawn.figure), []
+    for step in frames:
+        drawn.show_until(step)
+        canvas.draw()
+        drawn.figure.set_layout_engine("none")  # Keep the layout of the first frame.
+        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+    times = [*[_FRAME_MS] * (len(frames) - 1), _LAST_FRAME_MS]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0)
 
 
 class _Reading:

@@ -87,7 +87,7 @@ SEARCHES = {
     "grid": ["--tuner=grid", "--search=units:3|4,batch_size:64|128"],
 }
 
-_KILLS = 5
+_KILLS = 3
 
 
 def start_tune(folder, *flags):
@@ -126,7 +126,7 @@ def test_a_search_killed_many_times_has_the_same_trials(tuner, tmp_path):
         process.kill()
         _, stderr = process.communicate()
         if process.returncode == 0:  # The search ended before the kill.
-            assert kill >= 3
+            assert kill == 2
             break
         assert process.returncode == -signal.SIGKILL, stderr
         if trials.is_dir():
