@@ -1,6 +1,6 @@
 """The chapters on a network that reads a text: what its answers depend on, and what its units say.
 
-Each `write_*` function writes a chapter from the `_Material` of `explain.explanation`.
+Each `write_*` function writes a chapter from the material of `explain.explanation`.
 """
 
 import matplotlib
@@ -136,6 +136,7 @@ def gradients_back(task, model, symbols, lags=_LAGS):
 
 
 def write_context(material):
+    """Write the chapter on the loss against the context."""
     step, symbols = material.spec.step, material.split.symbols
     curves = {}
     for subject in material.subjects:
@@ -144,8 +145,8 @@ def write_context(material):
     material.report.chapter(
         "How much context it uses",
         f"The mean cross-entropy of the same {count:,} {step}s of the test text, if the network "
-        f"reads only so many {step}s before each. Its states are 0 before them. A network stores "
-        "what it needs for as long as its curve falls.",
+        f"reads only so many {step}s before each. Its states are 0 before them. While a curve "
+        f"falls, the network uses {step}s that far back.",
     )
     caption = f"{material.names}: loss against the number of {step}s that are read before."
     material.report.figure("context", draw_context(curves, step), caption)
@@ -168,6 +169,7 @@ def draw_context(curves, step):
 
 
 def write_passage(material):
+    """Write the chapter on the surprise along a passage."""
     step, readings = material.spec.step, material.text_readings
     material.report.chapter(
         "How it reads a passage",
@@ -197,15 +199,8 @@ def draw_passage(readings, step):
         for (name, each), (colour, dashes) in zip(readings.items(), STYLES, strict=False):
             bits = each.bits[begin : begin + width]
             x, y = np.arange(len(bits) + 1) - 0.5, [*bits, bits[-1]]
-            axes.plot(
-                x,
-                y,
-                color=colour,
-                linestyle=dashes,
-                linewidth=1.3,
-                drawstyle="steps-post",
-                label=name,
-            )
+            style = {"color": colour, "linestyle": dashes, "linewidth": 1.3}
+            axes.plot(x, y, drawstyle="steps-post", label=name, **style)
         _write_symbols(axes, symbols)
         axes.set(xlim=(-0.5, width - 0.5), ylim=(0, 1.05 * top), ylabel="bits")
         axes.grid(axis="y", alpha=0.3)
@@ -224,6 +219,7 @@ def _write_symbols(axes, symbols):
 
 
 def write_gradients(material):
+    """Write the chapter on gradients through time."""
     step, symbols = material.spec.step, material.split.symbols
     curves = {}
     for subject in material.subjects:
@@ -247,6 +243,7 @@ def write_gradients(material):
 
 
 def write_units(material):
+    """Write the chapter on units that follow a feature of the text."""
     step, readings = material.spec.step, material.text_readings
     symbols = next(iter(readings.values())).symbols
     found = find_units(readings, step)
@@ -256,8 +253,9 @@ def write_units(material):
         f"It is chosen by its correlation with the feature on the first half of {len(symbols):,} "
         f"{step}s of the test text. The correlation r that is shown is that on the second half. "
         "The first row of each strip is the text, darker where the feature is higher. The other "
-        "rows are the values of the units, from their lowest (dark) to their highest (bright). "
-        "They are turned round if r is negative.",
+        "rows are the values of the units, from their lowest (dark) to their highest (bright), or "
+        "from the highest to the lowest if r is negative. An r near 0 means that no single unit "
+        "follows the feature.",
     )
     caption = f"{material.names}: the unit that follows each feature of the text the most closely."
     material.report.figure("units", draw_units(readings, found, step), caption)
@@ -339,6 +337,7 @@ def _scaled(values, part):
 
 
 def write_gates(material):
+    """Write the chapter on the gates by kind of symbol."""
     step, readings = material.spec.step, material.text_readings
     means = {name: mean_gates(reading) for name, reading in readings.items()}
     means = {name: gates for name, gates in means.items() if gates}
@@ -385,6 +384,7 @@ def draw_gates(means):
 
 
 def write_symbols(material):
+    """Write the chapter on the scores and the surprise of each symbol."""
     step, report = material.spec.step, material.report
     summaries = "; ".join(f"{name}: {e.summary()}" for name, e in material.evaluations.items())
     report.chapter(f"Surprise of each {step}", f"{summaries}.")
