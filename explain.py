@@ -15,7 +15,13 @@ from explain.chosen import chosen
 FLAGS = flags.FLAGS
 define_path("run", None, "Folder of the run to explain.")
 define_paths("against", [], "Folders of at most 6 runs to show beside it.")
-flags.DEFINE_integer("image", 0, "Number of the test example whose reading is shown.", 0)
+flags.DEFINE_integer(
+    "image",
+    0,
+    "Number of the test example whose reading is shown. In a text, an example is "
+    "--steps_per_batch symbols long.",
+    0,
+)
 flags.DEFINE_integer("images", 2000, "Number of test examples for most figures.", 100)
 define_path("data_dir", None, "Where TFDS keeps datasets (default: as the run had it).")
 define_path("mnist_dir", None, "Folder of MNIST's four files (default: as the run had it).")
