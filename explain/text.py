@@ -44,9 +44,10 @@ class TextReading:
     """
 
     def __init__(self, subject, test, index):
-        begin = index * test.steps
-        self.first = max(1, min(begin, _BEFORE))
-        ids = test.symbols[max(0, begin - _BEFORE) :][:_TRACED]
+        passage = index * test.steps
+        begin = max(0, min(passage - _BEFORE, len(test.symbols) - _TRACED))
+        self.first = max(1, passage - begin)
+        ids = test.symbols[begin : begin + _TRACED]
         self.symbols = [subject.vocabulary[symbol] for symbol in ids]
         self.values = _trace(subject.model, ids)
         outputs = self.values.pop("outputs")
@@ -142,6 +143,8 @@ def write_context(material):
     for subject in material.subjects:
         losses, count = context_losses(subject.task, subject.model, symbols)
         curves[subject.name] = losses
+        bits = ", ".join(f"{loss / np.log(2):.3f} after {c}" for c, loss in losses.items())
+        print(f"explain: bits per {step} of {subject.name}: {bits}", flush=True)
     material.report.chapter(
         "How much context it uses",
         f"The mean cross-entropy of the same {count:,} {step}s of the test text, if the network "
@@ -174,8 +177,8 @@ def write_passage(material):
     material.report.chapter(
         "How it reads a passage",
         f"The surprise of each {step} of the test text, in bits: minus the logarithm of the "
-        f"probability that the network gave to it before it was read. The network has read up to "
-        f"{_BEFORE} {step}s before the passage.",
+        "probability that the network gave to it before it was read. The network begins to read "
+        f"{next(iter(readings.values())).first:,} {step}s before the passage.",
     )
     caption = f"{material.names}: surprise along a passage of the test text."
     figure = draw_passage(readings, step)
@@ -213,7 +216,11 @@ def draw_passage(readings, step):
 def _write_symbols(axes, symbols):
     """Write symbols under the axes, each below its own step."""
     shown = [_SHOWN_AS.get(symbol, symbol) for symbol in symbols]
-    options = {} if max(map(len, shown)) == 1 else {"rotation": 45, "ha": "right"}
+    options = (
+        {}
+        if max(map(len, shown)) == 1
+        else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    )
     axes.set_xticks(range(len(shown)), shown, family="monospace", **options)
     axes.tick_params(axis="x", length=0, pad=2)
 
@@ -308,12 +315,13 @@ def draw_units(readings, found, step):
         for name, (unit, values, correlation) in zip(readings, units, strict=True):
             turned = -values if correlation < 0 else values
             colours.append(heat(_scaled(turned, part)))
-            labels.append(f"{name}: {unit}, r = {correlation:.2f}".replace("-0", "−0"))
+            r = f"{round(correlation, 2) + 0.0:.2f}".replace("-", "−")
+            labels.append(f"{name}: {unit}, r = {r}")
         axes.imshow(np.array(colours), aspect="auto", interpolation="none")
         for x, symbol in enumerate(symbols[part]):
             shown = _SHOWN_AS.get(symbol, symbol)[:10]
             options = {"ha": "center", "va": "center", "family": "monospace"}
-            axes.text(x, 0, shown, fontsize=8 if len(shown) < 5 else 5, **options)
+            axes.text(x, 0, shown, fontsize=8 if len(shown) < 5 else 6, **options)
         axes.set_yticks(range(rows), labels, fontsize=8)
         axes.set_xticks([])
         axes.tick_params(length=0)

@@ -190,6 +190,9 @@ def test_the_surprise_of_a_passage_is_that_of_the_text_before_it(model, monkeypa
     assert np.isnan(reading.bits[0])
     expected = -np.take_along_axis(logs[:-1], part[1:, None], axis=-1)[:, 0] / np.log(2)
     np.testing.assert_allclose(reading.bits[1:], expected, rtol=1e-4)
+    # Near the end of the text, it is read from earlier on.
+    late = text.TextReading(subject, test, index=38)
+    assert (late.first, len(late.symbols)) == (50, 60)
     # The text begins with a symbol that is not predicted, so the passage begins with the second.
     assert text.TextReading(subject, test, index=0).first == 1
 
