@@ -234,7 +234,11 @@ def write_gradients(material):
             norms, count = gradients_back(subject.task, model, symbols)
             for name, values in norms.items():
                 layer = "" if name == "hidden" else f", {name.replace('_', ' ')}"
-                curves[f"{subject.name}, {when}{layer}"] = values
+                label = f"{subject.name}, {when}{layer}"
+                curves[label] = values
+                shown = {lag: values[lag] for lag in (0, len(values) // 2, len(values) - 1)}
+                shown = ", ".join(f"{norm:.2g} at {lag}" for lag, norm in shown.items())
+                print(f"explain: gradient norm of {label}, by {step}s back: {shown}", flush=True)
     material.report.chapter(
         "Gradients through time",
         "The norm of the gradient of the loss of one prediction with respect to the hidden state "
