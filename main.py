@@ -55,9 +55,7 @@ flags.DEFINE_list(
 flags.DEFINE_bool("tf1_averages", False, "Import its moving averages, not the last weights.")
 flags.DEFINE_integer("views", 1, "Distorted views of an image to average in --mode=evaluate.", 1)
 flags.DEFINE_string("prompt", "", "Text that --mode=generate writes on after.")
-flags.DEFINE_float(
-    "temperature", 1.0, "Divisor of the logits in --mode=generate; 0 takes the likeliest.", 0
-)
+flags.DEFINE_float("temperature", 1, "Divisor of the logits; 0 takes the likeliest symbol.", 0)
 flags.DEFINE_integer("top_k", 0, "Draw only from so many of the likeliest symbols; 0: from all.", 0)
 define_path("saved_models_dir", "saved_models", "Where SavedModels are exported to.")
 flags.DEFINE_list(

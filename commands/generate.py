@@ -14,8 +14,8 @@ def generate(flags):
     if not run.vocabulary():
         raise UserError(
             f"--run={run.folder}: its {run.config().model} was trained on "
-            f"--dataset={run.config().dataset}, which is not a text; expected a run of a dataset of "
-            "text, such as --dataset=python_manual"
+            f"--dataset={run.config().dataset}, which is not a text; expected a run of a dataset "
+            "of text, such as --dataset=python_manual"
         )
     from training.generate import write_text  # TensorFlow takes its seconds.
 

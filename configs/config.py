@@ -6,7 +6,7 @@ import os
 from configs.cells import MODELS
 from configs.errors import UserError
 from configs.option import option, problem
-from configs.scopes import scope_problem
+from configs.scopes import kind_of, scope_problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Config:
     dropout: float = option(
         0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
     )
+    tie_embeddings: bool = option(
+        False,
+        "Use the embedding's matrix in the head, too. Needs --embedding_size equal to --units.",
+        scope="tokens",
+    )
     embedding_size: int = option(
         0,
         "Size of the learned vector of a symbol; 0 means one-hot vectors.",
@@ -65,6 +70,12 @@ class Config:
         "Initial head weights: Glorot uniform with bias 0, or the TensorFlow 1 tutorials' "
         "N(0, 1) with bias 0.1.",
         choices=("glorot", "tutorial"),
+    )
+    weights_init: str = option(
+        "keras",
+        "Initial weights: keras, those of Keras's layers; or small, as in Dive into Deep Learning: "
+        "every matrix N(0, 0.01), every bias 0.",
+        choices=("keras", "small"),
     )
 
     dataset: str = option(
@@ -138,6 +149,13 @@ class Config:
         "time).",
         minimum=1,
         scope="tokens",
+    )
+    max_train_tokens: int | None = option(
+        None,
+        "Train only on so many symbols, the first ones (default: on all of the training part).",
+        minimum=2,
+        scope="tokens",
+        searchable=False,
     )
     validation_size: int | None = option(
         None,
@@ -236,8 +254,9 @@ class Config:
     )
     schedule: str = option(
         "cosine",
-        "Learning rate over the run: constant, or a half cosine down to 0.",
-        choices=("constant", "cosine"),
+        "Learning rate over the run: constant; a half cosine down to 0; or plateau: a quarter of "
+        "it after each epoch whose validation loss is not the lowest so far.",
+        choices=("constant", "cosine", "plateau"),
     )
     warmup: float = option(
         0.0,
@@ -330,10 +349,27 @@ class Config:
                 "the validation loss, but --validation_size=0 leaves no validation images; "
                 "expected --validation_size=1 or more, or no --early_stopping_patience"
             )
-        if self.warmup and self.schedule == "constant":
+        if self.schedule == "plateau" and self.validation_size == 0:
             raise UserError(
-                f"--warmup={self.warmup}: --schedule=constant starts with its full rate; expected "
-                "--schedule=cosine, or no --warmup"
+                "--schedule=plateau follows the validation loss, but --validation_size=0 leaves "
+                "no validation examples; expected another --schedule, or no --validation_size"
+            )
+        if self.warmup and self.schedule != "cosine":
+            raise UserError(
+                f"--warmup={self.warmup}: --schedule={self.schedule} starts with its full rate; "
+                "expected --schedule=cosine, or no --warmup"
+            )
+        if self.tie_embeddings and self.embedding_size != self.units:
+            raise UserError(
+                f"--tie_embeddings: --embedding_size={self.embedding_size} and "
+                f"--units={self.units} differ, but the head multiplies the hidden state by the "
+                f"embedding's matrix; expected --embedding_size={self.units}"
+            )
+        if kind_of(self.dataset).answers == "next_token" and self.model.startswith("bidirectional"):
+            raise UserError(
+                f"--model={self.model}: a backward direction would read the symbols that "
+                f"--dataset={self.dataset} asks for; expected a model of one direction, such as "
+                f"--model={self.model.removeprefix('bidirectional_')}"
             )
         if self.units % self.block_size:
             raise UserError(

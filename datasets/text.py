@@ -43,6 +43,7 @@ def read(config, vocabulary=None):
         UserError: If the text is missing, not UTF-8, or too short.
         Unavailable: If the text must be downloaded, and that is not possible.
     """
+    is_trained = vocabulary is not None
     texts, flag, source = _read_texts(config)
     if config.clean == "d2l":
         texts = [clean_as_d2l(text, config.tokens) for text in texts]
@@ -55,11 +56,12 @@ def read(config, vocabulary=None):
             f"--validation_size={config.validation_size}: {config.text_file} is a folder, whose "
             "valid.txt is for validation; expected no --validation_size, or the path of a file"
         )
-    _require_sizes(parts, flag, config, is_trained=vocabulary is not None)
     if vocabulary is None:
         vocabulary = Vocabulary.of(parts[0], config.tokens, config.vocabulary_size)
     else:
         vocabulary = Vocabulary(tuple(vocabulary), config.tokens)
+    parts[0] = parts[0][: config.max_train_tokens]
+    _require_sizes(parts, flag, config, is_trained=is_trained)
     train, validation, test = (
         StreamSplit(vocabulary.indices(part), config.steps_per_batch) for part in parts
     )

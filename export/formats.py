@@ -42,13 +42,20 @@ def check_formats(formats):
             )
 
 
-def require_fixed_steps(formats, reads):
-    """Raise a `UserError` if a format needs a fixed number of steps, and examples have any number.
+def require_formats_for(formats, reads):
+    """Raise a `UserError` if a format cannot hold a model of these examples.
+
+    LiteRT needs a fixed number of steps, and sequences have any number. Texts need a vocabulary.
 
     Args:
         formats: Names of `FILES`.
         reads: What the model reads, as in `Spec`.
     """
+    if reads == "tokens" and len(formats) > 1:
+        raise UserError(
+            f"--export_formats={','.join(formats)}: a model of text holds its vocabulary, which "
+            "only a SavedModel can; expected --export_formats=saved_model"
+        )
     if "litert" in formats and reads == "vectors":
         raise UserError(
             f"--export_formats={','.join(formats)}: litert needs a fixed number of steps, and this "
@@ -82,7 +89,7 @@ def write(model, task, path, formats):
     """
     import tensorflow as tf
 
-    require_fixed_steps(formats, task.spec.reads)
+    require_formats_for(formats, task.spec.reads)
     for name in formats:
         for file in FILES[name] if name != "saved_model" else []:
             try:

@@ -15,6 +15,7 @@ from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.states import carry_states, reset_states, stateless, with_states
 from models.tf1_checkpoint import load_tf1_checkpoint
+from models.tied_head import TiedHead
 from models.trace import run_with_activations, trace
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
+    "TiedHead",
     "carry_states",
     "create_model",
     "load_tf1_checkpoint",
@@ -68,8 +70,8 @@ def create_model(config, spec):
         inputs -> sequence -> recurrent layers -> final state -> head
 
     Args:
-        config: A `Config`; its model, units, block size, layers, dropout and head fields are used,
-            and those that `create_inputs` names.
+        config: A `Config`; its model, units, block size, layers, dropout, head and initialization
+            fields are used, and those that `create_inputs` names.
         spec: The `Spec` of the dataset.
 
     Returns:
@@ -103,7 +105,24 @@ def create_model(config, spec):
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(x)
     if config.head == "last":
         x = x[:, -1]  # (batch, 2 * units)
-    return keras.Model(inputs, _create_head(config, spec)(x), name=config.model)
+    if config.tie_embeddings:
+        embedding = keras.Model(inputs, x).get_layer("embedding")
+        head = TiedHead(embedding, dtype="float32", name="logits")
+    else:
+        head = _create_head(config, spec)
+    model = keras.Model(inputs, head(x), name=config.model)
+    if config.weights_init == "small":
+        _draw_small_weights(model)
+    return model
+
+
+def _draw_small_weights(model):
+    """Draw every matrix from N(0, 0.01) and set every bias to 0."""
+    for variable in model.trainable_variables:
+        if len(variable.shape) > 1:
+            variable.assign(keras.random.normal(variable.shape, stddev=0.01))
+        else:
+            variable.assign(keras.ops.zeros(variable.shape))
 
 
 def _create_head(config, spec):

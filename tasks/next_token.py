@@ -82,6 +82,8 @@ class NextToken(Task):
     def name_and_show(self, score):
         return self.show(score)
 
+    show_named = show
+
     def loss(self):
         import keras
 

@@ -8,6 +8,8 @@ from models import reset_states, stateless
 from training.averages import ValidateAverages, averaged
 from training.divergence import Diverged, require_finite
 
+PLATEAU_FACTOR = 0.25  # Of the learning rate, after an epoch that was not the best so far.
+
 
 def create_callbacks(progress, stop_signal):
     """The callbacks of a training, in the order in which Keras calls them.
@@ -28,6 +30,7 @@ def create_callbacks(progress, stop_signal):
         *callbacks,
         RestoreMetrics(),
         ResetStates(progress),
+        *([DecayOnPlateau(progress)] if session.config.schedule == "plateau" else []),
         CheckDivergence(progress),
         RecordEpochs(progress),
         # After all others: a checkpoint holds what they have done.
@@ -71,6 +74,27 @@ class ResetStates(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         reset_states(self.model)
+
+
+class DecayOnPlateau(keras.callbacks.Callback):
+    """Set the learning rate of each epoch: `--schedule=plateau`.
+
+    Keras's `ReduceLROnPlateau` forgets its state when a run is resumed. The rate here is a function
+    of the history.
+
+    Args:
+        progress: The `Progress` of the training.
+    """
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def on_epoch_begin(self, epoch, logs=None):
+        losses = [logs["val_loss"] for logs in self.progress.history]
+        stalls = sum(loss >= min(losses[:n]) for n, loss in enumerate(losses) if n)
+        rate = self.progress.session.config.learning_rate * PLATEAU_FACTOR**stalls
+        self.model.optimizer.learning_rate = rate
 
 
 class CheckDivergence(keras.callbacks.Callback):
@@ -206,6 +230,6 @@ class PrintScore(keras.callbacks.Callback):
         progress.printed = [float(seen), float(right)]
         score = (right - right_before) / (seen - seen_before)
         print(
-            f"step {progress.steps_taken:5d}  training {task.score_name} {task.show(score):>7}",
+            f"step {progress.steps_taken:5d}  training {task.show_named(score)}",
             flush=True,
         )

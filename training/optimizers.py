@@ -28,7 +28,7 @@ def _create_schedule(config, steps):
     """The learning rate of a run of `steps` training steps: a float or a schedule."""
     rate = float(config.learning_rate)
     warmup = min(round(config.warmup * steps), steps - 1)
-    if config.schedule == "constant":
+    if config.schedule in ("constant", "plateau"):  # `DecayOnPlateau` lowers the rate.
         return rate
     if warmup:
         return keras.optimizers.schedules.CosineDecay(

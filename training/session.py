@@ -48,4 +48,6 @@ class Session:
     def examples_seen(self, steps):
         """How many training examples so many steps have seen."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
-        return epochs * len(self.data.train) + rest * self.config.batch_size
+        # The last batch of an epoch may be smaller, and a text may have a rest after it.
+        epoch = min(len(self.data.train), self.steps_per_epoch * self.config.batch_size)
+        return epochs * epoch + rest * self.config.batch_size

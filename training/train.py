@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs import Config
+from configs import Config, UserError
 from datasets import load
 from models import carry_states, create_model, stateless
 from tasks import task_of
@@ -58,6 +58,11 @@ def train(config: Config, folder, data=None, resume=False, distribution=None):
     distribution = distribution or Distribution()
     data = data or load(config)
     requested, config = config.dataset, dataclasses.replace(config, dataset=data.name)
+    if data.train.carries_states and distribution.kind != "none":
+        raise UserError(
+            f"--distribute={distribution.kind}: a model of --dataset={config.dataset} carries its "
+            "states from batch to batch, which works on one device only; expected no --distribute"
+        )
     task = task_of(data.spec, config)
     session = Session(Run(folder), config, data, task, distribution, requested)
     # Several devices share a batch.

@@ -38,6 +38,8 @@ def a_value_unlike_the_default(field):
         "text_file": "some/text.txt",
         "vocabulary_size": 50,
         "steps_per_batch": 35,
+        "embedding_size": 10,
+        "max_train_tokens": 99,
         "validation_size": 17,
         "permute_seed": 11,
         "rotation": 10.0,
@@ -69,6 +71,8 @@ def a_value_unlike_the_default(field):
 @pytest.mark.parametrize("either", [{"warmup": 0.0}, {"schedule": "cosine"}])
 def test_a_saved_config_read_back_is_the_same_in_every_field(either, dataset, tmp_path):
     needed = {"model": "bidirectional_lstm_1997", "dataset": dataset}
+    if dataset == "text":  # A text is read in one direction.
+        needed["model"] = "lstm_1997"
     fields = [f for f in dataclasses.fields(Config) if applies(f, Config(**needed))]
     values = {field.name: a_value_unlike_the_default(field) for field in fields}
     config = Config(**values | needed | either)

@@ -10,7 +10,10 @@ OF_IMAGES = (
     *("scan", "permute_seed", "rotation", "shift", "zoom", "shear", "elastic"),
     *("pixel_dropout", "row_dropout"),
 )
-OF_TEXTS = ("text_file", "clean", "tokens", "vocabulary_size", "steps_per_batch")
+OF_TEXTS = (
+    *("tie_embeddings", "embedding_size", "text_file", "clean", "tokens", "vocabulary_size"),
+    *("steps_per_batch", "max_train_tokens"),
+)
 GENERATED = ("adding", "temporal_order", "first_row")
 
 
@@ -139,7 +142,7 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of(location=True) == ("data_dir", "mnist_dir", "text_file")
     assert names_of(searchable=False) == (
         *("dataset", "length", "train_size", "data_dir", "mnist_dir", "text_file", "clean"),
-        *("tokens", "vocabulary_size", "validation_size"),
+        *("tokens", "vocabulary_size", "max_train_tokens", "validation_size"),
         *("epochs", "steps", "deterministic", "checkpoint_every", "detect_anomaly", "seed"),
         *("log_every", "tensorboard"),
     )

@@ -1,0 +1,60 @@
+"""Perplexities of language models of flag files over several seeds, beside an n-gram model.
+
+    python -m benchmarks.language --flag_files=configs/language/time_machine.flags --jobs=2
+
+Each run is the program itself, `python main.py --flagfile=... --seed=...`. Flags of `main.py` given
+here are passed on to every run. Finished runs are not repeated.
+"""
+
+import math
+import statistics
+
+from absl import flags
+
+import datasets
+from benchmarks import machine
+from benchmarks.ngram import cross_entropy
+from benchmarks.runs import finished_runs, metrics_of
+from configs import define_flags, run_script
+from training.run import Run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("flag_files", None, "The flag files, separated by commas.", required=True)
+flags.DEFINE_integer("ngram", 5, "Order of the n-gram model that is printed beside.", 1)
+define_flags()
+
+
+def main():
+    """Make the missing runs, then print the table."""
+    runs = finished_runs(FLAGS.flag_files, FLAGS.seeds)
+    print(f"{machine()}, {FLAGS.jobs} runs in parallel\n")
+    print(
+        f"| flag file | parameters | training perplexity | test: {FLAGS.ngram}-gram "
+        "| test: median | each seed | nats | symbols/s | minutes |"
+    )
+    print("| --- |" + " ---: |" * 8)
+    for flag_file, folders in runs.items():
+        print(_line(flag_file, [Run(folder) for folder in folders]), flush=True)
+
+
+def _line(flag_file, runs):
+    """The line of a flag file in the table."""
+    metrics = metrics_of([run.folder for run in runs])
+    config = runs[0].config()
+    data = datasets.load(config)
+    baseline = cross_entropy(data.train.symbols, data.test.symbols, FLAGS.ngram, data.spec.size)
+    perplexities = [m["test"]["perplexity"] for m in metrics]
+    speeds = [m["training"]["sequences_per_second"] * config.steps_per_batch for m in metrics]
+    return (
+        f"| {flag_file} | {metrics[0]['parameters']:,} "
+        f"| {math.exp(statistics.median(run.history()[-1]['loss'] for run in runs)):.3f} "
+        f"| {math.exp(baseline):.2f} | {statistics.median(perplexities):.3f} "
+        f"| {', '.join(f'{perplexity:.3f}' for perplexity in perplexities)} "
+        f"| {math.log(statistics.median(perplexities)):.4f} "
+        f"| {statistics.median(speeds):,.0f} "
+        f"| {statistics.median(m['wall_seconds'] for m in metrics) / 60:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)
