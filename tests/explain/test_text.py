@@ -273,7 +273,7 @@ def test_a_report_on_networks_without_gates_says_so(drawn, fast, tmp_path):
 
 @pytest.mark.slow
 def test_a_short_text_and_several_layers_are_explained(drawn, tmp_path):
-    subject = random_subject("lstm", layers=2, embedding_size=3)
+    subject = random_subject("lstm", layers=2, embedding_size=6, tie_embeddings=True)
     explain([subject], random_text(12), tmp_path / "explanation")
     assert {"passage", "context", "gradients-back", "units", "gates"} <= set(drawn)
 
