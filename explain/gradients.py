@@ -9,7 +9,8 @@ from explain.style import MARKS, STYLES
 from models import run_with_activations
 from models.trace import directions
 
-_BATCH_SIZE = 100
+# Examples of a batch, fewer if their inputs have more values.
+_BATCH_SIZE, _MAX_VALUES = 100, 20_000_000
 
 
 def norms(task, model, split):
@@ -47,12 +48,13 @@ def norms(task, model, split):
     steps, features = sequence_shape(model, split.inputs)
     seen = run_with_activations(model, split.inputs[:1].astype(model.input.dtype))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
+    size = max(1, min(_BATCH_SIZE, _MAX_VALUES // (steps * features)))
     batches = [
         gradients(
-            tf.constant(split.inputs[start : start + _BATCH_SIZE], model.input.dtype),
-            tf.constant(split.targets[start : start + _BATCH_SIZE]),
+            tf.constant(split.inputs[start : start + size], model.input.dtype),
+            tf.constant(split.targets[start : start + size]),
         )
-        for start in range(0, len(split), _BATCH_SIZE)
+        for start in range(0, len(split), size)
     ]
     return {
         name: np.concatenate([batch[name] for batch in batches]).mean(axis=0) for name in batches[0]

@@ -3,6 +3,7 @@
 Each `write_*` function writes a chapter from the material of `explain.explanation`.
 """
 
+import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from datasets import ArraySplit
 from explain import features, gradients
+from explain.reading import sequence_shape
 from explain.style import STYLES
 from models import trace
 
@@ -22,8 +24,8 @@ _LINES = 4
 _WIDTHS = {"character": 80, "word": 20}
 # Numbers of predictions.
 _FOR_CONTEXTS, _FOR_GRADIENTS = 2000, 200
-# Steps of all examples of a batch.
-_STEPS_AT_ONCE = 100_000
+# Inputs and hidden values of all steps of a batch; probabilities of a text that is traced.
+_VALUES_AT_ONCE, _MAX_PROBABILITIES = 20_000_000, 20_000_000
 _SHOWN_AS = {"\n": "↵", "<eos>": "↵"}
 
 
@@ -45,9 +47,11 @@ class TextReading:
 
     def __init__(self, subject, test, index):
         passage = index * test.steps
-        begin = max(0, min(passage - _BEFORE, len(test.symbols) - _TRACED))
+        count = min(_TRACED, _MAX_PROBABILITIES // len(subject.vocabulary))
+        before = min(_BEFORE, count // 2)
+        begin = max(0, min(passage - before, len(test.symbols) - count))
         self.first = max(1, passage - begin)
-        ids = test.symbols[begin : begin + _TRACED]
+        ids = test.symbols[begin : begin + count]
         self.symbols = [subject.vocabulary[symbol] for symbol in ids]
         self.values = _trace(subject.model, ids)
         outputs = self.values.pop("outputs")
@@ -87,13 +91,18 @@ def context_losses(task, model, symbols, contexts=CONTEXTS):
     count = min(_FOR_CONTEXTS, len(symbols) - contexts[-1])
     ends = np.linspace(contexts[-1], len(symbols) - 1, count).astype(int)
 
+    head = model.layers[-1]
+    # The head is large if there are many symbols: it only runs after the last step.
+    hidden = keras.Model(model.input, head.input)
+
     @tf.function(input_signature=[tf.TensorSpec((None, None), model.input.dtype)], autograph=False)
     def predict(ids):
-        return model(ids, training=False)[:, -1:]
+        return head(hidden(ids, training=False)[:, -1:])
 
     losses = {}
+    values = sequence_shape(model, symbols[None])[1] + head.input.shape[-1]
     for context in contexts:
-        size = max(1, _STEPS_AT_ONCE // context)
+        size = max(1, _VALUES_AT_ONCE // (context * values))
         outputs = [
             predict(symbols[some[:, None] - np.arange(context, 0, -1)]).numpy()
             for some in np.split(ends, range(size, count, size))

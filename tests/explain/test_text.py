@@ -193,6 +193,10 @@ def test_the_surprise_of_a_passage_is_that_of_the_text_before_it(model, monkeypa
     # Near the end of the text, it is read from earlier on.
     late = text.TextReading(subject, test, index=38)
     assert (late.first, len(late.symbols)) == (50, 60)
+    # A large vocabulary leaves room for fewer symbols.
+    monkeypatch.setattr(text, "_MAX_PROBABILITIES", 30 * len(VOCABULARY))
+    few = text.TextReading(subject, test, index=9)
+    assert (few.first, few.symbols) == (15, reading.symbols[5:35])
     # The text begins with a symbol that is not predicted, so the passage begins with the second.
     assert text.TextReading(subject, test, index=0).first == 1
 
