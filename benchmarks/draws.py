@@ -56,8 +56,10 @@ def measure(tuner, total):
         them; and the part of these seconds for writing `trials.csv` twice.
     """
     from datasets.dataset import images_spec
+    from tasks import task_of
     from tuning.loop import Loop
     from tuning.results import Results
+    from tuning.score import Score
 
     class Unwritten(Results):
         """Does not write `trials.csv`: writing slows with each draw and is measured separately."""
@@ -66,12 +68,14 @@ def measure(tuner, total):
             trials[trial.number :] = [trial, *trials[trial.number + 1 :]]
 
     search = Search(Config(epochs=27), parse_space(FLAGS.search), tuner, max_trials=total)
+    spec = images_spec(10)
+    score = Score(task_of(spec, search.config))
     trials, workers, counts, seconds, writing = [], _Instant(), [], [], []
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(io.StringIO()):
-            results = Unwritten(pathlib.Path(folder), search.space)
-            Loop(search, results, trials, images_spec(10), workers).run(stop=lambda: None)
-        results, times = Results(results.folder, search.space), np.diff(workers.times)
+            results = Unwritten(pathlib.Path(folder), search.space, score)
+            Loop(search, results, trials, spec, workers).run(stop=lambda: None)
+        results, times = Results(results.folder, search.space, score), np.diff(workers.times)
         for count in sorted({10**power for power in range(1, len(str(total - 1)))} | {total}):
             some = trials[:count]
             results.save(some, some[-1])  # A search has already saved the others.

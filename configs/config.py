@@ -43,6 +43,7 @@ class Config:
         False,
         "Use the embedding's matrix in the head, too. Needs --embedding_size equal to --units.",
         scope="tokens",
+        searchable=False,
     )
     embedding_size: int = option(
         0,

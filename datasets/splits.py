@@ -140,6 +140,11 @@ class StreamSplit:
     def __len__(self):
         return math.ceil(max(0, len(self.symbols) - 1) / self.steps)
 
+    def __getitem__(self, part):
+        """The symbols of a slice of the examples, and the target of the last one."""
+        first, end, _ = part.indices(len(self))
+        return StreamSplit(self.symbols[first * self.steps : end * self.steps + 1], self.steps)
+
     def steps_per_epoch(self, batch_size):
         return (len(self.symbols) - self.steps) // batch_size // self.steps
 

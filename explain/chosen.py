@@ -8,7 +8,7 @@ from explain.style import STYLES
 from training.runs import names, open_runs
 
 
-def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
+def chosen(flag, folders, same, data_dir=None, mnist_dir=None, text_file=None):
     """Open runs that can be compared. Does not import TensorFlow, which takes seconds.
 
     Args:
@@ -17,6 +17,7 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
         same: The fields of `Config` that must have the same value in all runs.
         data_dir: Where TFDS keeps datasets; by default as in the first run.
         mnist_dir: Folder of MNIST's four files; by default as in the first run.
+        text_file: The text, or its folder; by default as in the first run.
 
     Returns:
         A list with the name, the `Run` and the `Config` of each run, and the `Split` of the first
@@ -24,7 +25,7 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
 
     Raises:
         UserError: If `folders` is empty or longer than `STYLES`, if a run is given twice, does not
-            exist or differs in `same`, or if the dataset cannot be loaded.
+            exist, differs in `same` or knows other symbols, or if the dataset cannot be loaded.
     """
     if not 0 < len(folders) <= len(STYLES):
         raise UserError(
@@ -40,7 +41,16 @@ def chosen(flag, folders, same, data_dir=None, mnist_dir=None):
                     f"{flag}: {run.folder} was trained with --{field}={value}; expected "
                     f"--{field}={expected}, as in {runs[0].folder}"
                 )
-    given = {"data_dir": data_dir, "mnist_dir": mnist_dir}
+    vocabulary = runs[0].vocabulary()
+    for run in runs:
+        if run.vocabulary() != vocabulary:
+            raise UserError(
+                f"{flag}: {run.folder} knows other symbols than {runs[0].folder}; expected runs on "
+                "the same text: train them with the same --text_file, --clean, --vocabulary_size "
+                "and --validation_size"
+            )
+    given = {"data_dir": data_dir, "mnist_dir": mnist_dir, "text_file": text_file}
     locations = {field: folder for field, folder in given.items() if folder}
-    test = datasets.load(dataclasses.replace(configs[0], **locations)).test
+    config = dataclasses.replace(configs[0], **locations)
+    test = datasets.load(config, vocabulary or None).test
     return list(zip(names(folders), runs, configs, strict=True)), test

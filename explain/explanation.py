@@ -1,6 +1,7 @@
 """The chapters of the report on a trained network, and which of them apply to it."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,9 +10,9 @@ import keras
 import numpy as np
 
 from configs import Config
-from datasets import ArraySplit
 from datasets.dataset import spec_of
-from explain import gates, gradients, mistakes, probes, reading
+from datasets.splits import Split
+from explain import gates, gradients, mistakes, probes, reading, text
 from explain.report import Report
 from models import create_model
 from tasks import task_of
@@ -32,16 +33,19 @@ class Subject:
         name: Its name in the figures.
         model: The Keras model.
         config: The `Config` it was created from.
+        vocabulary: The symbols that a model of text knows.
     """
 
     name: str
     model: keras.Model
     config: Config
+    vocabulary: tuple = ()
 
     @property
     def spec(self):
         """The `Spec` of the data that it was trained on."""
-        return spec_of(self.config, self.model.input_shape, self.model.output_shape[-1])
+        size = self.model.output_shape[-1]
+        return spec_of(self.config, self.model.input_shape, size, self.vocabulary)
 
     @property
     def task(self):
@@ -71,21 +75,15 @@ class _Material:
     Attributes:
         report: The `Report`.
         subjects: The `Subject` to explain, followed by those to compare it with.
-        test: The `ArraySplit` of all test examples.
+        test: The `Split` of all test examples.
         split: The part of it for most figures.
-        traced: The part of it for figures of every step.
-        readings: The results of `explain.reading.read` for `traced` by the name of the network.
-        evaluations: The `Evaluation` of each network on `test` by its name.
         index: Index of the test example whose reading is shown.
     """
 
     report: Report
     subjects: list
-    test: ArraySplit
-    split: ArraySplit
-    traced: ArraySplit
-    readings: dict
-    evaluations: dict
+    test: Split
+    split: Split
     index: int
 
     @property
@@ -106,13 +104,42 @@ class _Material:
         """The names of all networks in words."""
         return ", ".join(subject.name for subject in self.subjects)
 
+    @functools.cached_property
+    def traced(self):
+        """The part of `split` for figures of every step."""
+        steps = max(reading.sequence_shape(s.model, self.test.inputs)[0] for s in self.subjects)
+        return self.split[: max(1, _MAX_STEPS // steps)]
+
+    @functools.cached_property
+    def readings(self):
+        """The results of `explain.reading.read` for `traced` by the name of the network."""
+        readings = {}
+        for s in self.subjects:
+            _log(f"trace {s.name} on {len(self.traced):,} {s.spec.examples}")
+            readings[s.name] = s.read(self.traced.inputs)
+        return readings
+
+    @functools.cached_property
+    def text_readings(self):
+        """The `explain.text.TextReading` of each network by its name."""
+        readings = {}
+        for s in self.subjects:
+            _log(f"trace {s.name} on the test text")
+            readings[s.name] = text.TextReading(s, self.test, self.index)
+        return readings
+
+    @functools.cached_property
+    def evaluations(self):
+        """The `Evaluation` of each network on `test` by its name."""
+        return {s.name: s.task.evaluate(s.model, self.test) for s in self.subjects}
+
 
 def explain(subjects, test, folder, image=0, images=2000):
     """Write a report of trained networks.
 
     Args:
         subjects: The `Subject` to explain, followed by those to compare it with.
-        test: The `ArraySplit` of all test examples.
+        test: The `Split` of all test examples.
         folder: Folder of the report. It is replaced if it exists.
         image: Index of the test example whose reading is shown.
         images: Number of test examples, from the first on, for most figures. Figures of every step
@@ -122,23 +149,16 @@ def explain(subjects, test, folder, image=0, images=2000):
         The path of the report, `report.html`.
     """
     folder = pathlib.Path(folder)
-    split = test[:images]
-    steps = max(reading.sequence_shape(s.model, test.inputs)[0] for s in subjects)
-    traced = split[: max(1, _MAX_STEPS // steps)]
     with atomic_folder(folder) as temporary:
-        readings = {}
-        for s in subjects:
-            _log(f"trace {s.name} on {len(traced):,} {s.spec.examples}")
-            readings[s.name] = s.read(traced.inputs)
-        evaluations = {s.name: s.task.evaluate(s.model, test) for s in subjects}
         report = Report(temporary, f"How {subjects[0].name} reads")
-        material = _Material(report, subjects, test, split, traced, readings, evaluations, image)
+        material = _Material(report, subjects, test, test[:images], image)
         left_out = {}
         for part in _PARTS:
-            if part.condition is None or part.condition.holds(material):
+            failed = next((c for c in part.conditions if not c.holds(material)), None)
+            if failed is None:
                 part.write(material)
-            elif part.name:
-                left_out.setdefault(part.condition.otherwise, []).append(part.name)
+            elif part.name and failed.otherwise:
+                left_out.setdefault(failed.otherwise, []).append(part.name)
         if left_out:
             report.paragraph(
                 " ".join(
@@ -366,7 +386,8 @@ class _Condition(NamedTuple):
 
     Attributes:
         holds: A function of the `_Material`.
-        otherwise: Why the part does not apply, as the end of a sentence.
+        otherwise: Why the part does not apply, as the end of a sentence; empty if another part
+            replaces it.
     """
 
     holds: Callable
@@ -378,12 +399,13 @@ class _Part(NamedTuple):
 
     Attributes:
         write: A function of the `_Material`.
-        condition: The `_Condition` of the part; `None` if it always applies.
-        name: Its name in the list of parts that were left out; empty if another part replaces it.
+        conditions: The `_Condition`s that must all hold. The first one that does not hold tells
+            why the part is left out.
+        name: Its name in the list of parts that were left out; empty if it is not in the list.
     """
 
     write: Callable
-    condition: _Condition | None = None
+    conditions: tuple[_Condition, ...] = ()
     name: str = ""
 
 
@@ -394,18 +416,33 @@ _GATES = _Condition(
     lambda m: bool(gates.gate_names(m.readings[m.subject.name])), "the cells have no gates"
 )
 
+_TEXT = _Condition(lambda m: m.spec.reads == "tokens")
+_NOT_TEXT = _Condition(lambda m: m.spec.reads != "tokens")
+_AT_THE_END = _Condition(
+    lambda m: m.spec.answers != "next_token", "the networks answer at every step"
+)
+_TEXT_GATES = _Condition(
+    lambda m: any(r.named("gate") for r in m.text_readings.values()), "the cells have no gates"
+)
+
 _PARTS = (
-    _Part(_write_reading),
-    _Part(_write_hardest, _CLASSES, "the hardest examples"),
-    _Part(_write_averages, _CLASSES, "averages by class"),
-    _Part(_write_gradients),
-    _Part(_write_gates, _GATES, "the score without each gate"),
-    _Part(_write_rows, _IMAGES, "the score without each row"),
-    _Part(_write_probes, _CLASSES, "the units that store each class"),
-    _Part(_write_mistakes),
-    _Part(_write_calibration, _CLASSES, "calibration"),
-    _Part(_write_confusion, _CLASSES, "the confusion matrix"),
-    _Part(_write_answers, _NOT_CLASSES),
-    _Part(_write_missed, _IMAGES, "pictures of misclassified examples"),
-    _Part(_write_robustness, _IMAGES, "robustness to changes"),
+    _Part(_write_reading, (_NOT_TEXT,)),
+    _Part(text.write_passage, (_TEXT,)),
+    _Part(text.write_context, (_TEXT,)),
+    _Part(_write_hardest, (_CLASSES,), "the hardest examples"),
+    _Part(_write_averages, (_CLASSES,), "averages by class"),
+    _Part(_write_gradients, (_NOT_TEXT,)),
+    _Part(text.write_gradients, (_TEXT,)),
+    _Part(text.write_units, (_TEXT,)),
+    _Part(text.write_gates, (_TEXT, _TEXT_GATES), "the gates by kind of symbol"),
+    _Part(_write_gates, (_AT_THE_END, _GATES), "the score without each gate"),
+    _Part(_write_rows, (_IMAGES,), "the score without each row"),
+    _Part(_write_probes, (_CLASSES,), "the units that store each class"),
+    _Part(_write_mistakes, (_NOT_TEXT,)),
+    _Part(_write_calibration, (_CLASSES,), "calibration"),
+    _Part(_write_confusion, (_CLASSES,), "the confusion matrix"),
+    _Part(_write_answers, (_NOT_CLASSES, _NOT_TEXT)),
+    _Part(text.write_symbols, (_TEXT,)),
+    _Part(_write_missed, (_IMAGES,), "pictures of misclassified examples"),
+    _Part(_write_robustness, (_IMAGES,), "robustness to changes"),
 )

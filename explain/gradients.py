@@ -9,7 +9,8 @@ from explain.style import MARKS, STYLES
 from models import run_with_activations
 from models.trace import directions
 
-_BATCH_SIZE = 100
+# Examples of a batch, fewer if their inputs have more values.
+_BATCH_SIZE, _MAX_VALUES = 100, 20_000_000
 
 
 def norms(task, model, split):
@@ -45,14 +46,15 @@ def norms(task, model, split):
         }
 
     steps, features = sequence_shape(model, split.inputs)
-    seen = run_with_activations(model, split.inputs[:1].astype(np.float32))
+    seen = run_with_activations(model, split.inputs[:1].astype(model.input.dtype))
     hidden = {name: v.shape[-1] for name, v in seen.items() if name.endswith("hidden")}
+    size = max(1, min(_BATCH_SIZE, _MAX_VALUES // (steps * features)))
     batches = [
         gradients(
-            tf.constant(split.inputs[start : start + _BATCH_SIZE], tf.float32),
-            tf.constant(split.targets[start : start + _BATCH_SIZE]),
+            tf.constant(split.inputs[start : start + size], model.input.dtype),
+            tf.constant(split.targets[start : start + size]),
         )
-        for start in range(0, len(split), _BATCH_SIZE)
+        for start in range(0, len(split), size)
     ]
     return {
         name: np.concatenate([batch[name] for batch in batches]).mean(axis=0) for name in batches[0]
@@ -80,12 +82,14 @@ def largest_singular_values(model):
     return norms
 
 
-def draw_norms(curves, title):
+def draw_norms(curves, title, xlabel="step t", first=1):
     """Draw norms against the step, on a logarithmic axis.
 
     Args:
         curves: `(steps,)` by label.
         title: Title of the figure.
+        xlabel: Label of the steps.
+        first: The number of the first step.
     """
     are_many = len(curves) > len(STYLES)
     height = 4.2 + (0.1 * len(curves) if are_many else 0)  # Room for a legend below.
@@ -96,9 +100,9 @@ def draw_norms(curves, title):
         marks = {"marker": MARKS[again % len(MARKS)], "markevery": 0.08, "markersize": 4}
         colour, dashes = STYLES[style]
         shown = np.where(values > 0, values, np.nan)  # 0 has no logarithm.
-        steps = range(1, len(values) + 1)
+        steps = range(first, first + len(values))
         axes.plot(steps, shown, color=colour, linestyle=dashes, label=label, **marks)
-    axes.set(xlabel="step t", ylabel="mean norm of the gradient", yscale="log", title=title)
+    axes.set(xlabel=xlabel, ylabel="mean norm of the gradient", yscale="log", title=title)
     axes.grid(alpha=0.3)
     if are_many:
         figure.legend(loc="outside lower center", ncols=2, fontsize="small")

@@ -80,7 +80,7 @@ def read(task, model, inputs):
 
     size = max(1, _STEPS_AT_ONCE // sequence_shape(model, inputs)[0])
     batches = [
-        traced(inputs[start : start + size].astype(np.float32))
+        traced(inputs[start : start + size].astype(model.input.dtype))
         for start in range(0, len(inputs), size)
     ]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -67,6 +67,8 @@ class NextToken(Task):
 
     loss_name = "cross-entropy of a symbol (nats)"
     score_name = "log-likelihood"
+    score_axis = "log-likelihood (nats)"
+    score_scale = 1
     output = "probabilities"
     target_shape = (None,)
 
@@ -76,6 +78,9 @@ class NextToken(Task):
 
     def show(self, score):
         return f"perplexity {np.exp(-score):.4g}"
+
+    def name_and_show(self, score):
+        return self.show(score)
 
     show_named = show
 

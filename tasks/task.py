@@ -36,6 +36,8 @@ class Task:
         loss_name: The name of the loss, with its unit.
         score_name: The name of the score. A higher score is better.
         score_format: The format string of a score.
+        score_axis: The label of an axis of scores: their name and unit.
+        score_scale: The number by which a score is multiplied on this axis.
         max_loss: A mean loss that is not below it has diverged.
         output: The name of the prediction that is shown for every step.
         target_shape: The shape of one example's target.
@@ -47,6 +49,8 @@ class Task:
     loss_name = None
     score_name = None
     score_format = "{:.2%}"
+    score_axis = "score (%)"
+    score_scale = 100
     max_loss = 1000.0  # Guessing among ten classes has a cross-entropy of 2.3 nats.
     output = None
     target_shape = ()
@@ -101,6 +105,10 @@ class Task:
     def show(self, score):
         """A score as text."""
         return self.score_format.format(score)
+
+    def name_and_show(self, score):
+        """A score as text, after the word `score` or with a name of its own."""
+        return f"score {self.show(score)}"
 
     def show_named(self, score):
         """A score as text with its name."""

@@ -18,13 +18,14 @@ def measure(config, spec, max_parameters=None, max_latency_ms=None):
     """Build a model with its initial weights, and measure it.
 
     The latency is the median of 101 calls, after 10 more, of the function that is exported as
-    `serving_default`. Each call has one image. The latency is measured only if it has a limit.
+    `serving_default`. Each call has one example, or `--steps_per_batch` symbols of a text. The
+    latency is measured only if it has a limit.
 
     Args:
         config: A `Config`.
         spec: The `Spec` of the dataset.
         max_parameters: Maximum number of parameters.
-        max_latency_ms: Maximum milliseconds for one image.
+        max_latency_ms: Maximum milliseconds for one call.
 
     Returns:
         The number of parameters; the latency in milliseconds, or `None`; and a text that says which
@@ -50,7 +51,8 @@ def _latency_ms(model, task):
     predict = serving_function(model, task)
     with override_attributes(model, for_serving=True):
         predict.get_concrete_function()
-    example = tf.zeros([1, *(size or timesteps(task.config) for size in model.input_shape[1:])])
+    sizes = [size or timesteps(task.config) for size in model.input_shape[1:]]
+    example = tf.zeros([1, *sizes], model.input.dtype)
     times = []
     for _ in range(_WARM_UP_CALLS + _CALLS):
         start = time.perf_counter()

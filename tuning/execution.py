@@ -19,10 +19,10 @@ FAILURES = (UserError, ValueError, MemoryError, tf.errors.OpError)
 
 
 def run_trial(trial, config, folder, data, executions=1):
-    """Train a trial with one seed or several, and score it on the validation images.
+    """Train a trial with one seed or several, and score it on the validation examples.
 
-    `train` receives the validation images as its test images too, so a search never sees the real
-    test images. After an interruption or a kill, the same call continues to the same bits.
+    `train` receives the validation examples as its test examples too, so a search never sees the
+    real test examples. After an interruption or a kill, the same call continues to the same bits.
 
     Args:
         trial: The `Trial`.
@@ -40,9 +40,8 @@ def run_trial(trial, config, folder, data, executions=1):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = dataclasses.replace(
-        data, test=data.validation, source=f"{data.source}, its validation images in place of test"
-    )
+    source = f"{data.source}, its validation {data.spec.examples} in place of test"
+    data = dataclasses.replace(data, test=data.validation, source=source)
     metrics = []
     try:
         for seed in range(config.seed, config.seed + executions):

@@ -42,7 +42,7 @@ class Loop:
         self._spec, self._workers = spec, workers
         self._first_draws = {}  # `_key` of a trial -> index of the first draw with this key.
         self._to_resume = collections.deque()  # Trials that began, but are not running.
-        self._table = Table()
+        self._table = Table(results.score)
         self._skipped = 0  # Draws in a row that were not trained.
         self._last_reasons = []  # `reason_pattern` of the last trained trials.
 

@@ -13,7 +13,7 @@ from configs.flag_files import read_text
 from configs.flags import with_new_name
 from training.files import ASIDE, atomic_write, locking
 from training.run import save_figure
-from tuning.score import NAME, format_score
+from tuning.score import Score
 from tuning.space import Choice
 from tuning.trial import Trial, csv_line
 
@@ -33,6 +33,7 @@ class Results:
     Attributes:
         folder: `runs/tune-<name>/`.
         space: A tuple of `Range` and `Choice`.
+        score: The `Score` of the search.
 
     Files: `search.flags` repeats the search. `trials.csv` has one line for each draw; an
     interrupted search continues from it. `trials/<number>/` has the runs of a trial. `best.flags`
@@ -42,6 +43,7 @@ class Results:
 
     folder: pathlib.Path
     space: tuple
+    score: Score
 
     def __post_init__(self):
         object.__setattr__(self, "folder", pathlib.Path(self.folder))
@@ -160,7 +162,7 @@ class Results:
         variables = "".join(f"{name}={value} " for name, value in environment.items())
         with atomic_write(path) as temporary_path:
             text = (
-                f"# Trial {trial.number} of {self.folder}: {NAME} {format_score(trial.score)}.\n"
+                f"# Trial {trial.number} of {self.folder}: {self.score.describe(trial.score)}.\n"
                 f"#   {variables}python main.py --flagfile={shlex.quote(str(path))}\n"
                 f"{format_flags(config)}"
             )
@@ -181,7 +183,7 @@ class Results:
         writer = tf.summary.create_file_writer(str(folder))
         with writer.as_default(step=0):
             api.hparams(trial.values | {"epochs": trial.epochs}, trial_id=str(trial.number))
-            tf.summary.scalar(NAME, trial.score)
+            tf.summary.scalar(self.score.name, trial.score)
             tf.summary.scalar("parameters", trial.parameters)
         writer.close()
 
@@ -189,7 +191,8 @@ class Results:
         """Draw the figures of the completed `Trial`s."""
         from tuning import figures
 
-        drawn = figures.draw(self.space, [t for t in trials if t.status == "completed"])
+        completed = [t for t in trials if t.status == "completed"]
+        drawn = figures.draw(self.space, completed, self.score)
         for name, figure in drawn.items():
             save_figure(self.folder / f"{name}.png", figure)
 

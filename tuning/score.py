@@ -1,11 +1,46 @@
 """The score of a trial: where it is measured, what it is called, how it is printed and plotted.
 
 The score is that of the dataset's task on the validation examples, such as the accuracy, from 0 to
-1. Higher is better. The other modules of `tuning` take the name and the format from here.
+1, or the log-likelihood, which is negative. Higher is better. The other modules of `tuning` take
+the name and the format from here.
 """
 
-NAME = "validation score"
-AXIS_LABEL = f"{NAME} (%)"
+import dataclasses
+
+from tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The name, the format and the axis of the scores of a search.
+
+    Attributes:
+        task: The `Task` of the dataset.
+    """
+
+    task: Task
+
+    @property
+    def name(self):
+        """The name, such as `validation score`."""
+        return self.axis_label.partition(" (")[0]
+
+    @property
+    def axis_label(self):
+        """The name and the unit, such as `validation score (%)`."""
+        return f"validation {self.task.score_axis}"
+
+    def axis_value(self, score):
+        """A score in the unit of `axis_label`."""
+        return self.task.score_scale * score
+
+    def show(self, score):
+        """A score as text, such as `97.40%`."""
+        return self.task.show(score)
+
+    def describe(self, score):
+        """A score in a sentence, such as `validation score 97.40%`."""
+        return f"validation {self.task.name_and_show(score)}"
 
 
 def score_of(metrics):
@@ -15,13 +50,3 @@ def score_of(metrics):
     """
     test = metrics["test"]
     return test.get("score", test.get("accuracy"))  # Runs of earlier versions have no "score".
-
-
-def format_score(score):
-    """The score as text, such as `97.40%`."""
-    return f"{score:.2%}"
-
-
-def axis_value(score):
-    """The score in the unit of `AXIS_LABEL`."""
-    return 100 * score

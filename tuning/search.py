@@ -4,8 +4,10 @@ import dataclasses
 import shlex
 
 from configs import Config, Interrupted, UserError, format_flags
+from tasks import task_of
 from training.signals import stop_signal
 from tuning.results import Results
+from tuning.score import Score
 from tuning.space import Range
 from tuning.trial import best_of
 
@@ -56,7 +58,7 @@ class Search:
             )
         if self.config.validation_size == 0:
             raise UserError(
-                "--validation_size=0: trials are scored on the validation images; expected "
+                "--validation_size=0: trials are scored on the validation examples; expected "
                 "--validation_size=1 or more, or no --validation_size"
             )
 
@@ -97,7 +99,7 @@ def run_search(search, folder, data, workers=None):
     # Record the dataset that `auto` chose, since scores on different data are not comparable.
     config = dataclasses.replace(search.config, dataset=data.name)
     search = dataclasses.replace(search, config=config)
-    results = Results(folder, search.space)
+    results = Results(folder, search.space, Score(task_of(data.spec, config)))
     with results.locked():
         results.begin(search.flags())
         trials = results.read()

@@ -4,7 +4,6 @@ import shlex
 import shutil
 import sys
 
-from tuning.score import NAME, format_score
 from tuning.trial import best_of
 
 
@@ -12,10 +11,12 @@ class Table:
     """Prints one line for each draw. On a terminal the last line shows the running trials.
 
     Args:
+        score: The `Score` of the search.
         stream: Where to print.
     """
 
-    def __init__(self, stream=None):
+    def __init__(self, score, stream=None):
+        self._score = score
         self._stream = stream or sys.stdout
         self._is_terminal = self._stream.isatty()
         self._best = None
@@ -30,7 +31,7 @@ class Table:
         """Print the result of a `Trial`."""
         if trial.status == "completed" and (not self._best or trial.score > self._best.score):
             self._best = trial
-        self._print(_line(trial) + ("  best so far" if trial is self._best else ""))
+        self._print(_line(trial, self._score) + ("  best so far" if trial is self._best else ""))
         self._running.pop(trial.number, None)
         self._show_running()
 
@@ -39,12 +40,12 @@ class Table:
         if self._is_terminal and self._running:
             best = ""
             if self._best:
-                best = f"best {format_score(self._best.score)} in {self._best.number}; "
+                best = f"best {self._score.show(self._best.score)} in {self._best.number}; "
             *others, last = self._running.values()
             more = f"  and {len(others)} more" if others else ""
             # The escape code below erases one line, so the text must not wrap.
             columns = max(shutil.get_terminal_size().columns - 1, 0)
-            self._print((best + _line(last) + more)[:columns], end="")
+            self._print((best + _line(last, self._score) + more)[:columns], end="")
 
     def _print(self, line, end="\n"):
         erase_line = "\r\x1b[2K" if self._is_terminal else ""
@@ -60,30 +61,30 @@ def print_summary(results, best):
         best: Its best `Trial`.
     """
     if "model" in best.values:
-        print(f"the best of each model:\n{best_of_each('model', results.read())}")
+        print(f"the best of each model:\n{best_of_each('model', results.read(), results.score)}")
     folder = results.folder
     pictures = sorted(path.name for path in folder.glob("*.png"))
     print(f"pictures: {shlex.quote(str(folder))}/{', '.join(pictures)}")
     print(f"to repeat the best: {results.best_command()}")
-    print(f"done: {NAME} {format_score(best.score)} in trial {best.number}, see {folder}")
+    print(f"done: {results.score.describe(best.score)} in trial {best.number}, see {folder}")
 
 
-def best_of_each(name, trials):
+def best_of_each(name, trials, score):
     """The best completed `Trial` for each value of a parameter, one a line, the best first."""
     values = dict.fromkeys(trial.values[name] for trial in trials)
     groups = [[t for t in trials if t.values[name] == value] for value in values]
     best = [trial for trial in map(best_of, groups) if trial]
-    return "\n".join(_line(trial) for trial in sorted(best, key=lambda trial: -trial.score))
+    return "\n".join(_line(trial, score) for trial in sorted(best, key=lambda trial: -trial.score))
 
 
-def _line(trial):
+def _line(trial, score):
     """One line: number, status, score, seconds, parameters, values, reason."""
-    score = format_score(trial.score) if trial.scores else ""
+    shown = score.show(trial.score) if trial.scores else ""
     seconds = f"{trial.seconds:,.0f} s" if trial.seconds is not None else ""
     parameters = f"{trial.parameters:,}" if trial.parameters is not None else ""
     values = " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in trial.values.items()
     )
-    columns = f"{trial.number:4d}  {trial.status:9}  {score:>7}  {seconds:>7}  {parameters:>9}  "
+    columns = f"{trial.number:4d}  {trial.status:9}  {shown:>7}  {seconds:>7}  {parameters:>9}  "
     return columns + values + (f"  ({trial.reason})" if trial.reason else "")

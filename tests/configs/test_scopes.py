@@ -141,7 +141,16 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of() == tuple(field.name for field in dataclasses.fields(Config))
     assert names_of(location=True) == ("data_dir", "mnist_dir", "text_file")
     assert names_of(searchable=False) == (
-        *("dataset", "length", "train_size", "data_dir", "mnist_dir", "text_file", "clean"),
+        *(
+            "tie_embeddings",
+            "dataset",
+            "length",
+            "train_size",
+            "data_dir",
+            "mnist_dir",
+            "text_file",
+            "clean",
+        ),
         *("tokens", "vocabulary_size", "max_train_tokens", "validation_size"),
         *("epochs", "steps", "deterministic", "checkpoint_every", "detect_anomaly", "seed"),
         *("log_every", "tensorboard"),

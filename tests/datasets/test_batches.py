@@ -61,6 +61,15 @@ def test_evaluation_sees_every_image_once_in_order():
 STREAM = StreamSplit(np.arange(5, 5 + 47), steps=4)  # A symbol tells its position.
 
 
+def test_a_part_of_a_stream_has_the_inputs_and_the_targets_of_its_examples():
+    for part in (slice(2, 5), slice(9, 99), slice(0, 0)):
+        found = list(STREAM[part].in_order().as_numpy_iterator())
+        expected = list(STREAM.in_order().as_numpy_iterator())[part]
+        assert len(found) == len(expected) == len(STREAM[part])
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def pieces(seed, epoch=0, step=0, count=None):
     taken = STREAM.batches(3, seed, epoch, step)
     taken = taken if count is None else taken.take(count)

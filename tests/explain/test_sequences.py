@@ -77,7 +77,7 @@ def score(dataset, outputs, targets):
     if dataset == "adding":
         return np.mean(np.abs(outputs - targets) < 0.04)
     answered, right = outputs > 0, targets > 0
-    return (answered & right).sum() / (answered | right).sum()
+    return np.mean((answered & right).sum(axis=-1) / (answered | right).sum(axis=-1))
 
 
 def test_holding_a_gate_at_1_gives_the_score_of_the_equations_without_it(subject_of):

@@ -7,11 +7,23 @@ import random
 import pytest
 
 from configs import Config
+from datasets.dataset import Spec
+from tasks import task_of
+from tests.conftest import CLASSIFICATION
 from tuning import execution
 from tuning.execution import InProcess
 from tuning.results import Results
+from tuning.score import Score
 from tuning.search import Search, run_search
 from tuning.space import parse_space
+
+SCORE = Score(CLASSIFICATION)
+TEXT_SCORE = Score(
+    task_of(
+        Spec("tokens", "next_token", (None,), 4, "character", ("<unk>", *"abc")),
+        Config(dataset="python_manual"),
+    )
+)
 
 
 @dataclasses.dataclass

@@ -30,7 +30,8 @@ def test_without_scores_it_draws_at_random_for_the_lowest_rung():
         assert (draw.values, draw.epochs) == (at_random.ask().values, 1)
 
 
-def test_a_promotion_takes_a_draw_from_the_best_third_of_its_rung_once():
+@pytest.mark.parametrize("offset", [0, -431])  # A log-likelihood is negative.
+def test_a_promotion_takes_a_draw_from_the_best_third_of_its_rung_once(offset):
     order, asha = random.Random(0), Asha(SPACE, 0, epochs=9)
     draws, scores, running, promoted = [], {}, [], []
     for _ in range(60):
@@ -49,7 +50,7 @@ def test_a_promotion_takes_a_draw_from_the_best_third_of_its_rung_once():
         draws.append(draw)
         while len(running) > order.randrange(5):  # They end in any order.
             number = running.pop(order.randrange(len(running)))
-            scores[number] = order.random()
+            scores[number] = offset + order.random()
             asha.tell(number, scores[number])
     assert len(promoted) == len(set(promoted)) > 10
     assert {draw.epochs for draw in draws} == {1, 3, 9}
@@ -67,12 +68,13 @@ def test_a_skipped_draw_is_not_in_any_rung():
     assert (promoted.values, promoted.epochs) == (draws[2].values, 3)
 
 
-def test_a_failed_draw_is_not_promoted():
+@pytest.mark.parametrize("score", [0.1, -0.1, -431.0])
+def test_a_failed_draw_is_not_promoted(score):
     asha, draws = Asha(SPACE, 0, epochs=3), []
     for number in range(6):
         draws.append(asha.ask())
         assert draws[-1].epochs == 1
-        asha.tell(number, None if number < 5 else 0.1)
+        asha.tell(number, None if number < 5 else score)
     promoted = asha.ask()
     assert (promoted.values, promoted.epochs) == (draws[5].values, 3)
     assert asha.ask().epochs == 1  # Two of six could be promoted, but only one has a score.

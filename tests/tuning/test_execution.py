@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import datasets
 from configs import Config, UserError
 from datasets.dataset import images_spec
+from tasks import task_of
 from tests.conftest import CLASSIFICATION
 from training.run import Run
 from tuning import execution
@@ -39,6 +41,28 @@ def test_a_trial_is_a_run_that_is_scored_on_the_validation_images_and_never_sees
     assert "1/1" in (tmp_path / "0003/output.txt").read_text()
     # After a kill the result is the same, and nothing is trained again.
     assert run_trial(TRIAL, CONFIG, tmp_path / "0003", validation_only) == trial
+
+
+def test_a_model_of_text_is_scored_by_its_log_likelihood_on_the_validation_part(tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "text.txt").write_text("".join(random.choice(list("ab \n"), 600)))
+    config = Config(
+        dataset="text",
+        text_file=str(tmp_path / "text.txt"),
+        model="basic_rnn",
+        units=4,
+        batch_size=4,
+        steps_per_batch=10,
+        epochs=1,
+    )
+    data = datasets.load(config)
+    trial = run_trial(TRIAL, config, tmp_path / "0003", data)
+    run = Run(tmp_path / "0003/seed-0")
+    task = task_of(data.spec, config)
+    assert trial.score == pytest.approx(task.evaluate(run.load_model(), data.validation).score)
+    assert trial.score == -run.metrics()["test"]["loss"] < 0
+    assert "validation sequences in place of test" in run.metrics()["dataset"]["source"]
+    assert measure(config, data.spec, max_latency_ms=1e6)[1] > 0
 
 
 def test_the_score_of_several_executions_is_their_mean(data, tmp_path, monkeypatch):

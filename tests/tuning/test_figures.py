@@ -1,11 +1,13 @@
 """The figures show the trials: the plotted values are read back."""
 
+import dataclasses
 import itertools
 import random
 
 import numpy as np
 import pytest
 
+from tests.tuning.conftest import SCORE, TEXT_SCORE
 from tuning import figures
 from tuning.importance import importances
 from tuning.space import parse_space
@@ -28,7 +30,7 @@ TRIALS = [
 
 
 def test_scores_are_plotted_against_each_hyper_parameter_with_the_best_marked():
-    figure = figures.draw_scores(SPACE, TRIALS)
+    figure = figures.draw_scores(SPACE, TRIALS, SCORE)
     rate, units, model, _ = figure.axes
     assert [axes.get_xlabel() for axes in (rate, units, model)] == [p.name for p in SPACE]
     assert (rate.get_xscale(), units.get_xscale()) == ("log", "linear")
@@ -46,7 +48,7 @@ def test_scores_are_plotted_against_each_hyper_parameter_with_the_best_marked():
 
 
 def test_each_trial_is_a_line_through_its_values_with_the_best_on_top_and_thickest():
-    axes = figures.draw_parallel(SPACE, TRIALS).axes[0]
+    axes = figures.draw_parallel(SPACE, TRIALS, SCORE).axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
     heights = [line.get_ydata() for line in lines]
     np.testing.assert_allclose(heights[0], [0, 0, 0, 0], atol=1e-9)
@@ -59,16 +61,33 @@ def test_each_trial_is_a_line_through_its_values_with_the_best_on_top_and_thicke
 
 def test_each_trial_of_the_pareto_front_is_better_than_all_cheaper_trials():
     assert [t.number for t in figures.pareto_front(TRIALS, "parameters")] == [0, 2, 1]
-    axes = figures.draw_costs(TRIALS, "parameters", "parameters").axes[0]
+    axes = figures.draw_costs(TRIALS, "parameters", "parameters", SCORE).axes[0]
     points, front = axes.lines
     assert list(points.get_xdata()) == [100, 300, 200, 400]
     assert list(front.get_xdata()) == [100, 200, 300]
     np.testing.assert_allclose(front.get_ydata(), [90, 95, 98])
 
 
+def test_log_likelihoods_are_plotted_in_nats_with_the_highest_as_the_best():
+    trials = [dataclasses.replace(t, score=10 * t.score - 12) for t in TRIALS]
+    nats = [-3, -2.2, -2.5, -2.3]
+    figure = figures.draw_scores(SPACE, trials, TEXT_SCORE)
+    points, best = figure.axes[0].lines
+    np.testing.assert_allclose(points.get_ydata(), nats)
+    assert best.get_ydata()[0] == pytest.approx(-2.2)
+    assert figure.axes[0].get_ylabel() == "validation log-likelihood (nats)"
+    assert figure.legends[0].get_texts()[0].get_text() == "trial 1, perplexity 9.025"
+    axes = figures.draw_parallel(SPACE, trials, TEXT_SCORE).axes[0]
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([0, 5 / 8, 7 / 8, 1])
+    assert axes.get_xticklabels()[-1].get_text() == "validation\nlog-likelihood"
+    front = figures.draw_costs(trials, "parameters", "parameters", TEXT_SCORE).axes[0].lines[1]
+    np.testing.assert_allclose(front.get_ydata(), [-3, -2.5, -2.2])
+
+
 def test_equal_trials_are_plotted_without_importances():
     alike = [trial(n, 0.9, parameters=100, latency_ms=0.5) for n in range(2)]
-    assert set(figures.draw(SPACE, alike)) == {"scores", "parallel", "parameters", "latency"}
+    assert set(figures.draw(SPACE, alike, SCORE)) == {"scores", "parallel", "parameters", "latency"}
     assert importances(SPACE, alike) == {}
 
 

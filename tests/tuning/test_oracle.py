@@ -24,8 +24,11 @@ def score_of(draw):
     return float(np.tanh(sum(numbers) / 100) + (draw.epochs or 0) / 50)
 
 
-def draws(tuner, count, recorded=(), seed=0, max_running=1, failed=()):
-    """The first `count` draws. Up to `max_running` run at the same time and end out of order."""
+def draws(tuner, count, recorded=(), seed=0, max_running=1, failed=(), offset=0):
+    """The first `count` draws. Up to `max_running` run at the same time and end out of order.
+
+    `offset` is added to each score.
+    """
     oracle, drawn, running = Oracle(tuner, space_of(tuner), seed, epochs=9), [], []
     while len(drawn) < count:
         draw = None
@@ -36,7 +39,7 @@ def draws(tuner, count, recorded=(), seed=0, max_running=1, failed=()):
             drawn.append(draw)
         elif running:
             number = running.pop(len(drawn) % len(running))
-            oracle.tell(number, None if number in failed else score_of(drawn[number]))
+            oracle.tell(number, None if number in failed else offset + score_of(drawn[number]))
         else:
             break
     return drawn
@@ -78,12 +81,13 @@ def test_each_seed_has_other_draws_and_0_is_a_seed(tuner):
     assert all(one.values != two.values for one, two in zip(first, other, strict=True))
 
 
-def test_the_bayesian_oracle_learns_from_the_scores():
+@pytest.mark.parametrize("offset", [0, -431])  # A log-likelihood is negative.
+def test_the_bayesian_oracle_learns_from_the_scores(offset):
     def after(sign):
         oracle = Oracle("bayesian", DROPOUT, seed=0)
         for number in range(4):
             draw = oracle.ask()
-            oracle.tell(number, sign * draw.values["dropout"])
+            oracle.tell(number, offset + sign * draw.values["dropout"])
         return draw.values["dropout"]
 
     assert after(1) > 0.45
@@ -95,8 +99,9 @@ def test_a_grid_draws_each_combination_once():
     assert len(drawn) == len(set(drawn)) == 8 * 3
 
 
-def test_hyperband_promotes_the_best_to_more_epochs():
-    drawn = draws("hyperband", 99)
+@pytest.mark.parametrize("offset", [0, -431])
+def test_hyperband_promotes_the_best_to_more_epochs(offset):
+    drawn = draws("hyperband", 99, offset=offset)
     assert [draw.epochs for draw in drawn[:13]] == 9 * [1] + 3 * [3] + [9]
     best = sorted(range(9), key=lambda n: -score_of(drawn[n]))[:3]
     assert [draw.values for draw in drawn[9:12]] == [drawn[number].values for number in best]
@@ -111,16 +116,17 @@ def test_hyperband_draws_another_in_place_of_a_skipped_one():
     assert oracle.ask().epochs == 3
 
 
-def test_hyperband_does_not_promote_a_failed_draw():
+@pytest.mark.parametrize("score", [0.5, -0.5, -431.0])
+def test_hyperband_does_not_promote_a_failed_draw(score):
     oracle, failed, drawn = Oracle("hyperband", SPACE, seed=0, epochs=9), (0, 4, 5), []
     for number in range(9):
         drawn.append(oracle.ask().values)
-        oracle.tell(number, None if number in failed else 0.5)
+        oracle.tell(number, None if number in failed else score)
     for number in range(9, 12):
         promoted = oracle.ask()
         assert promoted.epochs == 3
         assert drawn.index(promoted.values) not in failed
-        oracle.tell(number, 0.6)
+        oracle.tell(number, score + 0.1)
 
 
 def test_no_draw_leaves_its_range():

@@ -1,9 +1,10 @@
 import dataclasses
+import math
 
 import pytest
 
 from configs import Config
-from tests.tuning.conftest import rows_of
+from tests.tuning.conftest import SCORE, TEXT_SCORE, rows_of
 from tuning.results import Results
 from tuning.space import parse_space
 from tuning.table import Table, best_of_each, print_summary
@@ -22,7 +23,7 @@ TRIALS = [
 
 @pytest.fixture
 def results(tmp_path):
-    return Results(tmp_path, SPACE)
+    return Results(tmp_path, SPACE, SCORE)
 
 
 def test_trials_are_read_back_with_equal_bits(results):
@@ -54,14 +55,37 @@ def test_tensorboard_shows_the_values_and_the_score_of_a_trial(results):
     assert tf.make_ndarray(score.tensor_proto) == pytest.approx(0.3)
 
 
-def test_the_best_is_the_first_completed_trial_with_the_highest_score():
+def test_a_log_likelihood_is_printed_as_a_perplexity(tmp_path, capsys):
+    results = Results(tmp_path, SPACE, TEXT_SCORE)
+    trial = dataclasses.replace(TRIALS[0], score=-math.log(9.21), scores=(-math.log(9.21),))
+    saved = []
+    results.save(saved, trial)
+    results.save_best(trial, Config(), {})
+    assert "0: validation perplexity 9.21." in results.best_path.read_text().replace(
+        f" of {tmp_path}", ""
+    )
+    table = Table(TEXT_SCORE)
+    table.end(trial)
+    table.end(dataclasses.replace(trial, number=1, score=-math.log(9.2)))
+    print_summary(results, trial)
+    first, second, _, best, *_, done = capsys.readouterr().out.splitlines()
+    assert first.startswith("   0  completed  perplexity 9.21  ")
+    assert second.startswith("   1  completed  perplexity 9.2  ")
+    assert first.endswith("best so far")
+    assert second.endswith("best so far")  # A lower perplexity is a higher score.
+    assert best.startswith("   0  completed  perplexity 9.21  ")
+    assert done == f"done: validation perplexity 9.21 in trial 0, see {tmp_path}"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 0.7), (-431.4, -2.2)])
+def test_the_best_is_the_first_completed_trial_with_the_highest_score(low, high):
     trials = [
         Trial(number, status, {}, score)
         for number, (status, score) in enumerate(
-            [("failed", None), ("completed", 0.5), ("completed", 0.7), ("completed", 0.7)]
+            [("failed", None), ("completed", low), ("completed", high), ("completed", high)]
         )
     ]
-    assert best_of([*trials, Trial(4, "repeated", {}, 0.9)]).number == 2
+    assert best_of([*trials, Trial(4, "repeated", {}, high + 0.1)]).number == 2
     assert best_of(trials[:1]) is None
 
 
@@ -83,7 +107,7 @@ class Terminal:
 
 def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
     log = Terminal(is_terminal=False)
-    table = Table(log)
+    table = Table(SCORE, log)
     table.begin(TRIALS[0])
     table.end(TRIALS[0])
     table.end(TRIALS[1])
@@ -96,7 +120,7 @@ def test_a_log_has_a_line_for_each_draw_with_its_values_score_and_reason():
 def test_a_line_on_a_terminal_is_cut_to_its_width(monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     terminal = Terminal(is_terminal=True)
-    table = Table(terminal)
+    table = Table(SCORE, terminal)
     table.end(TRIALS[0])
     table.begin(TRIALS[2])
     line = terminal.text.split("\n")[-1].removeprefix("\r\x1b[2K")
@@ -107,7 +131,7 @@ def test_a_line_on_a_terminal_is_cut_to_its_width(monkeypatch):
 def test_a_terminal_shows_the_running_trials_and_the_best(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     terminal = Terminal(is_terminal=True)
-    table = Table(terminal)
+    table = Table(SCORE, terminal)
     table.end(TRIALS[0])
     table.begin(TRIALS[2])
     assert terminal.text.split("\n")[-1].startswith("\r\x1b[2Kbest 30.00% in 0;    2  running")
@@ -146,6 +170,6 @@ def test_the_best_of_each_model_is_listed_with_the_best_first():
         Trial(number, "completed" if score else "failed", {"model": model}, score, (score,))
         for number, (model, score) in enumerate(scores)
     ]
-    lines = best_of_each("model", trials).splitlines()
+    lines = best_of_each("model", trials, SCORE).splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2"]
     assert "90.00%" in lines[0]

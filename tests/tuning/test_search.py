@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from configs import Config, Interrupted, UserError
-from tests.tuning.conftest import MAX_TRIALS, SPACES, Killed, Parallel, rows_of
+from tests.tuning.conftest import MAX_TRIALS, SCORE, SPACES, Killed, Parallel, rows_of
 from training.files import locking
 from tuning import execution
 from tuning.loop import MAX_SKIPPED
@@ -112,7 +112,7 @@ def test_the_command_of_the_best_trial_sets_its_number_of_threads(
 ):
     def command_of(name, workers=None):
         search(folder=f"tune-{name}", workers=workers)
-        results = Results(tmp_path / f"tune-{name}", ())
+        results = Results(tmp_path / f"tune-{name}", (), SCORE)
         command = results.best_command()
         assert f"#   {command}\n" in results.best_path.read_text()
         variables, _, rest = command.partition("python ")
