@@ -2,7 +2,7 @@
 
 import { distribute } from "./pickers.js";
 import { TextPanel } from "./text_panel.js";
-import { percent, symbolName } from "./words.js";
+import { percent, symbolName, symbolSign } from "./words.js";
 import { Writer } from "./writer.js";
 
 const MAX_LENGTH = 20_000; // Symbols that the page reads.
@@ -114,8 +114,9 @@ function offer() {
     const choice = likeliest[n];
     button.disabled = !choice;
     button.symbol = choice?.symbol;
-    name.textContent = choice ? symbolName(choice.symbol) : "–";
+    name.textContent = choice ? symbolSign(choice.symbol) : "–";
     share.textContent = choice ? percent(choice.share, 0) : "";
+    button.ariaLabel = choice ? `Write ${symbolName(choice.symbol)}` : null;
   });
   at("write").disabled = !wanted.length || !at("text").value;
 }

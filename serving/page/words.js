@@ -36,6 +36,13 @@ export function symbolName(symbol) {
   return symbol.trim() ? symbol : `U+${symbol.codePointAt(0).toString(16).padStart(4, "0")}`;
 }
 
+const SIGNS = { " ": "␣", "\n": "↵", "\t": "⇥", "<eos>": "↵" };
+
+/** The shortest name of a symbol, for a button. */
+export function symbolSign(symbol) {
+  return SIGNS[symbol] ?? symbolName(symbol);
+}
+
 /** The facts in a model card, in one line. The scan is a fact only of models that read images. */
 export function about({ config, metrics }, readsImages) {
   const parts = [];

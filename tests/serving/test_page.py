@@ -125,14 +125,6 @@ def server(folder):
     running.stop()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
 class Page:
     """The page in a browser of its own.
 
