@@ -75,13 +75,13 @@ def text_signatures(reader):
     def trace_text(text):
         symbols = reader.split(text)
         ids = reader.encode(text)
-        traced = trace(reader.model, ids.to_tensor())
+        traced = trace(reader.model, reader.pad(ids))
         logits = tf.cast(traced.pop("outputs"), tf.float32)
         nats = reader.nats(ids, logits).to_tensor()
         probabilities = tf.nn.softmax(logits)
         count = min(_LIKELIEST, len(reader.symbols))
         shares, likeliest = tf.math.top_k(probabilities, count)
-        return {
+        outputs = {
             "symbols": symbols.to_tensor(""),
             "ids": ids.to_tensor(-1),
             "bits": tf.pad(nats, [(0, 0), (1, 0)]) / tf.math.log(2.0),
@@ -90,6 +90,8 @@ def text_signatures(reader):
             "probabilities": probabilities,
             **{name: tf.cast(values, tf.float32) for name, values in traced.items()},
         }
+        steps = tf.reduce_max(ids.row_lengths())  # Texts without a symbol have no steps.
+        return {name: values[:, :steps] for name, values in outputs.items()}
 
     return [
         ("serving_default", predict, [texts]),

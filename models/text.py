@@ -128,12 +128,18 @@ class TextModel(tf.Module):
         """The cross-entropy in nats of each symbol of a text but the first: `(batch, steps)`,
         a `tf.RaggedTensor`."""
         ids = self.encode(text)
-        return self.nats(ids, self.model(ids.to_tensor(), training=False))
+        return self.nats(ids, self.model(self.pad(ids), training=False))
 
     @staticmethod
-    def nats(ids, logits):
+    def pad(ids):
+        """Ids as a tensor `(batch, steps)` of at least one step, which recurrent layers need."""
+        padded = ids.to_tensor()
+        is_empty = tf.cast(tf.shape(padded)[1] == 0, tf.int32)
+        return tf.pad(padded, [(0, 0), (0, is_empty)])
+
+    def nats(self, ids, logits):
         """The result of `judge`, from the ids and from the model's logits at each step."""
-        targets = ids.to_tensor()[:, 1:]
+        targets = self.pad(ids)[:, 1:]
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits[:, :-1])
         return tf.RaggedTensor.from_tensor(nats, tf.maximum(ids.row_lengths() - 1, 0))
 

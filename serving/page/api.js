@@ -84,7 +84,7 @@ export async function quantitiesOf({ model, version }) {
 
 /** The symbols of a version by id. */
 export async function vocabularyOf(target) {
-  const { probabilities } = await statesAfter(target, " ");
+  const { probabilities } = await statesAfter(target, "");
   const ids = [...probabilities.keys()];
   const symbols = [];
   while (symbols.length < ids.length) {

@@ -6,6 +6,7 @@ import { indexIn, limitsOf, palette, scaleOf } from "./colours.js";
 import { PROPERTIES, correlations } from "./following.js";
 import { HeatMap } from "./heatmap.js";
 import { Pickers } from "./pickers.js";
+import { drawFrom } from "./reading.js";
 import { ColouredText, MAX_BITS, describe } from "./surprise.js";
 import { about, percent, quantity, stepOf, symbolName } from "./words.js";
 
@@ -171,19 +172,9 @@ export class TextPanel {
     this.#cursor = { text, ...(await statesAfter(target, text, signal)) };
   }
 
-  /**
-   * Draw the next symbol. The logits are divided by the temperature; 0 takes the likeliest symbol.
-   * The unknown symbol is never drawn.
-   */
+  /** Draw the next symbol; see `drawFrom`. */
   draw(temperature) {
-    const shares = this.#cursor.probabilities.map((share, id) => (id ? share : 0));
-    const max = Math.max(...shares);
-    const weights = shares.map((share) =>
-      temperature > 0 ? (share / max) ** (1 / temperature) : Number(share === max),
-    );
-    let left = Math.random() * weights.reduce((sum, weight) => sum + weight, 0);
-    const id = weights.findIndex((weight) => weight > 0 && (left -= weight) <= 0);
-    return this.#known.symbols[id >= 0 ? id : shares.indexOf(max)];
+    return this.#known.symbols[drawFrom(this.#cursor.probabilities, temperature)];
   }
 
   /** Read one more symbol; `text` is the text with it. */

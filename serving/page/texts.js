@@ -118,7 +118,7 @@ function offer() {
     share.textContent = choice ? percent(choice.share, 0) : "";
     button.ariaLabel = choice ? `Write ${symbolName(choice.symbol)}` : null;
   });
-  at("write").disabled = !wanted.length || !at("text").value;
+  at("write").disabled = !wanted.length;
 }
 
 function onWritten(text) {

@@ -68,6 +68,15 @@ def test_a_text_is_read_on_step_by_step_from_the_states_after_it(server, model):
         answer = outputs(server, "step", {"ids": [CHARACTERS.index(TEXT[end])], **states})
 
 
+def test_an_empty_text_is_read(server):
+    answer = outputs(server, "serving_default", ["", "ab"])
+    np.testing.assert_allclose(answer["probabilities"][0], 1 / len(CHARACTERS), rtol=1e-5)
+    assert answer["perplexity"][0] == 1
+    assert answer["state_0"][0] == [0] * 6
+    answer = outputs(server, "trace", [""])
+    assert {np.shape(values)[:2] for values in answer.values()} == {(1, 0)}
+
+
 def test_decode_gives_the_symbols(server):
     assert outputs(server, "decode", list(range(len(CHARACTERS)))) == list(CHARACTERS)
 
