@@ -40,7 +40,8 @@ export class ColouredText {
 
   /** Show further symbols at the end. */
   append(symbols, ids, separator) {
-    const parts = new DocumentFragment();
+    // A block for each line, so that a further symbol lays out only its own line again.
+    let line = this.#root.lastElementChild;
     symbols.forEach((symbol, index) => {
       const part = document.createElement("span");
       const isEnd = symbol === "\n" || symbol === "<eos>";
@@ -49,9 +50,12 @@ export class ColouredText {
       if (ids[index] === 0) part.classList.add("unknown");
       part.step = this.#symbols.length + 1;
       this.#symbols.push(part);
-      parts.append(part);
+      if (!line || line.lastElementChild?.classList.contains("end")) {
+        line = document.createElement("div");
+        this.#root.append(line);
+      }
+      line.append(part);
     });
-    this.#root.append(parts);
   }
 
   /** Colour the symbols from one on by their surprise in bits. */

@@ -96,13 +96,14 @@ export class TextPanel {
     return ["step", "decode"].every((name) => signatures.includes(name));
   }
 
-  /** The likeliest next symbols after the text: `[{symbol, share}]`. */
+  /** The likeliest next symbols after the text: `[{symbol, share, isKnown}]`. */
   get likeliest() {
     const { likeliest, shares } = this.#reading ?? {};
     if (!this.steps || !this.#known) return [];
     return likeliest.at(-1).map((id, n) => ({
       symbol: this.#known.symbols[id],
       share: shares.at(-1)[n],
+      isKnown: id !== 0,
     }));
   }
 

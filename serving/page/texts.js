@@ -6,6 +6,7 @@ import { percent, symbolName, symbolSign } from "./words.js";
 import { Writer } from "./writer.js";
 
 const MAX_LENGTH = 20_000; // Symbols that the page reads.
+const BOX_PAUSE = 200; // Milliseconds: laying out a long text in the box takes 50.
 
 const EXAMPLES = {
   "A story": `It was late, and the rain had stopped. "Who is there?" she asked, and nobody answered.
@@ -25,7 +26,9 @@ let onError; // Called with the error of each request that fails.
 let wasShown = false;
 let step = Infinity; // The symbol that the panels show: at first the last one.
 let announcing; // A timer.
-let begun = 0; // The number of symbols when the writing began.
+let begun = 0; // The length of the text when the writing began.
+let text = ""; // The text in the box, and the characters that are written since it was shown.
+let shownAt = 0; // The time when the box got the text.
 
 const panels = [];
 for (const name of ["one", "another"]) {
@@ -42,14 +45,14 @@ for (const name of ["one", "another"]) {
 
 const writer = new Writer({
   settings: () => {
-    const one = panels[Number(at("who").value)] ?? panels[0];
+    const one = panels[Number(at("who").value)];
     return {
       writer: one,
       // A model of words cannot read characters.
       readers: panels.filter((panel) => panel.canWrite && panel.word === one.word),
       temperature: Number(at("temperature").value),
       perSecond: Number(at("speed").value),
-      text: at("text").value,
+      text,
       maxLength: MAX_LENGTH,
     };
   },
@@ -82,7 +85,7 @@ function onReading() {
 /** Read the text in the box. */
 function read() {
   const isShown = !at("texts").hidden;
-  const text = at("text").value.toWellFormed();
+  text = at("text").value.toWellFormed();
   const symbols = [...text];
   const isCut = symbols.length > MAX_LENGTH;
   const count = symbols.length.toLocaleString("en");
@@ -96,38 +99,43 @@ function read() {
 /** Offer the likeliest next symbols of the model that writes. */
 function offer() {
   const who = at("who");
-  const names = panels.map(({ target }, n) => (target ? `${n}:${target.model}/${target.version}` : ""));
-  const canWrite = panels.map((panel) => panel.canWrite);
-  const wanted = panels.map((_, n) => n).filter((n) => canWrite[n]);
-  if (who.dataset.names !== names.join()) {
-    who.dataset.names = names.join();
+  const able = panels.filter((panel) => panel.canWrite);
+  const options = able.map((panel) => new Option(panel.target.model, panels.indexOf(panel)));
+  const inWords = (all) => [...all].map((option) => `${option.value} ${option.text}`).join();
+  // Change the picker only if the models have changed, because a change closes an open picker.
+  if (inWords(options) !== inWords(who.options)) {
     const before = who.value;
-    const options = wanted.map((n) => new Option(panels[n].target.model, n));
     who.replaceChildren(...options);
-    if (wanted.includes(Number(before)) && before) who.value = before;
+    const isThere = [...who.options].some(({ value }) => value === before);
+    if (isThere) who.value = before;
   }
-  const one = panels[Number(who.value)] ?? panels[0];
-  const { likeliest } = one;
+  const { likeliest } = panels[Number(who.value)];
   [...at("steer").children].forEach((item, n) => {
     const [button] = item.children;
     const [, name, share] = button.children;
     const choice = likeliest[n];
-    button.disabled = !choice;
-    button.symbol = choice?.symbol;
+    button.disabled = !choice?.isKnown;
+    button.symbol = choice?.isKnown ? choice.symbol : undefined;
     name.textContent = choice ? symbolSign(choice.symbol) : "–";
     share.textContent = choice ? percent(choice.share, 0) : "";
     button.ariaLabel = choice ? `Write ${symbolName(choice.symbol)}` : null;
   });
-  at("write").disabled = !wanted.length;
+  at("write").disabled = !able.length;
 }
 
-function onWritten(text) {
-  const box = at("text");
-  box.value = text;
-  box.scrollTop = box.scrollHeight;
+function onWritten(longer) {
+  text = longer;
+  if (performance.now() - shownAt > BOX_PAUSE) fillBox();
   step = Infinity;
   showStep();
   offer();
+}
+
+function fillBox() {
+  const box = at("text");
+  box.value = text;
+  box.scrollTop = box.scrollHeight;
+  shownAt = performance.now();
 }
 
 function onWriting(isRunning) {
@@ -137,11 +145,12 @@ function onWriting(isRunning) {
   at("writer").classList.toggle("running", isRunning);
   clearTimeout(announcing);
   if (isRunning) {
-    begun = at("text").value.length;
+    begun = text.length;
     at("live").textContent = "writing";
     return;
   }
-  const written = at("text").value.slice(begun);
+  if (text !== at("text").value.toWellFormed()) fillBox();
+  const written = text.slice(begun);
   announcing = setTimeout(() => (at("live").textContent = `written: ${written}`), 300);
   read(); // Now with the values of the units.
 }
@@ -152,9 +161,9 @@ function steer(number) {
   if (symbol !== undefined) writer.steer(symbol);
 }
 
-function setText(text) {
+function setText(other) {
   stop();
-  at("text").value = text;
+  at("text").value = other;
   step = Infinity;
   read();
 }
@@ -188,11 +197,11 @@ function stop() {
 }
 
 at("examples").append(
-  ...Object.entries(EXAMPLES).map(([name, text]) => {
+  ...Object.entries(EXAMPLES).map(([name, example]) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = name;
-    button.addEventListener("click", () => setText(text));
+    button.addEventListener("click", () => setText(example));
     return button;
   }),
 );

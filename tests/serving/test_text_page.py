@@ -105,7 +105,7 @@ class Page:
     def colours(self, panel=0):
         """The backgrounds of the symbols: red, green, blue and opacity, `(steps, 4)`."""
         texts = self.at(".text", panel).evaluate(
-            "(it) => [...it.children].map((part) => getComputedStyle(part).backgroundColor)"
+            "(it) => [...it.querySelectorAll('span')].map((part) => getComputedStyle(part).backgroundColor)"
         )
         numbers = [[float(n) for n in re.findall(r"[\d.]+", text)] for text in texts]
         return np.array([[*each, 1.0][:4] for each in numbers])
@@ -201,7 +201,7 @@ def test_a_character_shows_its_surprise_and_the_five_likeliest_next(page, models
     assert said.startswith(f"b: {bits[2]:.2f} bits; likeliest next: ")
     page.keyboard.press("ArrowDown")
     below = int(page.at(".text").get_attribute("aria-valuenow"))
-    tops = page.at(".text").evaluate("(it) => [...it.children].map((each) => each.offsetTop)")
+    tops = page.at(".text").evaluate("(it) => [...it.querySelectorAll('span')].map((each) => each.offsetTop)")
     assert tops[below - 1] == min(top for top in tops if top > tops[2])
 
 
@@ -367,7 +367,7 @@ def test_other_scripts_keep_every_character_in_its_place(text, page, models):
         ids, bits, _ = surprise(models[model], text)
         assert page.symbols(panel) == list(text)
         unknown = page.at(".text", panel).evaluate(
-            "(it) => [...it.children].map((each) => each.classList.contains('unknown'))"
+            "(it) => [...it.querySelectorAll('span')].map((each) => each.classList.contains('unknown'))"
         )
         assert unknown == [id == 0 for id in ids]
         np.testing.assert_allclose(page.colours(panel)[:, 3], opacity(bits), rtol=0, atol=0.006)
