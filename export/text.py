@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from models import trace
 
+_LIKELIEST = 5  # Next symbols that `trace` names.
+
 
 def text_signatures(reader):
     """The signatures of a `TextModel`.
@@ -12,15 +14,20 @@ def text_signatures(reader):
         A list of names, functions and lists of `tf.TensorSpec`:
 
         - `serving_default` takes `text string (batch,)` and returns `probabilities float32 (batch,
-          symbols)` of the next symbol, `symbols string (symbols,)`, and `perplexity float32
-          (batch,)` of the text; it is 1 for a text without a second symbol.
-        - `step` takes `ids int32 (batch,)` and `state_0 ... float32 (batch, units)` and returns
-          `probabilities` of the next symbol and the new states by the same names.
+          symbols)` of the next symbol, the states `state_0 ... float32 (batch, units)` after the
+          text, and `perplexity float32 (batch,)` of the text; it is 1 for a text without a second
+          symbol.
+        - `step` takes `ids int32 (batch,)` and the states before, and returns `probabilities` of
+          the next symbol and the new states by the same names.
+        - `decode` takes `ids int32 (batch,)` and returns `symbols string (batch,)`.
         - `generate` takes `prompt string (batch,)` and the scalars `length`, `temperature`, `top_k`
           and `seed`, and returns `text string (batch,)`: see `TextModel.write`.
-        - `trace` takes `text` and returns for each symbol `ids int32 (batch, steps)`, -1 after the
-          end of a text, `bits float32 (batch, steps)`, its surprise, which is 0 for the first, and
-          the result of `models.trace`, with probabilities of the next symbol instead of outputs.
+        - `trace` takes `text` and returns for each symbol of it `symbols string (batch, steps)`,
+          empty after the end of a text, `ids int32 (batch, steps)`, -1 there, and `bits float32
+          (batch, steps)`, its surprise, which is 0 for the first. `likeliest int32 (batch, steps,
+          5)` are the ids of the five likeliest next symbols, and `shares float32` their
+          probabilities. In addition it returns the result of `models.trace`, with probabilities
+          of the next symbol instead of outputs.
     """
     units = [state.shape[-1] for state in reader.initial_states]
     texts = tf.TensorSpec((None,), tf.string, name="text")
@@ -44,9 +51,10 @@ def text_signatures(reader):
     @tf.function(input_signature=[texts], autograph=False)
     def predict(text):
         nats = reader.judge(text)
-        _, logits = reader.read(text)
+        after, logits = reader.read(text)
         return {
             "probabilities": tf.nn.softmax(logits),
+            **dict(zip(names, after, strict=True)),
             "perplexity": tf.exp(
                 tf.math.divide_no_nan(
                     tf.reduce_sum(nats, axis=-1), tf.cast(nats.row_lengths(), tf.float32)
@@ -58,22 +66,37 @@ def text_signatures(reader):
         after, logits = reader.step(ids, list(states))
         return {"probabilities": tf.nn.softmax(logits), **dict(zip(names, after, strict=True))}
 
+    def decode(ids):
+        return {"symbols": tf.gather(reader.symbols, ids)}
+
     def generate(prompt, length, temperature, top_k, seed):
         return {"text": reader.generate(prompt, length, temperature, top_k, seed)}
 
     def trace_text(text):
+        symbols = reader.split(text)
         ids = reader.encode(text)
-        traced = trace(reader.model, ids.to_tensor())
-        return {
+        traced = trace(reader.model, reader.pad(ids))
+        logits = tf.cast(traced.pop("outputs"), tf.float32)
+        nats = reader.nats(ids, logits).to_tensor()
+        probabilities = tf.nn.softmax(logits)
+        count = min(_LIKELIEST, len(reader.symbols))
+        shares, likeliest = tf.math.top_k(probabilities, count)
+        outputs = {
+            "symbols": symbols.to_tensor(""),
             "ids": ids.to_tensor(-1),
-            "bits": tf.pad(reader.judge(text).to_tensor(), [(0, 0), (1, 0)]) / tf.math.log(2.0),
-            "probabilities": tf.nn.softmax(traced.pop("outputs")),
+            "bits": tf.pad(nats, [(0, 0), (1, 0)]) / tf.math.log(2.0),
+            "likeliest": likeliest,
+            "shares": shares,
+            "probabilities": probabilities,
             **{name: tf.cast(values, tf.float32) for name, values in traced.items()},
         }
+        steps = tf.reduce_max(ids.row_lengths())  # Texts without a symbol have no steps.
+        return {name: values[:, :steps] for name, values in outputs.items()}
 
     return [
         ("serving_default", predict, [texts]),
         ("step", step, [ids, *states]),
+        ("decode", decode, [ids]),
         ("generate", generate, [prompts, *settings]),
         ("trace", trace_text, [texts]),
     ]

@@ -33,14 +33,16 @@ class TextModel(tf.Module):
         """The symbolic states that a step begins with, each `(batch, units)`."""
         return self._step.inputs[1:]
 
-    def encode(self, text):
-        """The ids of texts `string (batch,)`: a `tf.RaggedTensor` `int32 (batch, steps)`."""
+    def split(self, text):
+        """The symbols of texts `string (batch,)`: a `tf.RaggedTensor` `string (batch, steps)`."""
         if self.is_words:
             lines = tf.strings.regex_replace(text, "\n", " <eos> ")
-            symbols = tf.strings.split(lines)
-        else:
-            symbols = tf.strings.unicode_split(text, "UTF-8", errors="replace")
-        return self._ids.lookup(symbols)
+            return tf.strings.split(lines)
+        return tf.strings.unicode_split(text, "UTF-8", errors="replace")
+
+    def encode(self, text):
+        """The ids of texts `string (batch,)`: a `tf.RaggedTensor` `int32 (batch, steps)`."""
+        return self._ids.lookup(self.split(text))
 
     def decode(self, ids):
         """The texts `string (batch,)` of ids `int32 (batch, steps)`."""
@@ -126,9 +128,19 @@ class TextModel(tf.Module):
         """The cross-entropy in nats of each symbol of a text but the first: `(batch, steps)`,
         a `tf.RaggedTensor`."""
         ids = self.encode(text)
+        return self.nats(ids, self.model(self.pad(ids), training=False))
+
+    @staticmethod
+    def pad(ids):
+        """Ids as a tensor `(batch, steps)` of at least one step, which recurrent layers need."""
         padded = ids.to_tensor()
-        logits = self.model(padded, training=False)[:, :-1]
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(padded[:, 1:], logits)
+        is_empty = tf.cast(tf.shape(padded)[1] == 0, tf.int32)
+        return tf.pad(padded, [(0, 0), (0, is_empty)])
+
+    def nats(self, ids, logits):
+        """The result of `judge`, from the ids and from the model's logits at each step."""
+        targets = self.pad(ids)[:, 1:]
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits[:, :-1])
         return tf.RaggedTensor.from_tensor(nats, tf.maximum(ids.row_lengths() - 1, 0))
 
 

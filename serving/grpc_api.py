@@ -74,12 +74,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     arrays[name] = from_proto(name, tensor)
                 else:
                     arrays[name] = None  # `Signature.check` refuses the name below.
-            wanted = set(request.output_filter) or set(signature.outputs)
-            if not wanted <= set(signature.outputs):
-                known = ", ".join(sorted(signature.outputs))
-                raise RequestError(
-                    f"output_filter: received {names_in_words(wanted)}; expected some of {known}"
-                )
+            wanted = signature.wanted(list(request.output_filter))
             seconds = min(self.seconds, context.time_remaining() or self.seconds)
             try:
                 async with asyncio.timeout(seconds):

@@ -69,8 +69,9 @@ class Inference:
             self.metrics.on_answer("rest", model, status, time.perf_counter() - started)
 
     async def _predict(self, version, raw):
-        signature, arrays, by_row = _read_matrices(version, raw) or _read(version, raw)
+        signature, arrays, by_row, wanted = _read_matrices(version, raw) or _read(version, raw)
         outputs = await version.run(signature, self._checked(signature, arrays))
+        outputs = {name: outputs[name] for name in wanted}
         if by_row and not signature.is_by_row:
             _expect_rows(signature, outputs)
         outputs = {name: to_json(name, array) for name, array in outputs.items()}
@@ -138,15 +139,21 @@ def _read_matrices(version, raw):
         ((name, spec),) = signature.inputs.items()
         key, matrices = matrices_from_json(spec, raw)
         if key:
-            return signature, {name: matrices}, key == "instances"
+            return signature, {name: matrices}, key == "instances", signature.outputs
     return None
 
 
 def _read(version, raw):
-    """The signature, its inputs by name, and whether they were sent row by row (`instances`)."""
+    """Read the body of a `:predict`.
+
+    Returns:
+        The signature, its inputs by name, whether they were sent row by row (`instances`), and the
+        names of the outputs to send.
+    """
     body = _parsed(raw)
-    _expect_keys(body, {"instances", "inputs"}, {"signature_name"})
+    _expect_keys(body, {"instances", "inputs"}, {"signature_name", "output_filter"})
     signature = version.signature(_text(body, "signature_name"))
+    wanted = signature.wanted(body.get("output_filter") or [])
     if signature.not_in_json:
         names = names_in_words(f"{name} ({type})" for name, type in signature.not_in_json.items())
         raise RequestError(
@@ -159,7 +166,7 @@ def _read(version, raw):
     arrays = {
         name: from_json(signature.inputs[name], value, booleans) for name, value in columns.items()
     }
-    return signature, arrays, by_row
+    return signature, arrays, by_row, wanted
 
 
 def _parsed(body):

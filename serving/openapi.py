@@ -78,6 +78,7 @@ def _post(verb, body):
 
 def _schemas():
     signature = {"type": "string", "description": "serving_default if left out."}
+    names = {"type": "array", "items": {"type": "string"}, "description": "All outputs if empty."}
     number = {"type": "number"}
     vector = {"type": "array", "items": number}
     matrix = {"type": "array", "items": vector}
@@ -95,6 +96,7 @@ def _schemas():
                     "type": "object",
                     "properties": {
                         "signature_name": signature,
+                        "output_filter": names,
                         "instances": {"type": "array", "items": value, "minItems": 1},
                     },
                     "required": ["instances"],
@@ -104,6 +106,7 @@ def _schemas():
                     "type": "object",
                     "properties": {
                         "signature_name": signature,
+                        "output_filter": names,
                         "inputs": {"anyOf": [{"type": "array", "items": value}, value]},
                     },
                     "required": ["inputs"],

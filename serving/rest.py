@@ -83,6 +83,7 @@ class Api:
                                 "error": version.error,
                                 "signatures": sorted(version.signatures),
                                 "reads_images": version.reads_images,
+                                "reads_text": version.reads_text,
                                 "card": version.card,
                             }
                             for version in versions

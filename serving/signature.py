@@ -160,6 +160,16 @@ class Signature:
         }
         self._function = function
 
+    def wanted(self, output_filter):
+        """The names of the outputs to send: those in a list, or all if it is empty."""
+        known = ", ".join(sorted(self.outputs))
+        if not isinstance(output_filter, list) or set(map(type, output_filter)) - {str}:
+            raise RequestError(f"output_filter: expected a list of some of {known}")
+        if not set(output_filter) <= set(self.outputs):
+            received = names_in_words(output_filter)
+            raise RequestError(f"output_filter: received {received}; expected some of {known}")
+        return [name for name in self.outputs if name in output_filter or not output_filter]
+
     @property
     def reads_images(self):
         """Whether the only input accepts images of 28×28 pixels, which the page sends."""
@@ -169,6 +179,12 @@ class Signature:
             and inputs[0].kind in ("integer", "float")
             and inputs[0].accepts_shape((1, 28, 28))
         )
+
+    @property
+    def reads_text(self):
+        """Whether the only input is `text string (batch,)`, which the page sends."""
+        inputs = list(self.inputs.values())
+        return [(i.name, i.kind, i.shape) for i in inputs] == [("text", "string", (None,))]
 
     def check(self, arrays, max_rows):
         """Check the inputs by name and convert them; see `Spec.check`."""

@@ -115,6 +115,12 @@ class Version:
         signature = self.signatures.get(DEFAULT_SIGNATURE)
         return signature is not None and signature.reads_images
 
+    @property
+    def reads_text(self):
+        """Whether `serving_default` reads text, which the page sends."""
+        signature = self.signatures.get(DEFAULT_SIGNATURE)
+        return signature is not None and signature.reads_text
+
     def rows_waiting(self):
         """The number of rows that wait."""
         return sum(batcher.rows_waiting for batcher in self._batchers.values())

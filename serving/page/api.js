@@ -1,6 +1,8 @@
 // Requests to the server.
 
 const TOKEN = "token";
+// The outputs of a text model's trace that are not `(steps, units)`.
+const OF_SYMBOLS = ["symbols", "ids", "bits", "likeliest", "shares", "probabilities"];
 
 /**
  * A request without an answer.
@@ -26,7 +28,7 @@ export function hasToken() {
 
 /**
  * All models, and the probability below which an answer is not sure: `{models: [{name, versions:
- * [{version, state, error, signatures, reads_images, card}]}], min_probability}`.
+ * [{version, state, error, signatures, reads_images, reads_text, card}]}], min_probability}`.
  */
 export async function listModels() {
   return await ask("v1/models", {}, 10);
@@ -70,6 +72,71 @@ export async function readFile({ model, version }, file, signal) {
   const within = (value) => Math.max(0, Math.min(255, value));
   const rows = outputs.rows?.[0].map((row) => row.map(within));
   return { probabilities: outputs.probabilities[0], rows };
+}
+
+/** The names of the quantities in the trace of a version, `(steps, units)` each. */
+export async function quantitiesOf({ model, version }) {
+  const path = `v1/models/${encodeURIComponent(model)}/versions/${version}/metadata`;
+  const { metadata } = await ask(path, {}, 10);
+  const { outputs } = metadata.signature_def.signature_def.trace;
+  return Object.keys(outputs).filter((name) => !OF_SYMBOLS.includes(name));
+}
+
+/** The symbols of a version by id. */
+export async function vocabularyOf(target) {
+  const { probabilities } = await statesAfter(target, "");
+  const ids = [...probabilities.keys()];
+  const symbols = [];
+  while (symbols.length < ids.length) {
+    const part = ids.slice(symbols.length, symbols.length + 1000);
+    symbols.push(...(await predict(target, "decode", part)));
+  }
+  return symbols;
+}
+
+/**
+ * What a version reads in a text: `symbols (steps,)`, `ids (steps,)`, `bits (steps,)`, the ids
+ * `likeliest (steps, 5)` of the next symbols with their `shares (steps, 5)`, and quantities by
+ * name, `(steps, units)` each.
+ *
+ * @param {{model: string, version: string}} target
+ * @param {string} text
+ * @param {string[]} quantities
+ * @param {AbortSignal} signal
+ */
+export async function readText(target, text, quantities, signal) {
+  const names = ["symbols", "ids", "bits", "likeliest", "shares", ...quantities];
+  const outputs = await predict(target, "trace", [text], { output_filter: names, signal });
+  // In a batch with a longer text, this one has empty steps at the end.
+  const steps = outputs.ids[0].filter((id) => id >= 0).length;
+  return Object.fromEntries(names.map((name) => [name, outputs[name][0].slice(0, steps)]));
+}
+
+/** The probabilities of the next symbol after a text, and the states: `{probabilities, states}`. */
+export async function statesAfter(target, text, signal) {
+  return probabilitiesAndStates(await predict(target, "serving_default", [text], { signal }));
+}
+
+/** The same after one more symbol. */
+export async function stepOn(target, id, states) {
+  const columns = Object.fromEntries(Object.entries(states).map(([k, v]) => [k, [v]]));
+  return probabilitiesAndStates(await predict(target, "step", { ids: [id], ...columns }));
+}
+
+function probabilitiesAndStates({ probabilities, perplexity, ...states }) {
+  const first = Object.fromEntries(Object.entries(states).map(([k, v]) => [k, v[0]]));
+  return { probabilities: probabilities[0], states: first };
+}
+
+/** The outputs of a signature; a single output comes without its name. */
+async function predict({ model, version }, signature, inputs, { signal, ...body } = {}) {
+  const path = `v1/models/${encodeURIComponent(model)}/versions/${version}:predict`;
+  const options = {
+    method: "POST",
+    body: JSON.stringify({ signature_name: signature, inputs, ...body }),
+    signal,
+  };
+  return (await ask(path, options, 60)).outputs;
 }
 
 async function ask(path, { signal, ...options }, seconds) {

@@ -40,7 +40,8 @@ export class Bars {
   }
 }
 
-function bar() {
+/** An element of the list, with a label, a track and a share. */
+export function bar() {
   const item = document.createElement("li");
   for (const name of ["label", "track", "share"]) {
     const part = document.createElement("span");

@@ -36,3 +36,13 @@ export function scaleOf(quantity, values) {
   const limit = [1, 2, 3, 5, 10, 20, 50, 100].find((round) => size <= round) ?? Math.ceil(size);
   return { name: "diverging", min: -limit, max: limit };
 }
+
+/** The index of a value's colour among the 256 colours of a scale. */
+export function indexIn({ min, max }, value) {
+  return Math.max(0, Math.min(255, Math.round((255 * (value - min)) / (max - min))));
+}
+
+/** The minimum and the maximum of a scale in words. */
+export function limitsOf({ name, max }) {
+  return name === "sequential" ? ["0 closed", "1 open"] : [`−${max}`, `+${max}`];
+}

@@ -1,98 +1,40 @@
-// The page: the drawing, the player, and the panels of two models.
+// The page: the list of models, the notice, and a place for each kind of models.
 
-import { ApiError, hasToken, listModels, readFile, setToken } from "./api.js";
-import { Drawing } from "./drawing.js";
-import { encode } from "./files.js";
-import { SIZE } from "./normalise.js";
-import { Panel } from "./panel.js";
-import { Player } from "./player.js";
-import { argmax } from "./reading.js";
-import { Samples } from "./samples.js";
-import { percent } from "./words.js";
+import { ApiError, hasToken, listModels, setToken } from "./api.js";
+import * as images from "./images.js";
+import * as texts from "./texts.js";
 
 // Milliseconds until the page asks for the list of models again:
 const REFRESH = 5000; // after a success,
 const REFRESH_FAILED = 1000; // after a failure,
 const REFRESH_GONE = 200; // after a version that was asked is gone.
 
-let announcing, refreshing; // Timers.
+const PLACE = "place"; // The key of the user's choice in the tab's storage.
+
+let refreshing; // A timer.
 let known = ""; // The models, as text.
 let wasAway = false; // Whether the server or the token was missing since the last refresh.
-let minProbability = 0;
-let opening = null; // The AbortController of the file that is being read.
 
 const at = (id) => document.getElementById(id);
 
 // Exported so that tests can draw.
-export const drawing = new Drawing(at("canvas"), at("pen"), onDrawn);
-const player = new Player(at("player"), onStep);
-const panels = [];
-for (const name of ["one", "another"]) {
-  const article = at("panel").content.cloneNode(true).firstElementChild;
-  at("panels").append(article);
-  const panel = new Panel(article, {
-    step: (step) => player.go(Math.round((step * player.steps) / panel.steps)),
-    change: onReading,
-    error: onError,
-  }, `panel ${name}`);
-  panels.push(panel);
-}
-const legend = document.querySelector(".samples legend");
-const samples = new Samples(at("samples"), legend, (image) => drawing.load(image));
-
-function onDrawn() {
-  const { image } = drawing;
-  stopOpening(); // Drop the answer to a file that is still being read.
-  at("undo").disabled = drawing.isNew;
-  at("clear").disabled = drawing.isEmpty;
-  at("draw").classList.toggle("empty", drawing.isEmpty);
-  player.go(player.steps); // Show the answer to the whole drawing.
-  panels.forEach((panel) => panel.show(image));
-}
-
-function onStep(step, steps) {
-  panels.forEach((panel) => panel.showStep(step, steps));
-  const answers = panels.map((panel) => panel.answer).filter(Boolean);
-  document.querySelector("#player .summary").textContent = answers.join(" · ");
-  announce(answers.join("; "));
-}
-
-/** Set the number of steps of the player to that of the readings. */
-function onReading() {
-  const steps = Math.max(0, ...panels.map((panel) => panel.steps)) || player.steps;
-  const words = new Set(panels.filter((panel) => panel.steps).map((panel) => panel.word));
-  player.setSteps(steps, words.size === 1 ? [...words][0] : "step");
-}
-
-/** Make a screen reader say the answers when they stop changing, and at once that all is cleared. */
-function announce(text) {
-  clearTimeout(announcing);
-  const live = at("live");
-  if (!drawing.isEmpty) announcing = setTimeout(() => (live.textContent = text), 700);
-  else if (live.textContent) live.textContent = "nothing drawn";
-}
+export { drawing } from "./images.js";
 
 /** Ask for the list of models, again and again. */
 async function refresh() {
   clearTimeout(refreshing);
   let wait = REFRESH;
-  samples.fetch().catch(() => {}); // The next refresh tries again.
   try {
-    const { models, min_probability } = await listModels();
-    minProbability = min_probability ?? 0;
+    const { models, min_probability: minProbability } = await listModels();
     notice(models.length ? "" : "The server has no models yet.");
     // Change the pickers only if the models have changed, because a change closes an open picker.
     if (JSON.stringify(models) !== known) {
       known = JSON.stringify(models);
-      const others = freeModels(models);
-      panels.forEach((panel) => {
-        const isThere = panel.wanted === "" || models.some(({ name }) => name === panel.wanted);
-        panel.setModels(models, isThere ? "" : (others.shift() ?? ""));
-      });
+      setModels(models);
     }
-    panels.forEach((panel) => panel.setMinProbability(minProbability));
     // After a restart the server may have other weights under the same names.
-    panels.forEach((panel) => panel.retry(wasAway));
+    images.refresh(minProbability ?? 0, wasAway);
+    texts.refresh(wasAway);
     wasAway = false;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
@@ -102,26 +44,32 @@ async function refresh() {
   refreshIn(wait);
 }
 
+/** Give each place its models, and show tabs if there are models of both kinds. */
+function setModels(models) {
+  const readsText = ({ versions }) => versions.some((version) => version.reads_text);
+  const ofText = models.filter(readsText);
+  const others = models.filter((model) => !readsText(model));
+  images.setModels(others);
+  texts.setModels(ofText);
+  const hasBoth = ofText.length > 0 && others.length > 0;
+  at("places").hidden = !hasBoth;
+  const chosen = sessionStorage.getItem(PLACE) ?? "images";
+  show(hasBoth ? chosen : ofText.length ? "texts" : "images");
+}
+
+/** Show one place: `images` or `texts`. */
+function show(place) {
+  for (const part of document.querySelectorAll("[data-place]")) {
+    part.hidden = part.dataset.place !== place;
+  }
+  for (const tab of at("places").children) tab.ariaPressed = tab.value === place;
+  document.title = document.querySelector(`header [data-place="${place}"] h1`).textContent;
+  texts.show(place === "texts");
+}
+
 function refreshIn(milliseconds) {
   clearTimeout(refreshing);
   refreshing = setTimeout(refresh, milliseconds);
-}
-
-/** The served models that no panel has: an LSTM, a basic RNN, others that read images, the rest. */
-function freeModels(models) {
-  const served = models.map(({ name, versions }) => ({
-    name,
-    versions: versions.filter(({ state }) => state === "AVAILABLE"),
-  }));
-  const rank = ({ name, versions }) => {
-    if (!versions[0].reads_images) return 3;
-    return name === "lstm" ? 0 : name === "basic_rnn" ? 1 : 2;
-  };
-  return served
-    .filter(({ versions }) => versions.length)
-    .filter(({ name }) => !panels.some((panel) => panel.wanted === name))
-    .sort((a, b) => rank(a) - rank(b))
-    .map(({ name }) => name);
 }
 
 function onError(error) {
@@ -145,76 +93,6 @@ function notice(text, wantsToken = false) {
   box.hidden = !text;
 }
 
-/** Read a picture file: the server prepares it, and the prepared image is shown on the canvas. */
-async function open(file) {
-  stopOpening();
-  opening = new AbortController();
-  const { signal } = opening;
-  const say = (text) => {
-    if (!signal.aborted) at("said").textContent = `${file.name}: ${text}`;
-  };
-  say("reading …");
-  try {
-    const text = await encode(file);
-    if (signal.aborted) return;
-    const targets = panels
-      .map(({ target }) => target)
-      .filter((target) => target?.signatures.includes("serving_bytes"));
-    if (!targets.length) return say("no model on this page has the signature serving_bytes.");
-    let answer = "";
-    for (const target of targets) {
-      const { probabilities, rows } = await readFile(target, text, signal);
-      if (signal.aborted) return;
-      if (rows?.length === SIZE && rows[0].length === SIZE) {
-        const isBlank = !rows.flat().some((ink) => ink > 0);
-        if (isBlank) drawing.clear();
-        else drawing.load(rows, true);
-        at("said").textContent = isBlank
-          ? `${file.name}: nothing is drawn on it.`
-          : `${file.name}, as the network reads it`;
-        return;
-      }
-      const top = argmax(probabilities);
-      const doubt = probabilities[top] >= minProbability ? "" : ", not sure";
-      answer ||= `${target.model} answers ${top}, ${percent(probabilities[top])}${doubt}`;
-    }
-    // None of the models returns the prepared image.
-    drawing.clear();
-    at("said").textContent = `${file.name}: ${answer}`;
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    say(error.message);
-    if (error instanceof ApiError) onError(error);
-  }
-}
-
-function stopOpening() {
-  opening?.abort();
-  opening = null;
-  at("said").textContent = "";
-}
-
-/** Read the first of the files that were chosen, dropped or pasted. */
-function openFirst(files) {
-  if (files?.length) open(files[0]);
-}
-
-at("open").addEventListener("click", () => at("file").click());
-at("file").addEventListener("change", ({ target }) => {
-  openFirst([...target.files]);
-  target.value = ""; // The same file may be chosen again.
-});
-document.addEventListener("paste", (event) => openFirst(event.clipboardData.files));
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault(); // Otherwise the browser would open the file in place of the page.
-    at("draw").classList.toggle("dropping", kind === "dragover");
-  });
-}
-document.addEventListener("drop", ({ dataTransfer }) => {
-  if (dataTransfer.files.length) openFirst(dataTransfer.files);
-  else at("said").textContent = "This is not a file: save the picture, and drop its file.";
-});
 at("token").addEventListener("submit", (event) => {
   event.preventDefault();
   const [input] = event.target.elements;
@@ -222,31 +100,11 @@ at("token").addEventListener("submit", (event) => {
   input.value = "";
   refresh();
 });
-at("undo").addEventListener("click", () => drawing.undo());
-at("clear").addEventListener("click", () => drawing.clear());
-at("others").addEventListener("click", () => samples.showOthers());
-
-const KEYS = {
-  u: () => drawing.undo(),
-  c: () => drawing.clear(),
-  o: () => at("file").click(),
-  p: () => player.toggle(),
-  ",": () => player.move(-1),
-  ".": () => player.move(1),
-};
-
-// Only these elements have keys, so that speech input and typing elsewhere trigger nothing.
-for (const element of [at("canvas"), at("player")]) {
-  element.addEventListener("keydown", (event) => {
-    const key = event.key.toLowerCase();
-    if (event.altKey || ((event.ctrlKey || event.metaKey) && key !== "z")) return;
-    const action = event.ctrlKey || event.metaKey ? KEYS.u : KEYS[key];
-    if (action) action();
-    else if (/^\d$/.test(key)) samples.load(Number(key));
-    else return;
-    event.preventDefault();
-  });
-}
+at("places").addEventListener("click", ({ target }) => {
+  if (!target.value) return;
+  sessionStorage.setItem(PLACE, target.value);
+  show(target.value);
+});
 
 // A hidden page sends no requests.
 document.addEventListener("visibilitychange", () => {
@@ -254,5 +112,6 @@ document.addEventListener("visibilitychange", () => {
   else refresh();
 });
 
-onDrawn();
+images.start(onError);
+texts.start(onError);
 refresh();

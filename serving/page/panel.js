@@ -4,6 +4,7 @@ import { ApiError, read } from "./api.js";
 import { Bars } from "./bars.js";
 import { Chart } from "./chart.js";
 import { HeatMap } from "./heatmap.js";
+import { Pickers } from "./pickers.js";
 import { Picture } from "./picture.js";
 import { argmax, settledAt } from "./reading.js";
 import { about, percent, stepOf } from "./words.js";
@@ -17,8 +18,7 @@ export class Panel {
   #onStep;
   #onChange;
   #onError;
-  #models = [];
-  #wanted; // The user's choice, also while it is not served: `{model, version}`, with null for none.
+  #pickers;
   #minProbability = 0;
   #image = null;
   #reading = null;
@@ -26,7 +26,6 @@ export class Panel {
   #question = null;
   #isAsking = false;
   #isNew = false;
-  #key;
 
   /**
    * @param {HTMLElement} root - A copy of the template in index.html.
@@ -38,9 +37,7 @@ export class Panel {
    */
   constructor(root, on, key) {
     this.#root = root;
-    this.#key = key;
-    this.#wanted = { model: null, version: null, ...JSON.parse(sessionStorage.getItem(key)) };
-    for (const name of ["model", "version", "about", "digit", "share", "since"]) {
+    for (const name of ["about", "digit", "share", "since"]) {
       this.#parts[name] = root.querySelector(`.${name}`);
     }
     this.#views = {
@@ -52,15 +49,7 @@ export class Panel {
     this.#onStep = on.step;
     this.#onChange = on.change;
     this.#onError = on.error;
-    const { model, version } = this.#parts;
-    model.addEventListener("change", () => {
-      this.#want({ model: model.value, version: null });
-      this.#pickModel();
-    });
-    version.addEventListener("change", () => {
-      this.#want({ model: model.value, version: version.value });
-      this.#pickVersion();
-    });
+    this.#pickers = new Pickers(root, key, () => this.#pickVersion());
     const curves = root.querySelector(".chart .map");
     for (const name of ["pointerdown", "pointermove"]) {
       curves.addEventListener(name, (event) => this.#scrub(curves, event));
@@ -70,52 +59,37 @@ export class Panel {
 
   /** The number of steps of the reading; 0 if the model has no trace. */
   get steps() {
-    return this.#target?.hasTrace ? (this.#reading?.probabilities.length ?? 0) : 0;
+    return this.target?.hasTrace ? (this.#reading?.probabilities.length ?? 0) : 0;
   }
 
   /** The word for a step. */
   get word() {
-    return stepOf(this.#target?.card ?? {});
+    return stepOf(this.target?.card ?? {});
   }
 
   /** The answer in words; empty if there is none. */
   get answer() {
     const { digit, share, since } = this.#parts;
-    if (!this.#target || !this.#image) return "";
-    if (this.#error) return `${this.#target.model}: ${since.textContent}`;
+    if (!this.target || !this.#image) return "";
+    if (this.#error) return `${this.target.model}: ${since.textContent}`;
     if (!this.#reading) return "";
     const doubt = this.#root.classList.contains("unsure") ? ", not sure" : "";
-    return `${this.#target.model}: ${digit.textContent}, ${share.textContent}${doubt}`;
+    return `${this.target.model}: ${digit.textContent}, ${share.textContent}${doubt}`;
   }
 
   /** The model that the user chose, also while it is not served; null if none. */
   get wanted() {
-    return this.#wanted.model;
+    return this.#pickers.wanted;
   }
 
-  /** The version to ask: `{model, version, hasTrace, readsImages, signatures, card}`, or null. */
+  /** The version to ask; see `Pickers`. */
   get target() {
-    return this.#target;
+    return this.#pickers.target;
   }
 
-  /**
-   * Set the models to choose from.
-   *
-   * @param {object[]} models - The models of `listModels`.
-   * @param {string} other - The model to choose if the user chose none, or one that does not exist.
-   */
+  /** Set the models to choose from; see `Pickers`. */
   setModels(models, other) {
-    const { model } = this.#parts;
-    const before = JSON.stringify(this.#target);
-    this.#models = models;
-    const options = models.map(({ name }) => new Option(name, name));
-    model.replaceChildren(...options, new Option("no model", ""));
-    const isThere = this.wanted === "" || models.some(({ name }) => name === this.wanted);
-    model.value = isThere ? this.wanted : other;
-    // The panel returns to its first model as if the user had chosen it.
-    if (this.wanted === null && model.value) this.#wanted.model = model.value;
-    this.#offerVersions();
-    if (JSON.stringify(this.#target) !== before) this.#pickVersion();
+    this.#pickers.setModels(models, other);
   }
 
   /** Set the probability below which an answer is not sure. */
@@ -163,7 +137,7 @@ export class Panel {
     // The notice of the page explains a missing server or token.
     const status = this.#error?.status;
     if (this.#error) return [0, 401].includes(status) ? "no answer" : this.#error.message;
-    if (!this.#target) return "no version of this model is served";
+    if (!this.target) return "no version of this model is served";
     if (!this.#reading) return this.#image ? "" : "nothing drawn";
     if (!this.steps) return "after the whole image";
     if (step < steps) return `after ${this.word} ${step} of ${steps}`;
@@ -171,49 +145,9 @@ export class Panel {
     return settled === steps ? `only since the last ${this.word}` : `since ${this.word} ${settled}`;
   }
 
-  get #target() {
-    const { model, version } = this.#parts;
-    const chosen = this.#models
-      .find(({ name }) => name === model.value)
-      ?.versions.find((each) => each.version === version.value);
-    if (!chosen) return null;
-    const { signatures, reads_images: readsImages, card } = chosen;
-    const hasTrace = signatures.includes("trace");
-    return { model: model.value, version: version.value, hasTrace, readsImages, signatures, card };
-  }
-
-  #want(choice) {
-    this.#wanted = choice;
-    sessionStorage.setItem(this.#key, JSON.stringify(choice));
-  }
-
-  #pickModel() {
-    this.#offerVersions();
-    this.#pickVersion();
-  }
-
-  /** Offer the versions of the model. Select the chosen one, else the last one, else the newest. */
-  #offerVersions() {
-    const { model, version } = this.#parts;
-    const versions = this.#models.find(({ name }) => name === model.value)?.versions ?? [];
-    const before = version.value;
-    const served = versions.filter(({ state }) => state === "AVAILABLE").map((v) => v.version);
-    version.replaceChildren(
-      ...versions.map(({ version: number, state }) => {
-        const isServed = state === "AVAILABLE";
-        const option = new Option(isServed ? number : `${number}, ${state.toLowerCase()}`, number);
-        option.disabled = !isServed;
-        return option;
-      }),
-    );
-    const chosen = model.value === this.wanted ? this.#wanted.version : null;
-    version.value = [chosen, before].find((each) => served.includes(each)) ?? served[0] ?? "";
-    version.disabled = !versions.length;
-  }
-
   /** Start with another model or version: drop the reading of the last one. */
   #pickVersion() {
-    const target = this.#target;
+    const target = this.target;
     this.#parts.about.textContent = target ? about(target.card, target.readsImages) : "";
     this.#root.classList.toggle("imageless", target !== null && !target.readsImages);
     this.#root.classList.toggle("untraced", target !== null && !target.hasTrace);
@@ -239,8 +173,8 @@ export class Panel {
       this.#question = new AbortController();
       const { signal } = this.#question;
       try {
-        const isAsked = this.#image && this.#target?.readsImages;
-        const reading = isAsked ? await read(this.#target, this.#image, signal) : null;
+        const isAsked = this.#image && this.target?.readsImages;
+        const reading = isAsked ? await read(this.target, this.#image, signal) : null;
         // Drop an answer of another model, or to a drawing that was cleared meanwhile.
         if (signal.aborted || (reading && !this.#image)) continue;
         [this.#reading, this.#error] = [reading, null];
@@ -259,13 +193,13 @@ export class Panel {
 
   #show() {
     const { probabilities = null, ...quantities } = this.#reading ?? {};
-    const hasTrace = this.#target?.hasTrace ?? false;
+    const hasTrace = this.target?.hasTrace ?? false;
     const { picture, bars, chart, heatMap } = this.#views;
-    picture.show(this.#image, hasTrace ? scanOf(this.#target.card) : null);
+    picture.show(this.#image, hasTrace ? scanOf(this.target.card) : null);
     bars.show(probabilities);
     chart.show(hasTrace ? probabilities : null, this.word);
     heatMap.show(hasTrace ? quantities : {}, this.word);
-    this.#root.classList.toggle("none", !this.#parts.model.value);
+    this.#root.classList.toggle("none", this.#pickers.isNone);
     this.#root.classList.toggle("failed", this.#error !== null);
     this.#onChange();
   }

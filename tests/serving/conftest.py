@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 import requests
 
+from configs import Config
+from datasets.dataset import Spec
 from export.saved_model import export
+from models import create_model
+from tasks import task_of
 from tests.conftest import CLASSIFICATION, PROJECT, random_model
 
 MODELS = ["lstm", "basic_rnn"]
+CHARACTERS = ("<unk>", *' \n"abcdefghijklmnop.,Жя')
+WORDS = ("<unk>", "<eos>", "one", "two", "three", "four", "five", "six")
 
 
 class Server:
@@ -81,6 +87,36 @@ class Server:
         return status
 
 
+def random_text_model(folder, name, model="lstm", symbols=CHARACTERS, step="character", seed=1):
+    """Export a model of random weights with 6 units that reads text, and return it."""
+    dataset = "python_manual"
+    spec = Spec("tokens", "next_token", (None,), len(symbols), step, symbols)
+    config = Config(model=model, units=6, dataset=dataset)
+    created = create_model(config, spec)
+    random = np.random.default_rng(seed)
+    created.set_weights([random.normal(scale=0.9, size=w.shape) for w in created.weights])
+    card = {
+        "config": {"units": 6, "layers": 1, "scan": "rows", "dataset": dataset},
+        "dataset": {"spec": {"reads": "tokens", "step": step}},
+        "metrics": {"perplexity": 4.0, f"bits_per_{step}": 2.0, f"{step}s": 1000, "accuracy": 0.5},
+    }
+    export(created, task_of(spec, config), folder / name, card)
+    return created
+
+
+def surprise(model, text, symbols=CHARACTERS):
+    """The ids of a text, and what a live model says of it.
+
+    Returns:
+        The ids, `(steps,)`; the bits of each symbol, 0 for the first, `(steps,)`; and the
+        probabilities of the next symbol after each, `(steps, symbols)`.
+    """
+    ids = np.array([symbols.index(s) if s in symbols else 0 for s in text])
+    shares = softmax(np.asarray(model(ids[None])[0], np.float64))
+    bits = -np.log2(shares[np.arange(len(ids) - 1), ids[1:]])
+    return ids, np.concatenate([[0], bits]), shares
+
+
 @pytest.fixture(scope="session")
 def models():
     """Models by name, with random weights and 7 classes."""
@@ -124,6 +160,16 @@ def start():
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        yield browser
+        browser.close()
 
 
 def images(count, seed=0):

@@ -125,14 +125,6 @@ def server(folder):
     running.stop()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
 class Page:
     """The page in a browser of its own.
 
@@ -967,7 +959,7 @@ def test_nothing_is_wider_than_the_window(width, open_page):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_moves_when_the_answer_comes(width, open_page):
     page = open_page(viewport={"width": width, "height": 900})
-    script = """() => [...document.querySelectorAll("article :is(.pickers, .about, .answer, .now,"
+    script = """() => [...document.querySelectorAll("#panels article :is(.pickers, .about, .answer, .now,"
       + ".picture, .bars, .plot, .map, .axis, .readout, .quantity, .legend)")].map((it) => {
         const { top, height } = it.getBoundingClientRect();
         return [it.className, top + scrollY, height];
