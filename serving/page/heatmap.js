@@ -1,4 +1,5 @@
-// A heat map of one quantity: steps on the x-axis, units on the y-axis. Of many steps it shows a part.
+// A heat map of one quantity: steps on the x-axis, units on the y-axis. It shows a part of many
+// steps at a time.
 
 import { indexIn, limitsOf, palette, scaleOf } from "./colours.js";
 import { quantity, signed } from "./words.js";
@@ -177,7 +178,8 @@ export class HeatMap {
     const order = this.#order ?? [...Array(count).keys()];
     values?.forEach((row, step) =>
       order.forEach((unit, place) => {
-        pixels.data.set([...colours[indexIn(this.#scale, row[unit])], 255], 4 * (place * steps + step));
+        const colour = colours[indexIn(this.#scale, row[unit])];
+        pixels.data.set([...colour, 255], 4 * (place * steps + step));
       }),
     );
     canvas.getContext("2d").putImageData(pixels, 0, 0);

@@ -6,7 +6,8 @@ export class Pickers {
   #key;
   #onPick;
   #models = [];
-  #wanted; // The user's choice, also while it is not served: `{model, version}`, with null for none.
+  // The user's choice, also while it is not served: `{model, version}`, with null for none.
+  #wanted;
 
   /**
    * @param {HTMLElement} root - Holds `.model` and `.version`.

@@ -305,7 +305,8 @@ export class TextPanel {
     this.#known = known;
     // Only the quantity in the heat map, because all of them would be many numbers.
     if (!known.quantities.includes(this.#heatMap.quantity)) {
-      this.#heatMap.show(Object.fromEntries(known.quantities.map((name) => [name, null])), this.word);
+      const unread = Object.fromEntries(known.quantities.map((name) => [name, null]));
+      this.#heatMap.show(unread, this.word);
     }
     const text = this.#input;
     return { text, ...(await readText(this.target, text, [this.#heatMap.quantity], signal)) };

@@ -28,7 +28,13 @@ export function stepOf(card) {
   return (seed == null && STEPS[scan]) || "step";
 }
 
-const NAMES = { " ": "space", "\n": "new line", "\t": "tab", "<unk>": "unknown", "<eos>": "new line" };
+const NAMES = {
+  " ": "space",
+  "\n": "new line",
+  "\t": "tab",
+  "<unk>": "unknown",
+  "<eos>": "new line",
+};
 
 /** The name of a symbol in a list: itself, if it can be seen. */
 export function symbolName(symbol) {

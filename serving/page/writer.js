@@ -10,8 +10,8 @@ export class Writer {
 
   /**
    * @param {object} on
-   * @param {() => object} on.settings - `{writer, readers, temperature, perSecond, text, maxLength}`:
-   *   the panel that writes, all panels that read each symbol, and the text before it.
+   * @param {() => object} on.settings - The panel `writer` that writes, all panels `readers` that
+   *   read each symbol, the `text`, its `maxLength`, the `temperature` and the rate `perSecond`.
    * @param {(text: string) => void} on.write - Called with the text after each symbol.
    * @param {(isRunning: boolean) => void} on.change - Called at the start and at the end.
    * @param {(error: ApiError) => void} on.error - Called when a request fails.

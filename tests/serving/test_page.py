@@ -959,7 +959,7 @@ def test_nothing_is_wider_than_the_window(width, open_page):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_moves_when_the_answer_comes(width, open_page):
     page = open_page(viewport={"width": width, "height": 900})
-    script = """() => [...document.querySelectorAll("#panels article :is(.pickers, .about, .answer, .now,"
+    script = """() => [...document.querySelectorAll("#panels :is(.pickers, .about, .answer, .now,"
       + ".picture, .bars, .plot, .map, .axis, .readout, .quantity, .legend)")].map((it) => {
         const { top, height } = it.getBoundingClientRect();
         return [it.className, top + scrollY, height];

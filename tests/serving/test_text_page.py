@@ -98,15 +98,17 @@ class Page:
     def text(self):
         return self.page.locator("#text").input_value()
 
+    def of_spans(self, script, panel=0):
+        """The value of a JavaScript expression of `it` for each symbol."""
+        return self.at(".text span", panel).evaluate_all(f"(all) => all.map((it) => {script})")
+
     def symbols(self, panel=0):
         """The texts of the coloured symbols."""
         return self.at(".text span", panel).all_text_contents()
 
     def colours(self, panel=0):
         """The backgrounds of the symbols: red, green, blue and opacity, `(steps, 4)`."""
-        texts = self.at(".text", panel).evaluate(
-            "(it) => [...it.querySelectorAll('span')].map((part) => getComputedStyle(part).backgroundColor)"
-        )
+        texts = self.of_spans("getComputedStyle(it).backgroundColor", panel)
         numbers = [[float(n) for n in re.findall(r"[\d.]+", text)] for text in texts]
         return np.array([[*each, 1.0][:4] for each in numbers])
 
@@ -201,7 +203,7 @@ def test_a_character_shows_its_surprise_and_the_five_likeliest_next(page, models
     assert said.startswith(f"b: {bits[2]:.2f} bits; likeliest next: ")
     page.keyboard.press("ArrowDown")
     below = int(page.at(".text").get_attribute("aria-valuenow"))
-    tops = page.at(".text").evaluate("(it) => [...it.querySelectorAll('span')].map((each) => each.offsetTop)")
+    tops = page.of_spans("it.offsetTop")
     assert tops[below - 1] == min(top for top in tops if top > tops[2])
 
 
@@ -366,9 +368,7 @@ def test_other_scripts_keep_every_character_in_its_place(text, page, models):
     for panel, model in enumerate(["lstm", "gru"]):
         ids, bits, _ = surprise(models[model], text)
         assert page.symbols(panel) == list(text)
-        unknown = page.at(".text", panel).evaluate(
-            "(it) => [...it.querySelectorAll('span')].map((each) => each.classList.contains('unknown'))"
-        )
+        unknown = page.of_spans("it.classList.contains('unknown')", panel)
         assert unknown == [id == 0 for id in ids]
         np.testing.assert_allclose(page.colours(panel)[:, 3], opacity(bits), rtol=0, atol=0.006)
     expect(page.locator("#counted")).to_have_text(f"{len(text)} characters")
