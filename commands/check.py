@@ -47,7 +47,8 @@ def check_mode(flags):
     for only, names in _ONLY_BY.items():
         for name in names:
             if flags[name].present and flags.mode != only:
-                raise UserError(f"--{name}: received {mode}; expected --mode={only}")
+                given = flags[name].serialize()
+                raise UserError(f"{given}: received {mode}; expected --mode={only}")
     if flags.ray and flags.distribute != "multi_worker":
         raise UserError(
             f"--ray={flags.ray}: received --distribute={flags.distribute}; expected "

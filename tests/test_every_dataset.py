@@ -362,7 +362,7 @@ def other_value(field):
     """A valid value of a field of `Config` that is not its default."""
     if field.metadata["choices"]:
         return next(c for c in field.metadata["choices"] if c != field.default)
-    return {float: 0.5, int: 13, str: "somewhere"}[value_type(field)]
+    return {bool: True, float: 0.5, int: 13, str: "somewhere"}[value_type(field)]
 
 
 def out_of_scope():

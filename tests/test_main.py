@@ -83,7 +83,7 @@ def test_help_lists_every_flag_with_default_and_bounds_without_tensorflow(call_m
             "an integer, at least 1",
             "(default: '128')",
         ),
-        *("--learning_rate: ", "--run: ", "--mode: <train|import|evaluate|export|list|compare>"),
+        *("--learning_rate: ", "--run: ", "--mode: <train|import|evaluate|export|list|compare|"),
     ):
         assert text in " ".join(result.stdout.split())
     check = (
@@ -346,7 +346,7 @@ def test_a_run_killed_before_its_end_is_measured_and_exported_and_then_left_alon
         (["--mode=export", "--run=runs/fisrt"], ["runs/fisrt", "did you mean first?"]),
         (["--views=3"], ["--views=3: received no --mode", "expected --mode=evaluate"]),
         (["--mode=list", "--runs=a,b"], ["--runs=a,b: received --mode=list", "--mode=compare"]),
-        (["--tf1_names=a:b"], ["--tf1_names: received no --mode", "expected --mode=import"]),
+        (["--tf1_names=a:b"], ["--tf1_names=a:b: received no --mode", "--mode=import"]),
         (["--tf1_checkpoint=x"], ["--tf1_checkpoint=x: received no --mode", "--mode=import"]),
     ],
 )
