@@ -86,7 +86,7 @@ def test_the_metrics_count_every_test_image_and_are_right(data, finished):
         "requested": "auto",
         "name": "random",
         "source": "drawn at random",
-        "spec": {**dataclasses.asdict(data.spec), "shape": [28, 28]},
+        "spec": {**dataclasses.asdict(data.spec), "shape": [28, 28], "vocabulary": 0},
         "train": 37,
         "validation": 11,
         "test": 23,
