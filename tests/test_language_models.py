@@ -66,13 +66,8 @@ def result(run):
     return weights, run.history(), run.metrics()["test"], run.vocabulary()
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "within the second epoch",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in MOMENTS if "second" not in name),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_that_is_interrupted_with_states_in_it_ends_with_the_same_bits(
     moment, trained, text_file, tmp_path, monkeypatch
 ):

@@ -40,7 +40,8 @@ FEW = ("lstm", "gru", "peephole_lstm")
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
-        *((name, 2) for name in FEW),
+        ("lstm", 2),
+        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in FEW[1:]),
         *(pytest.param(name, 1, marks=pytest.mark.slow) for name in CELLS if name not in FEW),
     ],
 )

@@ -38,6 +38,7 @@ def test_a_loss_that_explodes_ends_the_run_with_its_step_and_keeps_a_good_checkp
         assert all(np.isfinite(archive[n]).all() for n in archive.files if n != "progress")
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_is_listed_as_such_until_it_goes_on(data, tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         train(TOO_FAST, tmp_path / "run", data)

@@ -64,6 +64,7 @@ def interrupt_before(monkeypatch, method, call):
     monkeypatch.setattr(owner, name, perhaps)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     uninterrupted, data, tmp_path, monkeypatch
 ):
@@ -104,6 +105,7 @@ def test_a_signal_leaves_a_checkpoint_of_its_step(uninterrupted, data, tmp_path,
     assert resumed[:2] == result(uninterrupted)[:2]
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_last_step_says_how_to_go_on_and_what_is_left_is_done_then(
     uninterrupted, interrupted, data, monkeypatch
 ):

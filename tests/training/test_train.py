@@ -103,6 +103,7 @@ def test_the_seed_decides_the_first_weights(still, data, tmp_path):
             assert np.abs(matrix - other).max() > 0.01
 
 
+@pytest.mark.slow
 def test_steps_replace_epochs_even_in_the_middle_of_one(data, tmp_path):
     run = train(replace(steps=6, epochs=50), tmp_path / "run", data)
     assert run.metrics()["training"]["steps"] == 6
@@ -212,6 +213,7 @@ def test_early_stopping_keeps_the_weights_with_the_best_validation_loss(data, tm
     )
 
 
+@pytest.mark.slow
 def test_training_on_all_images_needs_no_validation_and_logs_to_tensorboard(data, tmp_path):
     everything = dataclasses.replace(data, validation=data.validation[:0])
     run = train(replace(tensorboard=True, epochs=1), tmp_path / "run", everything)

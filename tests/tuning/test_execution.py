@@ -43,6 +43,7 @@ def test_a_trial_is_a_run_that_is_scored_on_the_validation_images_and_never_sees
     assert run_trial(TRIAL, CONFIG, tmp_path / "0003", validation_only) == trial
 
 
+@pytest.mark.slow
 def test_a_model_of_text_is_scored_by_its_log_likelihood_on_the_validation_part(tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "text.txt").write_text("".join(random.choice(list("ab \n"), 600)))
