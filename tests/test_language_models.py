@@ -185,7 +185,7 @@ for name in ("models", "export", "configs", "training", "tasks"):
     assert importlib.util.find_spec(name) is None, name
 import tensorflow as tf
 signatures = tf.saved_model.load("exported/1").signatures
-assert sorted(signatures) == ["generate", "serving_default", "step", "trace"]
+assert sorted(signatures) == ["decode", "generate", "serving_default", "step", "trace"]
 texts = tf.constant(["abé ab?", "d"])
 answers = {f"default/{k}": v for k, v in signatures["serving_default"](text=texts).items()}
 answers |= {f"trace/{k}": v for k, v in signatures["trace"](text=texts).items()}
@@ -236,7 +236,8 @@ def test_the_server_answers_for_texts_and_writes(text_file, tmp_path):
     try:
         server.wait_until(server.is_ready)
         answer = server.predict("lstm", instances=["abé", "d"]).json()["predictions"]
-        assert [sorted(each) for each in answer] == [["perplexity", "probabilities"]] * 2
+        names = ["perplexity", "probabilities", "state_0", "state_1"]
+        assert [sorted(each) for each in answer] == [names] * 2
         assert sum(answer[0]["probabilities"]) == pytest.approx(1, abs=1e-5)
         inputs = {"prompt": ["abé"], **SETTINGS}
         written = server.predict("lstm", signature_name="generate", inputs=inputs).json()
