@@ -1,4 +1,4 @@
-"""The networks that read an image row by row. `create_model` builds all of them."""
+"""The networks that read images, sequences and texts. `create_model` builds all of them."""
 
 import functools
 
