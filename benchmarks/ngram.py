@@ -7,9 +7,9 @@ import math
 def cross_entropy(train, test, order, size):
     """The mean cross-entropy of a test text in nats, by an n-gram model of a training text.
 
-    The probability of a symbol w after a history h is interpolated with the one after h', which is h
-    without its first symbol. c counts sequences in the training text, and t(h) is the number of
-    different symbols after h:
+    The probability of a symbol w after a history h is interpolated with the one after h', which
+    is h without its first symbol. c counts sequences in the training text, and t(h) is the number
+    of different symbols after h:
 
         p(w | h) = (c(h w) + t(h) p(w | h')) / (c(h) + t(h))
 
