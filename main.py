@@ -18,7 +18,6 @@ from configs import (
     require_tensorflow,
     run_script,
 )
-from export.formats import check_formats
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mode", "train", list(COMMANDS), "The command to run.")
@@ -70,7 +69,6 @@ def main():
     """Do what `--mode` says."""
     require_tensorflow()
     check_mode(FLAGS)
-    check_formats(FLAGS.export_formats)
     COMMANDS[FLAGS.mode](FLAGS)
 
 

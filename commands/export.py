@@ -1,6 +1,7 @@
 """The command that exports a run."""
 
 from configs import UserError, override
+from export.formats import check_formats
 from tasks import task_of
 from training.run import Run
 
@@ -10,6 +11,7 @@ EXPORT_FLAGS = ("saved_models_dir", "export_formats")
 
 def export(flags):
     """Export a run, as the next version."""
+    check_formats(flags.export_formats)
     run = Run.open(flags.run, flags.runs_dir)
     override(run.config(), ())
     print(f"done: SavedModel: {export_run(run, flags)}")

@@ -7,7 +7,7 @@ import datasets
 from commands.export import EXPORT_FLAGS, export_run
 from configs import Interrupted, config_from_flags, names_of, override
 from configs.scopes import kind_of
-from export.formats import require_formats_for
+from export.formats import check_formats
 from training.memory import require_memory, telling_memory
 from training.run import Run
 from training.signals import interruptible
@@ -22,7 +22,7 @@ def train(flags):
     run = Run.open(flags.run, flags.runs_dir) if flags.run else Run(f"{flags.runs_dir}/{name}")
     own = run.config() if flags.run or (flags.resume and run.exists()) else None
     config = override(own, _REPLACEABLE) if own else config_from_flags()
-    require_formats_for(flags.export_formats, kind_of(config.dataset).reads)
+    check_formats(flags.export_formats, kind_of(config.dataset).reads)
     try:
         run = _train(config, run.folder, _load(config, flags), flags)
         if not run:

@@ -22,8 +22,15 @@ _PACKAGES = {
 }
 
 
-def check_formats(formats):
-    """Raise a `UserError` unless all formats are known and can be written here."""
+def check_formats(formats, reads=None):
+    """Raise a `UserError` unless all formats are known, and can be written here.
+
+    Args:
+        formats: Names of `FILES`.
+        reads: If given, what the model reads, as in `Spec`: a format must be able to hold such a
+            model. LiteRT needs a fixed number of steps, and sequences have any number. Texts need
+            a vocabulary.
+    """
     given = f"--export_formats={','.join(formats)}"
     unknown = set(formats) - set(FILES)
     if unknown or "saved_model" not in formats:
@@ -34,33 +41,22 @@ def check_formats(formats):
             f"{given}: {problem}; expected saved_model, and any of "
             f"{', '.join(name for name in FILES if name != 'saved_model')} beside it{hint}"
         )
+    if reads == "tokens" and len(formats) > 1:
+        raise UserError(
+            f"{given}: a model of text holds its vocabulary, which only a SavedModel can; expected "
+            "--export_formats=saved_model"
+        )
+    if reads == "vectors" and "litert" in formats:
+        raise UserError(
+            f"{given}: litert needs a fixed number of steps, and this model reads sequences of any "
+            "number of steps; expected other formats: leave litert out"
+        )
     for package in [package for name in formats for package in _PACKAGES[name]]:
         if importlib.util.find_spec(package) is None:
             raise UserError(
                 f"{given}: the package {package} is not installed; expected the packages "
                 "of requirements-formats.txt: pip install -r requirements-formats.txt"
             )
-
-
-def require_formats_for(formats, reads):
-    """Raise a `UserError` if a format cannot hold a model of these examples.
-
-    LiteRT needs a fixed number of steps, and sequences have any number. Texts need a vocabulary.
-
-    Args:
-        formats: Names of `FILES`.
-        reads: What the model reads, as in `Spec`.
-    """
-    if reads == "tokens" and len(formats) > 1:
-        raise UserError(
-            f"--export_formats={','.join(formats)}: a model of text holds its vocabulary, which "
-            "only a SavedModel can; expected --export_formats=saved_model"
-        )
-    if "litert" in formats and reads == "vectors":
-        raise UserError(
-            f"--export_formats={','.join(formats)}: litert needs a fixed number of steps, and this "
-            "model reads sequences of any number of steps; expected other formats: leave litert out"
-        )
 
 
 def write(model, task, path, formats):
@@ -89,7 +85,6 @@ def write(model, task, path, formats):
     """
     import tensorflow as tf
 
-    require_formats_for(formats, task.spec.reads)
     for name in formats:
         for file in FILES[name] if name != "saved_model" else []:
             try:

@@ -63,6 +63,7 @@ def export(model, task, folder, card, formats=("saved_model",)):
         OSError: If the folder cannot be written to.
         UserError: If the model cannot be written in a format, or not without NVIDIA's kernels.
     """
+    other_formats.check_formats(formats, task.spec.reads)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as aside:

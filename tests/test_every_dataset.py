@@ -353,7 +353,8 @@ def test_litert_is_refused_before_the_training(name, run_main, tmp_path, monkeyp
     )
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match=r"litert needs a fixed number of steps.*leave litert out"):
-        formats.write(random_model(name), task_named(name), tmp_path, ["litert"])
+        export(random_model(name), task_named(name), tmp_path, {}, ["saved_model", "litert"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def other_value(field):
