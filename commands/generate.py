@@ -17,7 +17,7 @@ def generate(flags):
             f"--dataset={run.config().dataset}, which is not a text; expected a run of a dataset "
             "of text, such as --dataset=python_manual"
         )
-    from training.generate import write_text  # TensorFlow takes its seconds.
+    from export.writing import write_text  # TensorFlow takes its seconds.
 
     settings = flags.temperature, flags.top_k, flags.seed
     sys.stdout.write(flags.prompt)

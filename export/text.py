@@ -50,8 +50,7 @@ def text_signatures(reader):
 
     @tf.function(input_signature=[texts], autograph=False)
     def predict(text):
-        nats = reader.judge(text)
-        after, logits = reader.read(text)
+        after, logits, nats = reader.read(text)
         return {
             "probabilities": tf.nn.softmax(logits),
             **dict(zip(names, after, strict=True)),
@@ -75,9 +74,14 @@ def text_signatures(reader):
     def trace_text(text):
         symbols = reader.split(text)
         ids = reader.encode(text)
-        traced = trace(reader.model, reader.pad(ids))
+        lengths, padded = ids.row_lengths(), ids.to_tensor()
+        steps = tf.shape(padded)[1]
+        # Recurrent layers need at least one step.
+        padded = tf.pad(padded, [(0, 0), (0, tf.cast(steps == 0, tf.int32))])
+        traced = trace(reader.model, padded)
         logits = tf.cast(traced.pop("outputs"), tf.float32)
-        nats = reader.nats(ids, logits).to_tensor()
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(padded[:, 1:], logits[:, :-1])
+        nats *= tf.sequence_mask(lengths - 1, tf.shape(nats)[1], tf.float32)
         probabilities = tf.nn.softmax(logits)
         count = min(_LIKELIEST, len(reader.symbols))
         shares, likeliest = tf.math.top_k(probabilities, count)
@@ -90,7 +94,6 @@ def text_signatures(reader):
             "probabilities": probabilities,
             **{name: tf.cast(values, tf.float32) for name, values in traced.items()},
         }
-        steps = tf.reduce_max(ids.row_lengths())  # Texts without a symbol have no steps.
         return {name: values[:, :steps] for name, values in outputs.items()}
 
     return [

@@ -3,18 +3,20 @@
 import keras
 
 
-def with_states(model):
+def with_states(model, steps=None):
     """The same layers as a model that takes initial states and returns final ones.
 
     Args:
         model: A model of `create_model` that answers at every step.
+        steps: The number of steps of its input, if it is always the same.
 
     Returns:
         A `keras.Model` of the same weights. Its inputs are the model's input and the states of all
         recurrent layers, each `(batch, units)`; its outputs are the model's output and the states
         after the last step, in the same order.
     """
-    inputs = keras.Input(model.input_shape[1:], dtype=model.input.dtype, name=model.input.name)
+    shape = (steps, *model.input_shape[2:])
+    inputs = keras.Input(shape, dtype=model.input.dtype, name=model.input.name)
     x, initial, final = inputs, [], []
     for layer in model.layers[1:]:
         if isinstance(layer, keras.layers.RNN):

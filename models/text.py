@@ -22,7 +22,7 @@ class TextModel(tf.Module):
         super().__init__()
         self.symbols = tf.constant(vocabulary)
         self.is_words = step == "word"
-        self._step = with_states(model)
+        self._step = with_states(model, steps=1)
         self.model = model
         keys, values = self.symbols, tf.range(len(vocabulary))
         pairs = tf.lookup.KeyValueTensorInitializer(keys, values)
@@ -71,23 +71,35 @@ class TextModel(tf.Module):
         return states, logits[:, 0]
 
     def read(self, text):
-        """Read texts `string (batch,)` of any lengths: the states and the logits after each."""
+        """Read texts of any lengths.
+
+        Args:
+            text: `string (batch,)`.
+
+        Returns:
+            The states after each text, the logits `float32 (batch, symbols)` of its next symbol,
+            and the cross-entropy in nats of each of its symbols except the first, a
+            `tf.RaggedTensor` `float32 (batch, steps)`.
+        """
         ids = self.encode(text)
         lengths, ids = ids.row_lengths(), ids.to_tensor()
+        steps = tf.shape(ids)[1]
         states, logits = self.begin(tf.shape(ids)[0])
+        nats = tf.TensorArray(tf.float32, steps)
 
-        def body(position, states, logits):
-            new_states, new_logits = self.step(ids[:, position], states)
-            is_within = (tf.cast(position, lengths.dtype) < lengths)[:, None]
+        def body(n, states, logits, nats):
+            told = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, n], logits)
+            new_states, new_logits = self.step(ids[:, n], states)
+            is_within = (tf.cast(n, lengths.dtype) < lengths)[:, None]
             states = [tf.where(is_within, n, s) for n, s in zip(new_states, states, strict=True)]
-            return position + 1, states, tf.where(is_within, new_logits, logits)
+            return n + 1, states, tf.where(is_within, new_logits, logits), nats.write(n, told)
 
-        _, states, logits = tf.while_loop(
-            lambda position, states, logits: position < tf.shape(ids)[1],
-            body,
-            (tf.constant(0), states, logits),
+        _, states, logits, nats = tf.while_loop(
+            lambda n, *_: n < steps, body, (tf.constant(0), states, logits, nats)
         )
-        return states, logits
+        nats = tf.reshape(nats.stack(), (steps, tf.shape(ids)[0]))  # Also without a step.
+        nats = tf.RaggedTensor.from_tensor(tf.transpose(nats)[:, 1:], tf.maximum(lengths - 1, 0))
+        return states, logits, nats
 
     def write(self, states, logits, first, length, temperature, top_k, seed):
         """Draw the next symbols and read them.
@@ -120,28 +132,9 @@ class TextModel(tf.Module):
 
     def generate(self, prompt, length, temperature, top_k, seed):
         """The texts `string (batch,)` that go on after prompts `string (batch,)`; see `write`."""
-        states, logits = self.read(prompt)
+        states, logits, _ = self.read(prompt)
         ids, _, _ = self.write(states, logits, 0, length, temperature, top_k, seed)
         return self.decode(ids)
-
-    def judge(self, text):
-        """The cross-entropy in nats of each symbol of a text but the first: `(batch, steps)`,
-        a `tf.RaggedTensor`."""
-        ids = self.encode(text)
-        return self.nats(ids, self.model(self.pad(ids), training=False))
-
-    @staticmethod
-    def pad(ids):
-        """Ids as a tensor `(batch, steps)` of at least one step, which recurrent layers need."""
-        padded = ids.to_tensor()
-        is_empty = tf.cast(tf.shape(padded)[1] == 0, tf.int32)
-        return tf.pad(padded, [(0, 0), (0, is_empty)])
-
-    def nats(self, ids, logits):
-        """The result of `judge`, from the ids and from the model's logits at each step."""
-        targets = self.pad(ids)[:, 1:]
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits[:, :-1])
-        return tf.RaggedTensor.from_tensor(nats, tf.maximum(ids.row_lengths() - 1, 0))
 
 
 def _draw(logits, temperature, top_k, seed):

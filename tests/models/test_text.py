@@ -56,7 +56,7 @@ def test_texts_are_encoded_and_decoded_as_the_dataset_does(vocabulary, step, tex
 def test_texts_of_any_lengths_are_read_together_as_alone(name, layers):
     model, reader = random_model(model=name, layers=layers)
     texts = ["abé cd", "b", "dd\nba漢e"]
-    _, logits = tf.function(reader.read)(tf.constant(texts))
+    _, logits, _ = tf.function(reader.read)(tf.constant(texts))
     for text, given in zip(texts, logits.numpy(), strict=True):
         ids = Vocabulary(CHARACTERS).encode(text)[None]
         np.testing.assert_allclose(given, model.predict_on_batch(ids)[0, -1], atol=1e-5)
@@ -80,7 +80,7 @@ def test_the_same_seed_writes_the_same_in_parts_in_a_batch_and_alone():
     together = generate(tf.constant(prompts), 20, *tensors()).numpy()
     for prompt, text in zip(prompts, together, strict=True):
         assert generate(tf.constant([prompt]), 20, *tensors()).numpy() == [text]
-        states, logits = reader.read(tf.constant([prompt]))
+        states, logits, _ = reader.read(tf.constant([prompt]))
         parts = []
         for first, length in ((0, 7), (7, 1), (8, 12)):
             ids, states, logits = reader.write(
@@ -121,7 +121,7 @@ def test_an_empty_prompt_is_a_beginning_where_no_symbol_is_favoured():
 def test_a_text_is_judged_by_the_cross_entropy_of_each_symbol_but_the_first():
     model, reader = random_model(model="lstm")
     texts = ["abé cdz", "b", "", "dd"]
-    nats = reader.judge(tf.constant(texts))
+    _, _, nats = reader.read(tf.constant(texts))
     assert nats.row_lengths().numpy().tolist() == [6, 0, 0, 1]
     for text, given in zip(texts, nats.to_list(), strict=True):
         if len(text) > 1:

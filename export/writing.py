@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from export.serving_function import override_attributes
 from models.text import TextModel
 
 
@@ -24,8 +25,13 @@ def write_text(run, prompt, length, temperature, top_k, seed, part):
     reader = TextModel(model, spec.vocabulary, spec.step)
     read = tf.function(reader.read, autograph=False)
     write = tf.function(reader.write, autograph=False)
-    states, logits = read(tf.constant([prompt]))
     numbers = tf.constant(float(temperature)), tf.constant(top_k), tf.constant(seed)
+    # As in the exported model: a step takes less than half the time with constant weights.
+    with override_attributes(model, for_serving=True):
+        states, logits, _ = read(tf.constant([prompt]))
+        write = write.get_concrete_function(
+            states, logits, tf.constant(0), tf.constant(part), *numbers
+        )
     for first in range(0, length, part):
         count = min(part, length - first)
         ids, states, logits = write(
