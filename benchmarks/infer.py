@@ -103,12 +103,12 @@ def prepare_torch(config: Config, batch, seconds):
     """Calls of PyTorch's network, without gradients."""
     import torch
 
-    network = torch_network(config, 10)
+    network = torch_network(config, images_spec(classes=10))
     images = torch.rand(batch, 28, 28) * 255
 
     def answer():
         with torch.inference_mode():
-            return torch.softmax(network(images), 1).numpy()
+            return torch.softmax(network(images)[0], 1).numpy()
 
     return contest.requests(answer, seconds)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 
 from benchmarks import contest
@@ -24,7 +25,7 @@ def of_keras(config, spec):
             return keras.layers.LSTM.from_config(layer.get_config())
         if not isinstance(layer, FastRNN):
             return layer.__class__.from_config(layer.get_config())
-        names = ("return_sequences", "go_backwards", "dtype", "name")
+        names = ("return_sequences", "return_state", "go_backwards", "dtype", "name")
         options = {name: layer.get_config()[name] for name in names}
         cell = layer.cell
         drops = cell.recurrent_dropout  # Keras's layers draw a mask for each gate.
@@ -50,22 +51,51 @@ def torch_has(config):
         and config.scan != "columns"
         and config.permute_seed is None
         and config.head == "both"
+        and not config.tie_embeddings
     )
 
 
-def torch_network(config, classes):
-    """Create the same network with PyTorch's own layer, for a config that `torch_has` accepts.
+def torch_network(config, spec):
+    """Create the same network with PyTorch's own layers, for a config that `torch_has` accepts.
 
     Returns:
-        A `torch.nn.Module` from pixel values `(batch, 28, 28)` to logits `(batch, classes)`.
+        A `torch.nn.Module` from inputs and initial states, or `None`, to logits and final states.
+        The inputs are pixel values `(batch, 28, 28)`, with logits `(batch, classes)`; or ids
+        `(batch, steps)`, with logits `(batch, steps, symbols)`.
     """
+    return (_torch_reader if spec.answers == "next_token" else _torch_viewer)(config, spec)
+
+
+def _torch_reader(config, spec):
+    import torch
+
+    size = config.embedding_size or spec.size
+    kind = torch.nn.RNN if config.model == "basic_rnn" else torch.nn.LSTM
+
+    class Reader(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(spec.size, size) if config.embedding_size else None
+            self.rnn = kind(size, config.units, config.layers, batch_first=True)
+            self.head = torch.nn.Linear(config.units, spec.size)
+
+        def forward(self, ids, states=None):
+            one_hot = torch.nn.functional.one_hot
+            x = self.embedding(ids) if self.embedding else one_hot(ids, spec.size).float()
+            outputs, states = self.rnn(x, states)
+            return self.head(outputs), states
+
+    return Reader()
+
+
+def _torch_viewer(config, spec):
     import torch
 
     shape = (784, 1) if config.scan == "pixels" else (28, 28)
     directions = 2 if config.model.startswith("bidirectional_") else 1
     kind = torch.nn.RNN if config.model.endswith("basic_rnn") else torch.nn.LSTM
 
-    class Network(torch.nn.Module):
+    class Viewer(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.rnn = kind(
@@ -75,14 +105,14 @@ def torch_network(config, classes):
                 batch_first=True,
                 bidirectional=directions == 2,
             )
-            self.head = torch.nn.Linear(directions * config.units, classes)
+            self.head = torch.nn.Linear(directions * config.units, spec.size)
 
-        def forward(self, images):
+        def forward(self, images, states=None):
             _, last = self.rnn(images.reshape(-1, *shape).float() / 255)
             h = last[0] if isinstance(last, tuple) else last  # (layers * directions, batch, units)
-            return self.head(h[-directions:].transpose(0, 1).flatten(1))
+            return self.head(h[-directions:].transpose(0, 1).flatten(1)), last
 
-    return Network()
+    return Viewer()
 
 
 def trainers(config, steps, peers=("Keras", "PyTorch", "JAX")):
@@ -111,12 +141,14 @@ def usual_allocator():
 def train_ours(config, steps):
     """Create work of `steps` training steps as in `main.py`, with a constant learning rate."""
     from datasets import load
-    from models import create_model
+    from models import carry_states, create_model
     from tasks import task_of
     from training.train import compile_model
 
     data = load(config)
     model = create_model(config, data.spec)
+    if data.train.carries_states:
+        model = carry_states(model, config.batch_size)
     constant = dataclasses.replace(config, schedule="constant")
     compile_model(model, task_of(data.spec, constant), steps, steps)
     return _fit(model, data, config, steps)
@@ -128,9 +160,12 @@ def train_keras(config, steps):
     import keras
 
     from datasets import load
+    from models import carry_states
 
     data = load(config)
     model = of_keras(config, data.spec)
+    if data.train.carries_states:
+        model = carry_states(model, config.batch_size)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"])
     return _fit(model, data, config, steps)
@@ -148,9 +183,14 @@ def _fit(model, data, config, steps):
 
     def work():
         model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return steps * config.batch_size
+        return steps * _answers(data.train, config)
 
     return work
+
+
+def _answers(split, config):
+    """The number of answers in a batch: of images, or of symbols."""
+    return config.batch_size * (split.steps if split.carries_states else 1)
 
 
 def train_torch(data, config, steps):
@@ -163,22 +203,47 @@ def train_torch(data, config, steps):
     """
     import torch
 
-    images, labels = torch.tensor(data.train.inputs), torch.tensor(data.train.targets)
-    network = torch_network(config, data.spec.size)
+    batches = _torch_batches(data.train, config)
+    network = torch_network(config, data.spec)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
     half = config.compute_dtype == "bfloat16"
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
     if half and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         torch.backends.mkldnn.enabled = False  # oneDNN's LSTM fails on this processor.
 
+    carried = None
+
     def work():
-        for batch in torch.randint(len(labels), (steps, config.batch_size)):
+        nonlocal carried
+        for inputs, targets in itertools.islice(batches, steps):
             with autocast:
-                logits = network(images[batch])
-            loss = torch.nn.functional.cross_entropy(logits.float(), labels[batch])
+                logits, states = network(inputs, carried)
+            if data.train.carries_states:
+                is_lstm = isinstance(states, tuple)
+                carried = tuple(s.detach() for s in states) if is_lstm else states.detach()
+            logits = logits.float().flatten(0, -2)
+            loss = torch.nn.functional.cross_entropy(logits, targets.flatten())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return steps * config.batch_size
+        return steps * _answers(data.train, config)
 
     return work
+
+
+def _torch_batches(split, config):
+    """Batches `(inputs, targets)` without end: random images, or the parallel tracks of a text."""
+    import torch
+
+    if split.carries_states:
+        symbols = torch.tensor(split.symbols).long()
+        tracks = symbols[: len(symbols) // config.batch_size * config.batch_size]
+        tracks = tracks.reshape(config.batch_size, -1)
+        while True:
+            for first in range(0, tracks.shape[1] - split.steps, split.steps):
+                part = tracks[:, first : first + split.steps + 1]
+                yield part[:, :-1], part[:, 1:]
+    images, labels = torch.tensor(split.inputs), torch.tensor(split.targets)
+    while True:
+        batch = torch.randint(len(labels), (config.batch_size,))
+        yield images[batch], labels[batch]

@@ -1,10 +1,11 @@
 """Training speed of our models, compared with Keras, JAX and PyTorch.
 
     python -m benchmarks.train --dataset=mnist
+    python -m benchmarks.train --dataset=time_machine --work=lstm --units=256
 
-All contenders train on the same images, each in its own process: ours as in `main.py`, Keras's own
-layers in `fit` on TensorFlow and on JAX, and PyTorch's in a standard loop. They take turns; ratios
-are those of neighbouring turns.
+All contenders train on the same images or text, each in its own process: ours as in `main.py`,
+Keras's own layers in `fit` on TensorFlow and on JAX, and PyTorch's in a standard loop. They take
+turns; ratios are those of neighbouring turns. The states of a text are carried from batch to batch.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from absl import flags
 from benchmarks import contest
 from benchmarks.peers import trainers
 from configs import UserError, config_from_flags, define_flags, run_script
+from configs.scopes import kind_of
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(contest)
@@ -44,13 +46,14 @@ def main():
     peak = contest.contest({"GEMM": prepare_gemm})["GEMM"]["rates"]
     print(f"a product of two 2,048x2,048 matrices: {contest.Spread(peak):.0f} GFLOP/s")
     contest.print_environment()
-    print("| work | images/s | / Keras | / PyTorch | / JAX | memory / Keras |")
+    unit = "symbols/s" if kind_of(config.dataset).reads == "tokens" else "images/s"
+    print(f"| work | {unit} | / Keras | / PyTorch | / JAX | memory / Keras |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     results = {}
     for name in FLAGS.work or WORK:
         results[name] = _measure(name, config)
         _print_row(name, results[name])
-    contest.write_json("train", {"gemm gigaflops": peak, "training images/s": results})
+    contest.write_json("train", {"gemm gigaflops": peak, f"training {unit}": results})
 
 
 def _measure(name, config):

@@ -329,7 +329,7 @@ class Config:
     )
     log_every: int | None = option(
         None,
-        "Print the training accuracy at intervals of this many steps, as the TensorFlow 1 "
+        "Print the score in training at intervals of this many steps, as the TensorFlow 1 "
         "tutorials did, instead of a progress bar (default: a progress bar).",
         minimum=1,
         searchable=False,
@@ -347,7 +347,7 @@ class Config:
         if self.early_stopping_patience and self.validation_size == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
-                "the validation loss, but --validation_size=0 leaves no validation images; "
+                "the validation loss, but --validation_size=0 leaves no validation examples; "
                 "expected --validation_size=1 or more, or no --early_stopping_patience"
             )
         if self.schedule == "plateau" and self.validation_size == 0:

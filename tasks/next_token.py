@@ -79,10 +79,8 @@ class NextToken(Task):
     def show(self, score):
         return f"perplexity {np.exp(-score):.4g}"
 
-    def name_and_show(self, score):
+    def show_named(self, score):
         return self.show(score)
-
-    show_named = show
 
     def loss(self):
         import keras

@@ -106,10 +106,6 @@ class Task:
         """A score as text."""
         return self.score_format.format(score)
 
-    def name_and_show(self, score):
-        """A score as text, after the word `score` or with a name of its own."""
-        return f"score {self.show(score)}"
-
     def show_named(self, score):
-        """A score as text with its name."""
-        return f"{self.score_name} {self.show(score):>7}"
+        """A score as text, with its name."""
+        return f"{self.score_name} {self.show(score)}"

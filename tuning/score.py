@@ -39,8 +39,8 @@ class Score:
         return self.task.show(score)
 
     def describe(self, score):
-        """A score in a sentence, such as `validation score 97.40%`."""
-        return f"validation {self.task.name_and_show(score)}"
+        """A score in a sentence, such as `validation accuracy 97.40%`."""
+        return f"validation {self.task.show_named(score)}"
 
 
 def score_of(metrics):

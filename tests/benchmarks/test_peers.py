@@ -87,6 +87,15 @@ def test_training_is_compared_with_keras_pytorch_and_jax(measure):
     assert {*results["training images/s"]["lstm"]} == {"ours", "Keras", "PyTorch", "JAX"}
 
 
+def test_training_on_a_text_is_compared_with_keras_pytorch_and_jax(measure):
+    text = ("--dataset=python_manual", "--steps_per_batch=5", "--layers=2")
+    output, results = measure("train", *text, "--work=lstm,basic_rnn,gru", "--turn_steps=2")
+    rows = [line for line in output.splitlines() if line.startswith("| ")]
+    assert "symbols/s" in rows[0]
+    assert ["–" in row for row in rows[-3:]] == [False, False, True]  # PyTorch has another GRU.
+    assert {*results["training symbols/s"]["lstm"]} == {"ours", "Keras", "PyTorch", "JAX"}
+
+
 def test_sizes_are_compared_with_keras_and_pytorch(measure, tmp_path):
     sizes = ("--over_units=64", "--over_batches=40", "--units=64", "--batch_size=40")
     _, results = measure("sizes", *sizes, "--turn_steps=1", f"--picture={tmp_path}/sizes.png")

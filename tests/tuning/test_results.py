@@ -160,7 +160,7 @@ def test_the_summary_names_the_best_of_each_model_the_figures_the_command_and_th
     assert lines == [
         f"pictures: {results.folder}/importance.png, scores.png",
         f"to repeat the best: THREADS=1 python main.py --flagfile={results.folder}/best.flags",
-        f"done: validation score 30.00% in trial 0, see {results.folder}",
+        f"done: validation accuracy 30.00% in trial 0, see {results.folder}",
     ]
 
 
