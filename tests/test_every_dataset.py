@@ -113,20 +113,12 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "moments"),
-    [
-        ("adding", MOMENTS),
-        *(pytest.param(name, MOMENTS, marks=pytest.mark.slow) for name in NAMES[1:]),
-    ],
-    ids=lambda value: value if isinstance(value, str) else str(len(value)),
-)
-def test_a_run_killed_again_and_again_ends_with_the_same_bits(
-    name, moments, trained, tmp_path, monkeypatch
-):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(name, trained, tmp_path, monkeypatch):
     folder = tmp_path / name
     config = config_of(name, **RANDOM, checkpoint_every=1)
-    for method, call in map(MOMENTS.get, moments):
+    for method, call in MOMENTS.values():
         with monkeypatch.context() as patch:
             interrupt_before(patch, method, call)
             with pytest.raises(InterruptedError):

@@ -1,5 +1,6 @@
 import contextlib
 import fcntl
+import functools
 import io
 import json
 import os
@@ -60,10 +61,22 @@ def softmax(logits):
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
+# One of each kind; the slow tests are of all others.
+FEW = ("lstm_1997", "peephole_lstm", "gru", "bidirectional_lstm")
+EACH = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+
+
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """Every model exported, and what a process without this project makes of it."""
-    folder = tmp_path_factory.mktemp("stranger")
+    """Models exported, and what a process without this project makes of them, by a name."""
+    few = [name for name in MODELS if name in FEW]
+    others = [name for name in MODELS if name not in FEW]
+    answers = functools.cache(lambda names: _answers(names, tmp_path_factory.mktemp("stranger")))
+    return lambda name: answers(tuple(few if name in few else others))
+
+
+def _answers(names, folder):
+    """Random models by name, images, and the answers of a process that loads their exports."""
     random = np.random.default_rng(0)
     images = {
         str(size): random.integers(0, 256, (size, 28, 28)).astype(np.float32)
@@ -74,21 +87,21 @@ def stranger(tmp_path_factory):
     encoded = np.array([encode(image.astype(np.uint8)) for image in images["3"]], dtype="S")
     np.savez(folder / "images.npz", encoded=encoded, **images)
     models = {}
-    for name in MODELS:
+    for name in names:
         # Blocks wherever there can be some.
         models[name] = random_model(model=name, block_size=3 if name == "lstm_1997" else 1)
         export(models[name], CLASSIFICATION, folder / "saved_models" / name, card={})
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run(
-        [sys.executable, "-c", _STRANGER, *MODELS], cwd=folder, check=True, env=environment
+        [sys.executable, "-c", _STRANGER, *names], cwd=folder, check=True, env=environment
     )
     return models, images, np.load(folder / "answers.npz")
 
 
 @pytest.mark.parametrize("size", ["1", "3", "1000"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_process_without_this_project_gets_the_live_models_answers(name, size, stranger):
-    models, images, answers = stranger
+    models, images, answers = stranger(name)
     expected = softmax(models[name](images[size]))
     probabilities, classes = (
         answers[f"{name}/{size}/{key}"] for key in ("probabilities", "classes")
@@ -98,9 +111,9 @@ def test_a_process_without_this_project_gets_the_live_models_answers(name, size,
     assert (probabilities.dtype, classes.dtype) == (np.float32, np.int64)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
-    _, images, answers = stranger
+    _, images, answers = stranger(name)
     for key in ("probabilities", "classes"):
         np.testing.assert_allclose(
             answers[f"{name}/encoded/{key}"], answers[f"{name}/3/{key}"], rtol=0, atol=1e-6
@@ -108,9 +121,9 @@ def test_encoded_images_get_the_same_answers_as_their_pixels(name, stranger):
     np.testing.assert_array_equal(answers[f"{name}/encoded/rows"], images["3"])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_process_without_this_project_can_follow_the_reading(name, stranger):
-    models, images, answers = stranger
+    models, images, answers = stranger(name)
     for key, expected in read(CLASSIFICATION, models[name], images["3"]).items():
         found = answers[f"{name}/trace/{key}"]
         assert found.dtype == np.float32
