@@ -2,20 +2,23 @@
 
     python -m benchmarks.ablation --flag_file=configs/tiny.flags --seeds=3 --jobs=2 --additions
 
+The results are accuracies in percent, or perplexities if the recipe is for a text.
 A part is removed by setting its flags to the values in `WITHOUT`. With `--additions`, parts that
 the recipe does not have are added with the values in `WITH`. Each run is the program itself, as in
 `benchmarks.accuracy`. Finished runs are not repeated.
 """
 
 import dataclasses
+import math
 import pathlib
 import statistics
 
 from absl import flags
 
 from benchmarks import machine
-from benchmarks.runs import accuracy_of, finished_runs, metrics_of
+from benchmarks.runs import finished_runs, metrics_of, spread_of
 from configs import Config, define_flags, format_flags, read_flags, run_script
+from configs.scopes import kind_of
 from training.run import Run
 
 FLAGS = flags.FLAGS
@@ -33,6 +36,7 @@ WITHOUT = {
     "columns beside the rows": {"scan": "rows"},
     "dropout": {"dropout": 0.0},
     "variational dropout": {"recurrent_dropout": 0.0},
+    "tied embeddings": {"tie_embeddings": False},
     "its optimizer and rate": {
         "optimizer": _PLAIN.optimizer,
         "learning_rate": _PLAIN.learning_rate,
@@ -75,17 +79,31 @@ def main():
         names[str(path)] = name
     runs = finished_runs(list(names), FLAGS.seeds)
     print(f"{machine()}, {FLAGS.jobs} runs in parallel\n")
-    print("| recipe | validation | test accuracy, mean ± sd | each seed | difference |")
+    name, unit = ("perplexity", "") if _is_of_text(config) else ("accuracy", " %")
+    print(f"| recipe | validation | test {name}, mean ± sd | each seed | difference |")
     print("| --- | ---: | ---: | --- | ---: |")
     whole = None
     for path, folders in runs.items():
-        metrics = metrics_of(folders)
-        accuracy, each = accuracy_of(metrics)
-        mean = statistics.mean(100 * m["test"]["accuracy"] for m in metrics)
+        values, validations = _results(config, folders)
+        spread, each = spread_of(values)
+        mean = statistics.mean(values)
         whole = mean if whole is None else whole
-        validation = statistics.mean(100 * Run(f).history()[-1]["val_accuracy"] for f in folders)
         difference = "" if path == str(recipe) else f"{mean - whole:+.2f}"
-        print(f"| {names[path]} | {validation:.2f} % | {accuracy} | {each} | {difference} |")
+        validation = f"{statistics.mean(validations):.2f}{unit}"
+        print(f"| {names[path]} | {validation} | {spread}{unit} | {each} | {difference} |")
+
+
+def _results(config, folders):
+    """The test results of runs, and their validation results after the last epoch."""
+    tests = [metrics["test"] for metrics in metrics_of(folders)]
+    epochs = [Run(folder).history()[-1] for folder in folders]
+    if _is_of_text(config):
+        return [t["perplexity"] for t in tests], [math.exp(e["val_loss"]) for e in epochs]
+    return [100 * t["accuracy"] for t in tests], [100 * e["val_accuracy"] for e in epochs]
+
+
+def _is_of_text(config):
+    return kind_of(config.dataset).answers == "next_token"
 
 
 def _removals(config):

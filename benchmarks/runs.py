@@ -52,10 +52,14 @@ def metrics_of(folders):
 
 def accuracy_of(metrics):
     """Format the test accuracy of several seeds: mean ± standard deviation, and each value."""
-    percentages = [100 * m["test"]["accuracy"] for m in metrics]
-    sd = f" ± {statistics.stdev(percentages):.2f}" if len(percentages) > 1 else ""
-    each = ", ".join(f"{percentage:.2f}" for percentage in percentages)
-    return f"{statistics.mean(percentages):.2f}{sd} %", each
+    spread, each = spread_of([100 * m["test"]["accuracy"] for m in metrics])
+    return f"{spread} %", each
+
+
+def spread_of(values):
+    """Format the values of several seeds: mean ± standard deviation, and each value."""
+    sd = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{sd}", ", ".join(f"{value:.2f}" for value in values)
 
 
 def _folder(flag_file, seed):
