@@ -74,10 +74,7 @@ def text_signatures(reader):
     def trace_text(text):
         symbols = reader.split(text)
         ids = reader.encode(text)
-        lengths, padded = ids.row_lengths(), ids.to_tensor()
-        steps = tf.shape(padded)[1]
-        # Recurrent layers need at least one step.
-        padded = tf.pad(padded, [(0, 0), (0, tf.cast(steps == 0, tf.int32))])
+        lengths, padded = ids.row_lengths(), reader.pad(ids)
         traced = trace(reader.model, padded)
         logits = tf.cast(traced.pop("outputs"), tf.float32)
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(padded[:, 1:], logits[:, :-1])
@@ -94,6 +91,7 @@ def text_signatures(reader):
             "probabilities": probabilities,
             **{name: tf.cast(values, tf.float32) for name, values in traced.items()},
         }
+        steps = tf.reduce_max(lengths)  # Texts without a symbol have no steps.
         return {name: values[:, :steps] for name, values in outputs.items()}
 
     return [

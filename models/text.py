@@ -82,7 +82,7 @@ class TextModel(tf.Module):
             `tf.RaggedTensor` `float32 (batch, steps)`.
         """
         ids = self.encode(text)
-        lengths, ids = ids.row_lengths(), ids.to_tensor()
+        lengths, ids = ids.row_lengths(), self.pad(ids)
         steps = tf.shape(ids)[1]
         states, logits = self.begin(tf.shape(ids)[0])
         nats = tf.TensorArray(tf.float32, steps)
@@ -97,9 +97,15 @@ class TextModel(tf.Module):
         _, states, logits, nats = tf.while_loop(
             lambda n, *_: n < steps, body, (tf.constant(0), states, logits, nats)
         )
-        nats = tf.reshape(nats.stack(), (steps, tf.shape(ids)[0]))  # Also without a step.
-        nats = tf.RaggedTensor.from_tensor(tf.transpose(nats)[:, 1:], tf.maximum(lengths - 1, 0))
-        return states, logits, nats
+        nats = tf.transpose(nats.stack())[:, 1:]
+        return states, logits, tf.RaggedTensor.from_tensor(nats, tf.maximum(lengths - 1, 0))
+
+    @staticmethod
+    def pad(ids):
+        """Ids as a tensor `(batch, steps)` of at least one step, which recurrent layers need."""
+        padded = ids.to_tensor()
+        is_empty = tf.cast(tf.shape(padded)[1] == 0, tf.int32)
+        return tf.pad(padded, [(0, 0), (0, is_empty)])
 
     def write(self, states, logits, first, length, temperature, top_k, seed):
         """Draw the next symbols and read them.

@@ -114,6 +114,9 @@ def test_top_k_draws_only_from_the_likeliest():
 
 def test_an_empty_prompt_is_a_beginning_where_no_symbol_is_favoured():
     _, reader = random_model()
+    _, logits, nats = reader.read(tf.constant([""]))
+    assert not logits.numpy().any()
+    assert nats.to_list() == [[]]
     text = reader.generate(tf.constant([""]), 30, *tensors())
     assert len(text.numpy()[0].decode()) == 30
 

@@ -226,7 +226,7 @@ def open_page(browser, request):
 
     yield open_page
     for page in opened:
-        page.unroute_all(behavior="wait")  # A request may be on its way.
+        page.unroute_all(behavior="ignoreErrors")  # A request may be on its way.
         page.context.close()
         assert page.errors == []
         assert page.hosts == {page.url.split("/")[2]}

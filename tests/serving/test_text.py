@@ -69,6 +69,7 @@ def test_a_text_is_read_on_step_by_step_from_the_states_after_it(server, model):
 
 
 def test_an_empty_text_is_read(server):
+    assert outputs(server, "serving_default", [""])["perplexity"] == [1]
     answer = outputs(server, "serving_default", ["", "ab"])
     np.testing.assert_allclose(answer["probabilities"][0], 1 / len(CHARACTERS), rtol=1e-5)
     assert answer["perplexity"][0] == 1

@@ -134,7 +134,7 @@ def open_page(browser, server):
 
     yield open_page
     for page in opened:
-        page.unroute_all(behavior="wait")  # A request may be on its way.
+        page.unroute_all(behavior="ignoreErrors")  # A request may be on its way.
         page.context.close()
         assert page.errors == []
 
