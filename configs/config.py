@@ -83,7 +83,9 @@ class Config:
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
-        "adding, temporal_order, or first_row, which is made from the images of auto; or a text: "
+        "adding, multiplication, temporal_order, temporal_order_3, noisy_recall, "
+        "noise_free_recall, two_sequences, or first_row, which is made from the images of auto; or "
+        "a text: "
         "time_machine, tiny_shakespeare, python_manual (embedded), or text, which is --text_file.",
         searchable=False,
     )

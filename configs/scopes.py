@@ -8,8 +8,14 @@ from collections.abc import Callable
 Kind = collections.namedtuple("Kind", "reads answers generated")
 
 _KINDS = {
-    "adding": Kind("vectors", "number", generated=True),
-    "temporal_order": Kind("vectors", "class", generated=True),
+    **{name: Kind("vectors", "number", generated=True) for name in ("adding", "multiplication")},
+    **{
+        name: Kind("vectors", "class", generated=True)
+        for name in (
+            *("temporal_order", "temporal_order_3", "noisy_recall", "noise_free_recall"),
+            "two_sequences",
+        )
+    },
     "first_row": Kind("vectors", "bits", generated=True),
     **{
         name: Kind("tokens", "next_token", generated=False)

@@ -14,7 +14,10 @@ OF_TEXTS = (
     *("tie_embeddings", "embedding_size", "text_file", "clean", "tokens", "vocabulary_size"),
     *("steps_per_batch", "max_train_tokens"),
 )
-GENERATED = ("adding", "temporal_order", "first_row")
+GENERATED = (
+    *("adding", "multiplication", "temporal_order", "temporal_order_3", "noisy_recall"),
+    *("noise_free_recall", "two_sequences", "first_row"),
+)
 
 
 def test_each_field_has_its_scope():
@@ -34,7 +37,12 @@ def test_each_field_has_its_scope():
         ("digits", ("images", "class", False)),
         ("emnist/letters", ("images", "class", False)),
         ("adding", ("vectors", "number", True)),
+        ("multiplication", ("vectors", "number", True)),
         ("temporal_order", ("vectors", "class", True)),
+        ("temporal_order_3", ("vectors", "class", True)),
+        ("noisy_recall", ("vectors", "class", True)),
+        ("noise_free_recall", ("vectors", "class", True)),
+        ("two_sequences", ("vectors", "class", True)),
         ("first_row", ("vectors", "bits", True)),
         ("time_machine", ("tokens", "next_token", False)),
         ("tiny_shakespeare", ("tokens", "next_token", False)),
