@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from configs.biases import parse_forget_bias
 from configs.cells import MODELS
 from configs.errors import UserError
 from configs.option import option, problem
@@ -77,6 +78,16 @@ class Config:
         "Initial weights: keras, those of Keras's layers; or small, as in Dive into Deep Learning: "
         "every matrix N(0, 0.01), every bias 0.",
         choices=("keras", "small"),
+    )
+
+    forget_bias: str | None = option(
+        None,
+        "Initial bias of the forget gate, in a GRU of the update gate, which has the same role. "
+        "chrono draws it as log U(1, T - 1), where T is the number of steps, and starts the input "
+        "gate at minus the forget gate's (default: that of the cell, 1 in an LSTM).",
+        parse=parse_forget_bias,
+        words="a number from -100 to 100, or chrono",
+        scope="forget_gate",
     )
 
     dataset: str = option(
@@ -362,6 +373,11 @@ class Config:
                 f"--warmup={self.warmup}: --schedule={self.schedule} starts with its full rate; "
                 "expected --schedule=cosine, or no --warmup"
             )
+        if self.forget_bias == "chrono" and self.timesteps < 3:
+            raise UserError(
+                f"--forget_bias=chrono: --steps_per_batch={self.steps_per_batch} is too short for "
+                "U(1, T - 1); expected --steps_per_batch=3 or more, or a number as --forget_bias"
+            )
         if self.tie_embeddings and self.embedding_size != self.units:
             raise UserError(
                 f"--tie_embeddings: --embedding_size={self.embedding_size} and "
@@ -379,6 +395,15 @@ class Config:
                 f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
                 "blocks of that size; expected --units that are a multiple of --block_size"
             )
+
+    @property
+    def timesteps(self):
+        """The number of steps in which a model reads an example; of a text, a batch."""
+        if kind_of(self.dataset).reads == "images":
+            return 28 * 28 if self.scan == "pixels" else 28
+        if kind_of(self.dataset).reads == "tokens":
+            return self.steps_per_batch
+        return self.length + (28 if self.dataset == "first_row" else 0)
 
     def require_distortion(self, views):
         """Raise a `UserError` if training does not distort images: all views would be the same."""

@@ -4,6 +4,8 @@ import collections
 import dataclasses
 from collections.abc import Callable
 
+from configs.cells import FORGET_GATES
+
 # The content of an example, the kind of its answer, and whether a program generates it.
 Kind = collections.namedtuple("Kind", "reads answers generated")
 
@@ -93,6 +95,13 @@ SCOPES = {
         "a bidirectional model",
         "has one direction",
         "bidirectional_lstm",
+    ),
+    "forget_gate": Scope(
+        "model",
+        lambda name: name.removeprefix("bidirectional_") in FORGET_GATES,
+        "a model with a forget gate",
+        "has no forget gate with a bias",
+        "lstm",
     ),
     "lstm_1997": Scope(
         "model",

@@ -6,6 +6,7 @@ import keras
 
 from configs import cells
 from models.basic_rnn_cell import BasicRNNCell
+from models.biases import set_biases
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
@@ -113,6 +114,7 @@ def create_model(config, spec):
     model = keras.Model(inputs, head(x), name=config.model)
     if config.weights_init == "small":
         _draw_small_weights(model)
+    set_biases(model, config)
     return model
 
 

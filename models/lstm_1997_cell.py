@@ -49,6 +49,8 @@ class LSTM1997Cell(Cell):
     TensorShape([2, 6])
     """
 
+    gates = "ico"
+
     def __init__(self, units, block_size=1, **kwargs):
         super().__init__(units, **kwargs)
         if type(block_size) is not int or block_size < 1 or self.units % block_size:

@@ -27,6 +27,7 @@ def a_value_unlike_the_default(field):
     return {
         "units": 10,
         "block_size": 5,
+        "forget_bias": "chrono",
         "layers": 3,
         "dropout": 0.25,
         "recurrent_dropout": 0.5,

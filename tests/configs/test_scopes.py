@@ -26,6 +26,7 @@ def test_each_field_has_its_scope():
     assert names_of(scope="stored") == ("validation_size",)
     assert names_of(scope="class") == ("label_smoothing",)
     assert names_of(scope="bidirectional") == ("head",)
+    assert names_of(scope="forget_gate") == ("forget_bias",)
     assert names_of(scope="lstm_1997") == ("block_size",)
     assert {field.metadata["scope"] for field in dataclasses.fields(Config)} <= {None, *SCOPES}
 
