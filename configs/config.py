@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from configs.biases import parse_forget_bias
+from configs.biases import BIAS_RANGE, FORGET_BIAS, parse_bias_range, parse_forget_bias
 from configs.cells import MODELS
 from configs.errors import UserError
 from configs.option import option, problem
@@ -32,6 +32,12 @@ class Config:
         1,
         "Number of lstm_1997 cells that share an input gate and an output gate.",
         minimum=1,
+        scope="lstm_1997",
+    )
+    truncated_gradient: bool = option(
+        False,
+        "Let the gradient of lstm_1997 cells flow back in time through the cell states only, as in "
+        "their paper, and not through the hidden state into gates and candidates.",
         scope="lstm_1997",
     )
     layers: int = option(
@@ -75,9 +81,10 @@ class Config:
     )
     weights_init: str = option(
         "keras",
-        "Initial weights: keras, those of Keras's layers; or small, as in Dive into Deep Learning: "
-        "every matrix N(0, 0.01), every bias 0.",
-        choices=("keras", "small"),
+        "Initial weights: keras, those of Keras's layers; small, as in Dive into Deep Learning: "
+        "every matrix N(0, 0.01), every bias 0; or uniform, as in the LSTM paper: every weight and "
+        "bias from -0.1 to 0.1.",
+        choices=("keras", "small", "uniform"),
     )
 
     forget_bias: str | None = option(
@@ -86,8 +93,17 @@ class Config:
         "chrono draws it as log U(1, T - 1), where T is the number of steps, and starts the input "
         "gate at minus the forget gate's (default: that of the cell, 1 in an LSTM).",
         parse=parse_forget_bias,
-        words="a number from -100 to 100, or chrono",
+        words=FORGET_BIAS,
         scope="forget_gate",
+    )
+    input_gate_bias: str | None = option(
+        None,
+        "Initial bias of the input gates: a number; or FIRST:LAST, such as -3:-6, from the first "
+        "block to the last in equal steps (default: 0, or as --weights_init says).",
+        parse=parse_bias_range,
+        words=BIAS_RANGE,
+        scope="lstm_1997",
+        searchable=False,
     )
 
     dataset: str = option(

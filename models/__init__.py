@@ -55,12 +55,12 @@ def _create_recurrent(config, **options):
     name = config.model.removeprefix("bidirectional_")
     if name == "lstm":
         return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
-    blocks = {"block_size": config.block_size} if name == "lstm_1997" else {}
+    of_1997 = ("block_size", "truncated_gradient") if name == "lstm_1997" else ()
     cell = CELLS[name](
         config.units,
         recurrent_dropout=config.recurrent_dropout,
         dtype=options.get("dtype"),
-        **blocks,
+        **{argument: getattr(config, argument) for argument in of_1997},
     )
     return FastRNN(cell, **options)
 
@@ -112,16 +112,18 @@ def create_model(config, spec):
     else:
         head = _create_head(config, spec)
     model = keras.Model(inputs, head(x), name=config.model)
-    if config.weights_init == "small":
-        _draw_small_weights(model)
+    if config.weights_init != "keras":
+        _draw_weights(model, config.weights_init)
     set_biases(model, config)
     return model
 
 
-def _draw_small_weights(model):
-    """Draw every matrix from N(0, 0.01) and set every bias to 0."""
+def _draw_weights(model, kind):
+    """Draw all weights again, as `--weights_init` says: `"small"` or `"uniform"`."""
     for variable in model.trainable_variables:
-        if len(variable.shape) > 1:
+        if kind == "uniform":
+            variable.assign(keras.random.uniform(variable.shape, -0.1, 0.1))
+        elif len(variable.shape) > 1:
             variable.assign(keras.random.normal(variable.shape, stddev=0.01))
         else:
             variable.assign(keras.ops.zeros(variable.shape))

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from configs.biases import parse_forget_bias
+from configs.biases import parse_bias_range, parse_forget_bias
 from models.trace import directions
 
 
@@ -18,16 +18,20 @@ def set_biases(model, config):
 
     Args:
         model: A model of `create_model`.
-        config: A `Config`; its `forget_bias` is used.
+        config: A `Config`; its `forget_bias` and `input_gate_bias` are used.
     """
-    if config.forget_bias is None:
+    if config.forget_bias is None and config.input_gate_bias is None:
         return
     for layer in model.layers:
         for direction in directions(layer):
-            bias = direction.cell.bias
-            values, gates = keras.ops.convert_to_numpy(bias).copy(), _slices(direction.equations)
-            for gate, initial in _forget_biases(config, gates, direction.cell.units).items():
-                values[gates[gate]] = initial
+            bias, gates = direction.cell.bias, _slices(direction.equations)
+            values = keras.ops.convert_to_numpy(bias).copy()
+            if config.forget_bias is not None:
+                for gate, initial in _forget_biases(config, gates, direction.cell.units).items():
+                    values[gates[gate]] = initial
+            if config.input_gate_bias is not None:
+                blocks = len(values[gates["i"]])
+                values[gates["i"]] = np.linspace(*parse_bias_range(config.input_gate_bias), blocks)
             bias.assign(values)
 
 

@@ -28,6 +28,7 @@ def a_value_unlike_the_default(field):
         "units": 10,
         "block_size": 5,
         "forget_bias": "chrono",
+        "input_gate_bias": "-3:-6",
         "layers": 3,
         "dropout": 0.25,
         "recurrent_dropout": 0.5,

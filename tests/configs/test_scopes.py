@@ -27,7 +27,9 @@ def test_each_field_has_its_scope():
     assert names_of(scope="class") == ("label_smoothing",)
     assert names_of(scope="bidirectional") == ("head",)
     assert names_of(scope="forget_gate") == ("forget_bias",)
-    assert names_of(scope="lstm_1997") == ("block_size",)
+    assert names_of(scope="lstm_1997") == (
+        *("block_size", "truncated_gradient", "input_gate_bias"),
+    )
     assert {field.metadata["scope"] for field in dataclasses.fields(Config)} <= {None, *SCOPES}
 
 
@@ -152,6 +154,7 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of(searchable=False) == (
         *(
             "tie_embeddings",
+            "input_gate_bias",
             "dataset",
             "length",
             "train_size",

@@ -152,3 +152,45 @@ def test_chrono_needs_three_steps():
     Config(dataset="text", steps_per_batch=3, forget_bias="chrono")
     with pytest.raises(UserError, match=r"--steps_per_batch=2 is too short.*expected"):
         Config(dataset="text", steps_per_batch=2, forget_bias="chrono")
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [
+        ("-3:-6", [-3, -3.75, -4.5, -5.25, -6]),
+        ("-2", [-2] * 5),
+        ("-6:-3", [-6, -5.25, -4.5, -3.75, -3]),
+    ],
+)
+def test_the_biases_of_the_input_gates_go_from_the_first_block_to_the_last(bias, expected):
+    values = {"model": "bidirectional_lstm_1997", "units": 10, "block_size": 2}
+    model, plain = build(**values, input_gate_bias=bias), build(**values)
+    changed = 0
+    for weight, other in zip(model.weights, plain.weights, strict=True):
+        if weight.shape == (20,):
+            np.testing.assert_array_equal(weight[:5], expected)
+            np.testing.assert_array_equal(weight[5:], other[5:])
+            changed += 1
+        else:
+            np.testing.assert_array_equal(weight, other)
+    assert changed == 2
+
+
+def test_uniform_weights_are_within_a_tenth_except_the_biases_that_were_asked_for():
+    values = {"model": "lstm_1997", "units": 100, "weights_init": "uniform"}
+    for weight in build(**values).weights:
+        assert weight.numpy().min() < 0 < weight.numpy().max() or weight.shape == (1,)
+        assert np.abs(weight).max() <= 0.1
+    (bias,) = (w for w in build(**values, input_gate_bias="-3").weights if w.shape == (300,))
+    assert set(bias.numpy()[:100]) == {-3}
+    assert np.abs(bias[100:]).max() <= 0.1
+    matrix = max((w.numpy() for w in build(**values).weights), key=np.size)
+    assert matrix.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.02)
+
+
+@pytest.mark.parametrize("bias", ["", "low", "-3:", ":-3", "-3:-6:-9", "nan", "-3:inf", "-101"])
+def test_another_bias_of_the_input_gate_is_refused(bias):
+    with pytest.raises(UserError, match="expected a number from -100 to 100, or two with a colon"):
+        Config(model="lstm_1997", input_gate_bias=bias)
+    with pytest.raises(UserError, match=r"--model=lstm has no blocks.*no --input_gate_bias"):
+        Config(model="lstm", input_gate_bias="-3")
