@@ -5,6 +5,7 @@ import os
 
 from configs.biases import BIAS_RANGE, FORGET_BIAS, parse_bias_range, parse_forget_bias
 from configs.cells import MODELS
+from configs.curriculum import CURRICULUM, MIN_LENGTH, curriculum_problem, parse_curriculum
 from configs.errors import UserError
 from configs.option import option, problem
 from configs.scopes import kind_of, scope_problem
@@ -119,8 +120,18 @@ class Config:
     length: int = option(
         100,
         "Number of steps of a sequence; first_row has 28 more, its digit.",
-        minimum=10,
+        minimum=MIN_LENGTH,
         maximum=100_000,
+        scope="generated",
+        searchable=False,
+    )
+    curriculum: str | None = option(
+        None,
+        "Growing values of --length, such as 100,300,1000. The training is divided into as many "
+        "equal parts, in whole epochs, and each part has one of them. The last one is --length, "
+        "and is that of the sequences for validation and test (default: --length in all parts).",
+        parse=parse_curriculum,
+        words=CURRICULUM,
         scope="generated",
         searchable=False,
     )
@@ -373,6 +384,10 @@ class Config:
             wrong = problem(field, value) or scope_problem(field, self)
             if wrong:
                 raise UserError(f"--{field.name}={value}: {wrong}")
+        if self.curriculum is not None and (
+            wrong := curriculum_problem(self.curriculum, self.length)
+        ):
+            raise UserError(f"--curriculum={self.curriculum}: {wrong}")
         if self.early_stopping_patience and self.validation_size == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "

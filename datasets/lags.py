@@ -10,11 +10,14 @@ from the paper in two things:
 """
 
 import functools
+import math
 
 import numpy as np
 
+from configs import UserError
+from configs.curriculum import parse_curriculum
 from datasets.dataset import Dataset, Spec
-from datasets.splits import ArraySplit, GeneratedSplit
+from datasets.splits import ArraySplit, CurriculumSplit, GeneratedSplit
 
 _VALIDATION_SIZE, _TEST_SIZE = 1000, 2560  # The paper tests on 2,560 sequences.
 _VALIDATION_SEED, _TEST_SEED = 1, 2
@@ -261,25 +264,50 @@ def read(config, digits):
     Training sequences are new in every epoch; those for validation and test are always the same.
 
     Args:
-        config: A `Config`; its dataset, length and train size are used.
+        config: A `Config`; its dataset, length and train size are used, and with a curriculum the
+            number of its epochs.
         digits: A function that reads the `Dataset` of digits that `first_row` is made of.
+
+    Raises:
+        UserError: If a curriculum has more lengths than the run has epochs.
     """
     name, source = config.dataset, "generated"
-    generate = generate_test = functools.partial(_GENERATORS[name], config.length)
+    generate = generate_test = _GENERATORS[name]
     if name == "first_row":
         images = digits()
         source = f"generated from {images.name} ({images.source})"
-        generate = functools.partial(generate, images=images.train.inputs)
-        generate_test = functools.partial(generate_test, images=images.test.inputs)
+        generate = functools.partial(first_row, images=images.train.inputs)
+        generate_test = functools.partial(first_row, images=images.test.inputs)
 
     def fixed(size, seed, generate):
-        return ArraySplit(*generate(size, np.random.default_rng(seed)))
+        return ArraySplit(*generate(config.length, size, np.random.default_rng(seed)))
 
     return Dataset(
         name=name,
         source=source,
         spec=_SPECS[name],
-        train=GeneratedSplit(generate, config.train_size),
+        train=_train_split(config, generate),
         validation=fixed(_VALIDATION_SIZE, _VALIDATION_SEED, generate),
         test=fixed(_TEST_SIZE, _TEST_SEED, generate_test),
     )
+
+
+def _train_split(config, generate):
+    """The training sequences of a `Config`, of one length or of those of its curriculum."""
+
+    def of_length(length):
+        return GeneratedSplit(functools.partial(generate, length), config.train_size)
+
+    if config.curriculum is None:
+        return of_length(config.length)
+    lengths = parse_curriculum(config.curriculum)
+    parts, count = tuple(map(of_length, lengths)), len(lengths)
+    epochs = config.epochs
+    if config.steps:
+        epochs = math.ceil(config.steps / parts[0].steps_per_epoch(config.batch_size))
+    if epochs < count:
+        raise UserError(
+            f"--curriculum={config.curriculum}: the run has {epochs} epochs for {count} lengths; "
+            f"expected at least {count} epochs: a smaller --train_size makes an epoch shorter"
+        )
+    return CurriculumSplit(parts, tuple(number * epochs // count for number in range(1, count)))

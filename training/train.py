@@ -198,12 +198,16 @@ def _fit(model, session, progress, callbacks):
     data, config = session.data, session.config
     while not progress.is_finished:
         epoch, taken = divmod(progress.steps_taken, session.steps_per_epoch)
+        if epoch in data.train.shape_changes:
+            # Keras would trace the new length as any length, and the fast path needs one.
+            model.make_train_function(force=True)
+        ends = [end for end in (*data.train.shape_changes, session.epochs) if end > epoch]
         try:
             model.fit(
                 data.train.batches(config.batch_size, config.seed, epoch, taken),
                 initial_epoch=epoch,
                 # The rest of an interrupted epoch is a `fit` of its own.
-                epochs=epoch + 1 if taken else session.epochs,
+                epochs=epoch + 1 if taken else min(ends),
                 steps_per_epoch=session.steps_per_epoch - taken,
                 validation_data=data.validation.in_order(config.batch_size)
                 if len(data.validation)

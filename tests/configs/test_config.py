@@ -34,6 +34,7 @@ def a_value_unlike_the_default(field):
         "recurrent_dropout": 0.5,
         "dataset": "emnist/letters",
         "length": 200,
+        "curriculum": "50,200",
         "train_size": 19,
         "data_dir": "somewhere",
         "mnist_dir": "elsewhere",

@@ -157,6 +157,7 @@ def test_names_are_listed_by_the_options_of_their_fields():
             "input_gate_bias",
             "dataset",
             "length",
+            "curriculum",
             "train_size",
             "data_dir",
             "mnist_dir",

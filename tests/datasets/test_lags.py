@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import Config
+from configs import Config, UserError
 from datasets import lags, load
 from tests.conftest import random_split
 
@@ -150,3 +150,36 @@ def test_the_spec_describes_the_examples(name):
         assert inputs.shape[1:] == data.test.inputs.shape[1:]
         assert targets.dtype == data.test.targets.dtype
         assert targets.shape[1:] == data.test.targets.shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        ({"epochs": 3}, [10, 11, 12]),
+        ({"epochs": 8}, [10, 10, 11, 11, 11, 12, 12, 12]),
+        ({"steps": 16}, [10, 10, 11, 11, 12, 12]),  # An epoch has three steps.
+    ],
+)
+@pytest.mark.parametrize("name", ["adding", "first_row"])
+def test_a_curriculum_divides_the_epochs_into_equal_parts(name, epochs, expected):
+    data = dataset(name, curriculum="10,11,12", batch_size=10, **epochs)
+    blank = 28 if name == "first_row" else 0
+    assert data.validation.inputs.shape[1] == data.test.inputs.shape[1] == 12 + blank
+    assert data.checksum() == dataset(name).checksum()
+    for epoch, length in enumerate(expected):
+        for step in (0, 2):
+            inputs, targets = next(data.train.batches(10, 3, epoch, step).as_numpy_iterator())
+            same = dataset(name, length=length).train.batches(10, 3, epoch, step)
+            alone, alone_targets = next(same.as_numpy_iterator())
+            assert inputs.shape[1] == length + blank
+            np.testing.assert_array_equal(inputs, alone)
+            np.testing.assert_array_equal(targets, alone_targets)
+    changes = [e for e in range(1, len(expected)) if expected[e] != expected[e - 1]]
+    assert data.train.shape_changes == tuple(changes)
+
+
+def test_a_curriculum_that_is_longer_than_the_run_is_refused():
+    with pytest.raises(
+        UserError, match=r"--curriculum=10,11,12: the run has 2 epochs for 3 lengths; expected at"
+    ):
+        dataset("adding", curriculum="10,11,12", epochs=2)
