@@ -8,7 +8,7 @@ from configs.cells import MODELS
 from configs.curriculum import CURRICULUM, MIN_LENGTH, curriculum_problem, parse_curriculum
 from configs.errors import UserError
 from configs.option import option, problem
-from configs.scopes import kind_of, scope_problem
+from configs.scopes import EVERY_STEP, kind_of, scope_problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +112,8 @@ class Config:
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
         "adding, multiplication, temporal_order, temporal_order_3, noisy_recall, "
-        "noise_free_recall, two_sequences, or first_row, which is made from the images of auto; or "
-        "a text: "
+        "noise_free_recall, two_sequences, reber, or first_row, which is made from the images of "
+        "auto; or a text: "
         "time_machine, tiny_shakespeare, python_manual (embedded), or text, which is --text_file.",
         searchable=False,
     )
@@ -415,7 +415,7 @@ class Config:
                 f"--units={self.units} differ, but the head multiplies the hidden state by the "
                 f"embedding's matrix; expected --embedding_size={self.units}"
             )
-        if kind_of(self.dataset).answers == "next_token" and self.model.startswith("bidirectional"):
+        if kind_of(self.dataset).answers in EVERY_STEP and self.model.startswith("bidirectional"):
             raise UserError(
                 f"--model={self.model}: a backward direction would read the symbols that "
                 f"--dataset={self.dataset} asks for; expected a model of one direction, such as "

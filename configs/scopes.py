@@ -9,6 +9,8 @@ from configs.cells import FORGET_GATES
 # The content of an example, the kind of its answer, and whether a program generates it.
 Kind = collections.namedtuple("Kind", "reads answers generated")
 
+EVERY_STEP = ("next_symbols", "next_token")  # The kinds of answers at every step.
+
 _KINDS = {
     **{name: Kind("vectors", "number", generated=True) for name in ("adding", "multiplication")},
     **{
@@ -18,6 +20,7 @@ _KINDS = {
             "two_sequences",
         )
     },
+    "reber": Kind("vectors", "next_symbols", generated=True),
     "first_row": Kind("vectors", "bits", generated=True),
     **{
         name: Kind("tokens", "next_token", generated=False)

@@ -16,6 +16,7 @@ import numpy as np
 
 from configs import UserError
 from configs.curriculum import parse_curriculum
+from datasets import reber
 from datasets.dataset import Dataset, Spec
 from datasets.splits import ArraySplit, CurriculumSplit, GeneratedSplit
 
@@ -244,6 +245,7 @@ _GENERATORS = {
     "noisy_recall": noisy_recall,
     "noise_free_recall": noise_free_recall,
     "two_sequences": two_sequences,
+    "reber": reber.reber,
     "first_row": first_row,
 }
 _SPECS = {
@@ -254,6 +256,7 @@ _SPECS = {
     "noisy_recall": Spec("vectors", "class", (None, _DISTRACTORS + 4), 2),
     "noise_free_recall": Spec("vectors", "class", (None, _DISTRACTORS + 2), 2),
     "two_sequences": Spec("vectors", "class", (None, 1), 2),
+    "reber": reber.SPEC,
     "first_row": Spec("vectors", "bits", (None, 28), 28),
 }
 

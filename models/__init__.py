@@ -79,11 +79,11 @@ def create_model(config, spec):
         A `keras.Model` with the input that `create_inputs` makes, and one output `float32 (batch,
         spec.size)`: `logits` of classes or bits, or `values` of numbers. It answers from the last
         hidden state, and a bidirectional model from the states that `--head` names; by default the
-        final ones of both directions, after the last step and after the first. If the answer is the
-        next token, it has `logits (batch, steps, spec.size)`, one answer at every step.
+        final ones of both directions, after the last step and after the first. If the answer is at
+        every step, it has `logits (batch, steps, spec.size)`, one answer at every step.
     """
     bidirectional = config.model.startswith("bidirectional_")
-    every_step = spec.answers == "next_token"
+    every_step = spec.answers_at_every_step
 
     inputs, x = create_inputs(config, spec)  # x: (batch, steps, features)
     for number in range(1, config.layers + 1):

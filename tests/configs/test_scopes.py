@@ -16,7 +16,7 @@ OF_TEXTS = (
 )
 GENERATED = (
     *("adding", "multiplication", "temporal_order", "temporal_order_3", "noisy_recall"),
-    *("noise_free_recall", "two_sequences", "first_row"),
+    *("noise_free_recall", "two_sequences", "reber", "first_row"),
 )
 
 
@@ -46,6 +46,7 @@ def test_each_field_has_its_scope():
         ("noisy_recall", ("vectors", "class", True)),
         ("noise_free_recall", ("vectors", "class", True)),
         ("two_sequences", ("vectors", "class", True)),
+        ("reber", ("vectors", "next_symbols", True)),
         ("first_row", ("vectors", "bits", True)),
         ("time_machine", ("tokens", "next_token", False)),
         ("tiny_shakespeare", ("tokens", "next_token", False)),
