@@ -40,6 +40,7 @@ class Config:
         "Let the gradient of lstm_1997 cells flow back in time through the cell states only, as in "
         "their paper, and not through the hidden state into gates and candidates.",
         scope="lstm_1997",
+        searchable=False,
     )
     layers: int = option(
         1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100

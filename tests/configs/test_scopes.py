@@ -154,6 +154,7 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of(location=True) == ("data_dir", "mnist_dir", "text_file")
     assert names_of(searchable=False) == (
         *(
+            "truncated_gradient",
             "tie_embeddings",
             "input_gate_bias",
             "dataset",
