@@ -1,10 +1,10 @@
 """Generated tasks with long time lags: the answer depends on inputs of many steps before.
 
-All of them but `first_row` are experiments of S. Hochreiter and J. Schmidhuber, Long Short-Term
+All of them except `first_row` are experiments of S. Hochreiter and J. Schmidhuber, Long Short-Term
 Memory, 1997, https://doi.org/10.1162/neco.1997.9.8.1735, which is "the paper" below. They differ
 from the paper in two things:
 
-- All sequences have the same length. The paper draws most lengths between T and T + T / 10.
+- All sequences have the same number of steps. The paper draws most lengths from T to T + T / 10.
 - The answer to a question of classes is the most probable class. The paper has outputs with targets
   of 0 and 1, and a bound on the error of each output.
 """

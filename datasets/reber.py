@@ -30,7 +30,7 @@ def reber(length, examples, random):
 
     A string is B, then T or P, then a string of the Reber grammar, then the same T or P again, then
     E. Where the grammar allows two symbols, each has a probability of 0.5. So a network has to
-    remember the second symbol until the last but one, which comes at least six symbols later.
+    remember the second symbol until the second to last one, which comes at least six symbols later.
 
     A string is right if, after each of its symbols, the outputs of all symbols that may come next
     are larger than those of the others. The paper has 256 strings for training and 256 others for

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.reber import SYMBOLS, reber
 
-# From the state of the Reber grammar in which S ends the string but for E, and X goes back.
+# From the state of the Reber grammar in which SE ends the string, and X goes back.
 _REST = "(?:XT*VP)*(?:SE|XT*VVE)"
 _REBER = f"B(?:TS*X{_REST}|PT*V(?:P{_REST}|VE))"
 EMBEDDED = re.compile(f"B(?:T{_REBER}T|P{_REBER}P)E")
