@@ -18,6 +18,16 @@ CELLS = {
     "gru": ("GRUCell", {}),
     **{v: ("GRUCell", {"variant": v}) for v in _GRU_VARIANTS},
 }
+# The models, in one direction, whose cells have a forget gate with a bias. That of a GRU is its
+# update gate, which multiplies h(t-1).
+FORGET_GATES = (
+    "lstm",
+    *(
+        name
+        for name, (class_name, arguments) in CELLS.items()
+        if class_name in ("LSTMCell", "GRUCell") and arguments.get("variant") not in ("nfg", "gru2")
+    ),
+)
 # `lstm` is the layer `FastLSTM`, with Keras's weights. `custom_lstm` computes the same.
 _IN_ONE_DIRECTION = (*CELLS, "lstm")
 MODELS = (*_IN_ONE_DIRECTION, *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION))

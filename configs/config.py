@@ -3,10 +3,12 @@
 import dataclasses
 import os
 
+from configs.biases import BIAS_RANGE, FORGET_BIAS, parse_bias_range, parse_forget_bias
 from configs.cells import MODELS
+from configs.curriculum import CURRICULUM, MIN_LENGTH, curriculum_problem, parse_curriculum
 from configs.errors import UserError
 from configs.option import option, problem
-from configs.scopes import kind_of, scope_problem
+from configs.scopes import EVERY_STEP, kind_of, scope_problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Config:
         "Number of lstm_1997 cells that share an input gate and an output gate.",
         minimum=1,
         scope="lstm_1997",
+    )
+    truncated_gradient: bool = option(
+        False,
+        "Let the gradient of lstm_1997 cells flow back in time through the cell states only, as in "
+        "their paper, and not through the hidden state into gates and candidates.",
+        scope="lstm_1997",
+        searchable=False,
     )
     layers: int = option(
         1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
@@ -74,24 +83,56 @@ class Config:
     )
     weights_init: str = option(
         "keras",
-        "Initial weights: keras, those of Keras's layers; or small, as in Dive into Deep Learning: "
-        "every matrix N(0, 0.01), every bias 0.",
-        choices=("keras", "small"),
+        "Initial weights: keras, those of Keras's layers; small, as in Dive into Deep Learning: "
+        "every matrix N(0, 0.01), every bias 0; or uniform, as in the LSTM paper: every weight and "
+        "bias from -0.1 to 0.1.",
+        choices=("keras", "small", "uniform"),
+    )
+
+    forget_bias: str | None = option(
+        None,
+        "Initial bias of the forget gate, in a GRU of the update gate, which has the same role. "
+        "chrono draws it as log U(1, T - 1), where T is the number of steps, and starts the input "
+        "gate at minus the forget gate's (default: that of the cell, 1 in an LSTM).",
+        parse=parse_forget_bias,
+        words=FORGET_BIAS,
+        scope="forget_gate",
+    )
+    input_gate_bias: str | None = option(
+        None,
+        "Initial bias of the input gates: a number; or FIRST:LAST, such as -3:-6, from the first "
+        "block to the last in equal steps (default: 0, or as --weights_init says).",
+        parse=parse_bias_range,
+        words=BIAS_RANGE,
+        scope="lstm_1997",
+        searchable=False,
     )
 
     dataset: str = option(
         "auto",
         "mnist, digits (embedded), any 28x28 grey TFDS name (fashion_mnist, emnist/letters), or "
         "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
-        "adding, temporal_order, or first_row, which is made from the images of auto; or a text: "
+        "adding, multiplication, temporal_order, temporal_order_3, noisy_recall, "
+        "noise_free_recall, two_sequences, reber, or first_row, which is made from the images of "
+        "auto; or a text: "
         "time_machine, tiny_shakespeare, python_manual (embedded), or text, which is --text_file.",
         searchable=False,
     )
     length: int = option(
         100,
         "Number of steps of a sequence; first_row has 28 more, its digit.",
-        minimum=10,
+        minimum=MIN_LENGTH,
         maximum=100_000,
+        scope="generated",
+        searchable=False,
+    )
+    curriculum: str | None = option(
+        None,
+        "Growing values of --length, such as 100,300,1000. The training is divided into as many "
+        "equal parts, in whole epochs, and each part has one of them. The last one is --length, "
+        "and is that of the sequences for validation and test (default: --length in all parts).",
+        parse=parse_curriculum,
+        words=CURRICULUM,
         scope="generated",
         searchable=False,
     )
@@ -344,6 +385,10 @@ class Config:
             wrong = problem(field, value) or scope_problem(field, self)
             if wrong:
                 raise UserError(f"--{field.name}={value}: {wrong}")
+        if self.curriculum is not None and (
+            wrong := curriculum_problem(self.curriculum, self.length)
+        ):
+            raise UserError(f"--curriculum={self.curriculum}: {wrong}")
         if self.early_stopping_patience and self.validation_size == 0:
             raise UserError(
                 f"--early_stopping_patience={self.early_stopping_patience}: early stopping watches "
@@ -360,13 +405,18 @@ class Config:
                 f"--warmup={self.warmup}: --schedule={self.schedule} starts with its full rate; "
                 "expected --schedule=cosine, or no --warmup"
             )
+        if self.forget_bias == "chrono" and self.timesteps < 3:
+            raise UserError(
+                f"--forget_bias=chrono: --steps_per_batch={self.steps_per_batch} is too short for "
+                "U(1, T - 1); expected --steps_per_batch=3 or more, or a number as --forget_bias"
+            )
         if self.tie_embeddings and self.embedding_size != self.units:
             raise UserError(
                 f"--tie_embeddings: --embedding_size={self.embedding_size} and "
                 f"--units={self.units} differ, but the head multiplies the hidden state by the "
                 f"embedding's matrix; expected --embedding_size={self.units}"
             )
-        if kind_of(self.dataset).answers == "next_token" and self.model.startswith("bidirectional"):
+        if kind_of(self.dataset).answers in EVERY_STEP and self.model.startswith("bidirectional"):
             raise UserError(
                 f"--model={self.model}: a backward direction would read the symbols that "
                 f"--dataset={self.dataset} asks for; expected a model of one direction, such as "
@@ -377,6 +427,15 @@ class Config:
                 f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
                 "blocks of that size; expected --units that are a multiple of --block_size"
             )
+
+    @property
+    def timesteps(self):
+        """The number of steps in which a model reads an example; of a text, a batch."""
+        if kind_of(self.dataset).reads == "images":
+            return 28 * 28 if self.scan == "pixels" else 28
+        if kind_of(self.dataset).reads == "tokens":
+            return self.steps_per_batch
+        return self.length + (28 if self.dataset == "first_row" else 0)
 
     def require_distortion(self, views):
         """Raise a `UserError` if training does not distort images: all views would be the same."""

@@ -13,6 +13,8 @@ def option(
     help,
     *,
     choices=None,
+    parse=None,
+    words=None,
     minimum=None,
     maximum=None,
     below=None,
@@ -26,6 +28,8 @@ def option(
         default: The value of a field that is not given.
         help: One line for `--help`.
         choices: The allowed values, if they can be listed.
+        parse: A function that raises a `ValueError` for texts that are not allowed.
+        words: A noun phrase for the texts that `parse` accepts.
         minimum: The lower bound, included.
         maximum: The upper bound, included.
         below: The upper bound, excluded.
@@ -40,6 +44,8 @@ def option(
     metadata = {
         "help": help,
         "choices": choices,
+        "parse": parse,
+        "words": words,
         "minimum": minimum,
         "maximum": maximum,
         "below": below,
@@ -64,6 +70,8 @@ def expectation(field):
         return "one of " + ", ".join(bounds["choices"])
     if bounds["location"]:
         return "a path"
+    if bounds["words"]:
+        return bounds["words"]
     kinds = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
     words = [kinds[value_type(field)]]
     if bounds["minimum"] is not None:
@@ -85,6 +93,7 @@ def problem(field, value):
         isinstance(value, accepted)
         and not (isinstance(value, bool) and value_type(field) is not bool)
         and (bounds["choices"] is None or value in bounds["choices"])
+        and (bounds["parse"] is None or _can_parse(bounds["parse"], value))
         and (bounds["minimum"] is None or value >= bounds["minimum"])
         and (bounds["maximum"] is None or value <= bounds["maximum"])
         and (bounds["below"] is None or value < bounds["below"])
@@ -96,6 +105,14 @@ def problem(field, value):
         count = len(bounds["choices"])
         return f"expected one of {count} names that --help lists{hint}"
     return f"expected {expectation(field)}{hint}"
+
+
+def _can_parse(parse, text):
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def did_you_mean(value, names, prefix=""):

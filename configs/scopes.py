@@ -4,12 +4,23 @@ import collections
 import dataclasses
 from collections.abc import Callable
 
+from configs.cells import FORGET_GATES
+
 # The content of an example, the kind of its answer, and whether a program generates it.
 Kind = collections.namedtuple("Kind", "reads answers generated")
 
+EVERY_STEP = ("next_symbols", "next_token")  # The kinds of answers at every step.
+
 _KINDS = {
-    "adding": Kind("vectors", "number", generated=True),
-    "temporal_order": Kind("vectors", "class", generated=True),
+    **{name: Kind("vectors", "number", generated=True) for name in ("adding", "multiplication")},
+    **{
+        name: Kind("vectors", "class", generated=True)
+        for name in (
+            *("temporal_order", "temporal_order_3", "noisy_recall", "noise_free_recall"),
+            "two_sequences",
+        )
+    },
+    "reber": Kind("vectors", "next_symbols", generated=True),
     "first_row": Kind("vectors", "bits", generated=True),
     **{
         name: Kind("tokens", "next_token", generated=False)
@@ -87,6 +98,13 @@ SCOPES = {
         "a bidirectional model",
         "has one direction",
         "bidirectional_lstm",
+    ),
+    "forget_gate": Scope(
+        "model",
+        lambda name: name.removeprefix("bidirectional_") in FORGET_GATES,
+        "a model with a forget gate",
+        "has no forget gate with a bias",
+        "lstm",
     ),
     "lstm_1997": Scope(
         "model",

@@ -3,11 +3,14 @@
 import dataclasses
 import hashlib
 
-from configs.scopes import kind_of
+from configs.scopes import EVERY_STEP, kind_of
 from datasets.splits import Split
 
 _EXAMPLES = {"images": "images", "vectors": "sequences", "tokens": "sequences"}
-_ANSWERS = {"class": "classes", "number": "numbers", "bits": "bits", "next_token": "symbols"}
+_ANSWERS = {
+    **{"class": "classes", "number": "numbers", "bits": "bits"},
+    **dict.fromkeys(EVERY_STEP, "symbols"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Spec:
         reads: The input: `"images"`; `"vectors"`, a sequence of them; or `"tokens"`, the indices of
             a sequence of characters or words.
         answers: The answer at the end: `"class"`, one of several; `"number"`, one or several; or
-            `"bits"`, each 0 or 1. Or the answer at every step: `"next_token"`.
+            `"bits"`, each 0 or 1. Or the answer at every step: `"next_token"`; or `"next_symbols"`,
+            all that may come next.
         shape: The shape of one example, such as `(28, 28)`; `None` stands for any length.
         size: The number of classes, of numbers or bits in an answer, or of symbols.
         step: The name of one step of an example, such as `"row"`.
@@ -31,6 +35,11 @@ class Spec:
     size: int
     step: str = "step"
     vocabulary: tuple[str, ...] = ()
+
+    @property
+    def answers_at_every_step(self):
+        """Whether the answer is not at the end only."""
+        return self.answers in EVERY_STEP
 
     @property
     def words(self):

@@ -4,6 +4,7 @@ Batches are a pure function of the split, the seed, the epoch and the step, so t
 was interrupted goes on with the same batches, without replaying those before.
 """
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Callable
@@ -20,6 +21,7 @@ class Split(Protocol):
     def __len__(self): ...
 
     carries_states: bool  # Whether a batch continues the sequences of the batch before.
+    shape_changes: tuple  # The epochs whose examples have another shape than those before.
 
     def steps_per_epoch(self, batch_size):
         """The number of batches of an epoch."""
@@ -31,7 +33,8 @@ class Split(Protocol):
             batch_size: Examples in a batch. The last batch of an epoch may have fewer.
             seed: Key of the order, a new one each epoch; the batches never end. With `None` every
                 example comes once, in order.
-            epoch: The epoch to begin in, counted from 0.
+            epoch: The epoch to begin in, counted from 0. The batches are right until the next
+                epoch in `shape_changes`.
             step: The batch of that epoch to begin with, counted from 0.
         """
 
@@ -52,6 +55,7 @@ class ArraySplit:
     targets: np.ndarray
 
     carries_states = False
+    shape_changes = ()
 
     def __len__(self):
         return len(self.targets)
@@ -97,6 +101,7 @@ class GeneratedSplit:
     size: int
 
     carries_states = False
+    shape_changes = ()
 
     def __len__(self):
         return self.size
@@ -120,6 +125,36 @@ class GeneratedSplit:
 
 
 @dataclasses.dataclass(frozen=True)
+class CurriculumSplit:
+    """Training examples whose length grows: a `GeneratedSplit` for each part of the training.
+
+    Attributes:
+        parts: The `GeneratedSplit` of each part, all of the same size.
+        shape_changes: The epochs with which all parts but the first begin, in order.
+    """
+
+    parts: tuple
+    shape_changes: tuple
+
+    carries_states = False
+
+    def __len__(self):
+        return len(self.parts[-1])
+
+    def steps_per_epoch(self, batch_size):
+        return self.parts[-1].steps_per_epoch(batch_size)
+
+    def batches(self, batch_size, seed, epoch=0, step=0):
+        """As `Split.batches`."""
+        part = self.parts[bisect.bisect_right(self.shape_changes, epoch)]
+        return part.batches(batch_size, seed, epoch, step)
+
+    def arrays(self):
+        """Those of the last part."""
+        return self.parts[-1].arrays()
+
+
+@dataclasses.dataclass(frozen=True)
 class StreamSplit:
     """One long sequence of symbols, read in parallel tracks; a model predicts each next symbol.
 
@@ -136,6 +171,7 @@ class StreamSplit:
     steps: int
 
     carries_states = True
+    shape_changes = ()
 
     def __len__(self):
         return math.ceil(max(0, len(self.symbols) - 1) / self.steps)

@@ -419,7 +419,7 @@ _GATES = _Condition(
 _TEXT = _Condition(lambda m: m.spec.reads == "tokens")
 _NOT_TEXT = _Condition(lambda m: m.spec.reads != "tokens")
 _AT_THE_END = _Condition(
-    lambda m: m.spec.answers != "next_token", "the networks answer at every step"
+    lambda m: not m.spec.answers_at_every_step, "the networks answer at every step"
 )
 _TEXT_GATES = _Condition(
     lambda m: any(r.named("gate") for r in m.text_readings.values()), "the cells have no gates"
@@ -431,7 +431,7 @@ _PARTS = (
     _Part(text.write_context, (_TEXT,)),
     _Part(_write_hardest, (_CLASSES,), "the hardest examples"),
     _Part(_write_averages, (_CLASSES,), "averages by class"),
-    _Part(_write_gradients, (_NOT_TEXT,)),
+    _Part(_write_gradients, (_NOT_TEXT, _AT_THE_END), "gradients through time"),
     _Part(text.write_gradients, (_TEXT,)),
     _Part(text.write_units, (_TEXT,)),
     _Part(text.write_gates, (_TEXT, _TEXT_GATES), "the gates by kind of symbol"),

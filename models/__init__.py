@@ -6,6 +6,7 @@ import keras
 
 from configs import cells
 from models.basic_rnn_cell import BasicRNNCell
+from models.biases import set_biases
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.gru_cell import GRUCell
@@ -54,12 +55,12 @@ def _create_recurrent(config, **options):
     name = config.model.removeprefix("bidirectional_")
     if name == "lstm":
         return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
-    blocks = {"block_size": config.block_size} if name == "lstm_1997" else {}
+    of_1997 = ("block_size", "truncated_gradient") if name == "lstm_1997" else ()
     cell = CELLS[name](
         config.units,
         recurrent_dropout=config.recurrent_dropout,
         dtype=options.get("dtype"),
-        **blocks,
+        **{argument: getattr(config, argument) for argument in of_1997},
     )
     return FastRNN(cell, **options)
 
@@ -78,11 +79,11 @@ def create_model(config, spec):
         A `keras.Model` with the input that `create_inputs` makes, and one output `float32 (batch,
         spec.size)`: `logits` of classes or bits, or `values` of numbers. It answers from the last
         hidden state, and a bidirectional model from the states that `--head` names; by default the
-        final ones of both directions, after the last step and after the first. If the answer is the
-        next token, it has `logits (batch, steps, spec.size)`, one answer at every step.
+        final ones of both directions, after the last step and after the first. If the answer is at
+        every step, it has `logits (batch, steps, spec.size)`, one answer at every step.
     """
     bidirectional = config.model.startswith("bidirectional_")
-    every_step = spec.answers == "next_token"
+    every_step = spec.answers_at_every_step
 
     inputs, x = create_inputs(config, spec)  # x: (batch, steps, features)
     for number in range(1, config.layers + 1):
@@ -111,15 +112,18 @@ def create_model(config, spec):
     else:
         head = _create_head(config, spec)
     model = keras.Model(inputs, head(x), name=config.model)
-    if config.weights_init == "small":
-        _draw_small_weights(model)
+    if config.weights_init != "keras":
+        _draw_weights(model, config.weights_init)
+    set_biases(model, config)
     return model
 
 
-def _draw_small_weights(model):
-    """Draw every matrix from N(0, 0.01) and set every bias to 0."""
+def _draw_weights(model, kind):
+    """Draw all weights again, as `--weights_init` says: `"small"` or `"uniform"`."""
     for variable in model.trainable_variables:
-        if len(variable.shape) > 1:
+        if kind == "uniform":
+            variable.assign(keras.random.uniform(variable.shape, -0.1, 0.1))
+        elif len(variable.shape) > 1:
             variable.assign(keras.random.normal(variable.shape, stddev=0.01))
         else:
             variable.assign(keras.ops.zeros(variable.shape))

@@ -55,12 +55,16 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
         recurrent_dropout: Fraction of the hidden state dropped in training.
         seed: Seed of the dropout masks.
 
+    Attributes:
+        gates: A letter for each gate and the candidate, in the order in which a bias holds them.
+
     Raises:
         ValueError: If `units` is not a positive integer, `variant` is not one of the class's, or a
             fraction is not at least 0 and below 1.
     """
 
     variants = ()
+    gates = ""
 
     def __init__(
         self, units, variant=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs

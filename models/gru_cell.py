@@ -48,6 +48,7 @@ class GRUCell(Cell):
     """
 
     variants = ("gru1", "gru2", "gru3")
+    gates = "zrh"
 
     def build(self, input_shape):
         def size(term):

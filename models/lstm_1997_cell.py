@@ -21,10 +21,14 @@ class LSTM1997Cell(Cell):
     The `block_size` cells of a block are neighbours and share one input gate and one output gate.
     With blocks of 1 this is `LSTMCell(units, variant="nfg")`.
 
-    The cells of this folder differ in one thing at a time, so three things in the paper are left
-    out: its activation functions were scaled, 2 tanh(x / 2) for the candidate and tanh(x / 2) for
-    the cell state; its gates could read each other; and its gradient was truncated, so that it
-    flowed back through the cell states only.
+    With `truncated_gradient` the gradient is that of the paper: it does not flow through h(t-1) in
+    the first, second and fourth line, so that it flows back in time through the cell states only.
+    There nothing changes it: dE/dc(t-1) = dE/dc(t) + dE/dh(t-1) * o(t-1) * (1 - tanh(c(t-1))^2),
+    and if E depends on the last hidden state only, dE/dc is the same at all steps.
+
+    The cells of this folder differ in one thing at a time, so two things in the paper are left out:
+    its activation functions were scaled, 2 tanh(x / 2) for the candidate and tanh(x / 2) for the
+    cell state; and its gates could read each other.
 
     Weights, packed in the order i, c, o, with `blocks = units / block_size`:
     `kernel (features, 2 * blocks + units)`, `recurrent_kernel (units, 2 * blocks + units)`,
@@ -36,10 +40,12 @@ class LSTM1997Cell(Cell):
     Args:
         units: Number of memory cells: the size of the hidden state and of the cell state.
         block_size: Number of cells that share their gates.
+        truncated_gradient: Whether the gradient flows back in time through the cell states only.
         dropout, recurrent_dropout, seed: As in `Cell`.
 
     Raises:
-        ValueError: If `block_size` is not a positive integer that divides `units`.
+        ValueError: If `block_size` is not a positive integer that divides `units`, or
+            `truncated_gradient` is not a bool.
 
     Example:
 
@@ -49,14 +55,20 @@ class LSTM1997Cell(Cell):
     TensorShape([2, 6])
     """
 
-    def __init__(self, units, block_size=1, **kwargs):
+    gates = "ico"
+
+    def __init__(self, units, block_size=1, truncated_gradient=False, **kwargs):
         super().__init__(units, **kwargs)
         if type(block_size) is not int or block_size < 1 or self.units % block_size:
             raise ValueError(
                 f"{self._received('block_size', block_size)} a positive integer that divides "
                 f"units={units}."
             )
+        if not isinstance(truncated_gradient, bool):
+            received = self._received("truncated_gradient", truncated_gradient)
+            raise ValueError(f"{received} True or False.")
         self.block_size = block_size
+        self.truncated_gradient = truncated_gradient
         self.state_size = [self.units, self.units]  # h, c
 
     def build(self, input_shape):
@@ -74,6 +86,8 @@ class LSTM1997Cell(Cell):
     def step(self, preactivations, states, intercept=identity):
         """From `[h, c]` to the next `[h, c]`, each `(batch, units)`; see `Cell.step`."""
         h, c = states
+        if self.truncated_gradient:
+            h = ops.stop_gradient(h)
         a_i, a_c, a_o = preactivations(h)  # a_i = W_i x(t) + U_i h + b_i
         i = intercept("input_gate", self._share_in_block(ops.sigmoid(a_i)))
         g = intercept("candidate", tanh(a_c))
@@ -83,7 +97,11 @@ class LSTM1997Cell(Cell):
         return [h, c]
 
     def get_config(self):
-        return {**super().get_config(), "block_size": self.block_size}
+        return {
+            **super().get_config(),
+            "block_size": self.block_size,
+            "truncated_gradient": self.truncated_gradient,
+        }
 
     def _share_in_block(self, gates):
         """Give each cell the gate of its block: `(batch, blocks)` to `(batch, units)`."""

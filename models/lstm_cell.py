@@ -72,13 +72,13 @@ class LSTMCell(Cell):
             raise ValueError(f"{self._received('use_peephole', use_peephole)} True or False.")
         super().__init__(units, variant, **kwargs)
         self.use_peephole = use_peephole
-        self._gates = _WITHOUT_A_GATE.get(variant, "ifco")
+        self.gates = _WITHOUT_A_GATE.get(variant, "ifco")
         self.state_size = [self.units, self.units]  # h, c
         if variant == "fgr":
             self.state_size.append(3 * self.units)  # i, f, o
 
     def build(self, input_shape):
-        packed = len(self._gates) * self.units
+        packed = len(self.gates) * self.units
         self.kernel = self.add_weight((input_shape[-1], packed), name="kernel")
         self.recurrent_kernel = self.add_weight(
             (self.units, packed), orthogonal, name="recurrent_kernel"
@@ -86,7 +86,7 @@ class LSTMCell(Cell):
         self.bias = self.add_weight((packed,), self._initial_bias, name="bias")
         self.peepholes = {
             gate: self.add_weight((self.units,), "zeros", name=f"peephole_{gate}")
-            for gate in self._gates
+            for gate in self.gates
             if self.use_peephole and gate != "c"
         }
         if self.variant == "fgr":
@@ -95,7 +95,7 @@ class LSTMCell(Cell):
             )
 
     def gate_sizes(self):
-        return [[self.units] * len(self._gates)]
+        return [[self.units] * len(self.gates)]
 
     def other_weights(self):
         """The peepholes and, for `"fgr"`, the weights of the last step's gates."""
@@ -109,7 +109,7 @@ class LSTMCell(Cell):
     ):
         """From `[h, c]`, for `"fgr"` `[h, c, (i, f, o)]`, to the next; see `Cell.step`."""
         h, c = states[:2]
-        a = dict(zip(self._gates, preactivations(h), strict=True))  # a_i = W_i x(t) + U_i h + b_i
+        a = dict(zip(self.gates, preactivations(h), strict=True))  # a_i = W_i x(t) + U_i h + b_i
         if self.variant == "fgr":
             r = ops.matmul(states[2], gate_recurrent_kernel)
             r_i, r_f, r_o = ops.split(r, 3, axis=-1)
@@ -137,5 +137,5 @@ class LSTMCell(Cell):
         """Zeros, except that the forget gate starts at sigmoid(1)."""
         biases = {"f": 1, "i": -1 if self.variant == "cifg" else 0}
         return ops.concatenate(
-            [ops.full((self.units,), biases.get(gate, 0), dtype) for gate in self._gates]
+            [ops.full((self.units,), biases.get(gate, 0), dtype) for gate in self.gates]
         )

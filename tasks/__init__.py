@@ -5,6 +5,7 @@
 
 from tasks.bits import Bits
 from tasks.classification import Classification
+from tasks.next_symbols import NextSymbols
 from tasks.next_token import NextToken
 from tasks.number import Number
 from tasks.task import Evaluation, Task
@@ -12,7 +13,13 @@ from tasks.task import Evaluation, Task
 __all__ = ["TASKS", "Evaluation", "Task", "task_of"]
 
 # By `Spec.answers`.
-TASKS = {"class": Classification, "number": Number, "bits": Bits, "next_token": NextToken}
+TASKS = {
+    "class": Classification,
+    "number": Number,
+    "bits": Bits,
+    "next_symbols": NextSymbols,
+    "next_token": NextToken,
+}
 
 
 def task_of(spec, config):

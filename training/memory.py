@@ -18,15 +18,6 @@ class OutOfMemory(UserError):
     """A model does not fit into memory."""
 
 
-def timesteps(config):
-    """The number of steps, at least, in which the model of a `Config` reads an example."""
-    if kind_of(config.dataset).reads == "images":
-        return 28 * 28 if config.scan == "pixels" else 28
-    if kind_of(config.dataset).reads == "tokens":
-        return config.steps_per_batch
-    return config.length
-
-
 def min_parameters(config):
     """A lower bound of the number of weights of the model of a `Config`."""
     directions = 2 if config.model.startswith("bidirectional_") else 1
@@ -60,7 +51,7 @@ def min_bytes(config, images):
         holds a copy, and of the hidden states of all steps, which the gradient needs.
     """
     copies = 2 * (1 + _SLOTS[config.optimizer] + (config.ema is not None))
-    steps = timesteps(config)
+    steps = config.timesteps
     states = min(config.batch_size, images) * steps * config.units * config.layers
     # bfloat16 halves the states.
     return _BYTES * copies * min_parameters(config) + (_BYTES // 2) * states

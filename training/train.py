@@ -20,7 +20,7 @@ from training.callbacks import create_callbacks
 from training.distributed.distribution import Distribution
 from training.divergence import Diverged, explain
 from training.figures import draw_curves
-from training.memory import OutOfMemory, require_memory, telling_memory, timesteps
+from training.memory import OutOfMemory, require_memory, telling_memory
 from training.optimizers import create_optimizer
 from training.progress import Progress
 from training.record import record
@@ -175,7 +175,7 @@ def compile_model(model, task, steps, steps_per_epoch):
     # Callbacks run, and Ctrl-C is noticed, after every ten steps, which takes less time than after
     # each. Ten must divide all numbers of steps that matter: else Keras would take some steps too
     # many. A step of a long sequence takes so long that nothing is gained.
-    most = 1 if timesteps(config) > 100 else 10
+    most = 1 if config.timesteps > 100 else 10
     counted = math.gcd(steps, steps_per_epoch, config.log_every or 0, config.checkpoint_every or 0)
     model.compile(
         optimizer=create_optimizer(config, steps),
@@ -198,12 +198,16 @@ def _fit(model, session, progress, callbacks):
     data, config = session.data, session.config
     while not progress.is_finished:
         epoch, taken = divmod(progress.steps_taken, session.steps_per_epoch)
+        if epoch in data.train.shape_changes:
+            # Keras would trace the new length as any length, and the fast path needs one.
+            model.make_train_function(force=True)
+        ends = [end for end in (*data.train.shape_changes, session.epochs) if end > epoch]
         try:
             model.fit(
                 data.train.batches(config.batch_size, config.seed, epoch, taken),
                 initial_epoch=epoch,
                 # The rest of an interrupted epoch is a `fit` of its own.
-                epochs=epoch + 1 if taken else session.epochs,
+                epochs=epoch + 1 if taken else min(ends),
                 steps_per_epoch=session.steps_per_epoch - taken,
                 validation_data=data.validation.in_order(config.batch_size)
                 if len(data.validation)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from export.serving_function import override_attributes, serving_function
 from models import create_model
 from tasks import task_of
-from training.memory import require_memory, timesteps
+from training.memory import require_memory
 
 _WARM_UP_CALLS, _CALLS = 10, 101
 
@@ -51,7 +51,7 @@ def _latency_ms(model, task):
     predict = serving_function(model, task)
     with override_attributes(model, for_serving=True):
         predict.get_concrete_function()
-    sizes = [size or timesteps(task.config) for size in model.input_shape[1:]]
+    sizes = [size or task.config.timesteps for size in model.input_shape[1:]]
     example = tf.zeros([1, *sizes], model.input.dtype)
     times = []
     for _ in range(_WARM_UP_CALLS + _CALLS):

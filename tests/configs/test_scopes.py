@@ -14,7 +14,10 @@ OF_TEXTS = (
     *("tie_embeddings", "embedding_size", "text_file", "clean", "tokens", "vocabulary_size"),
     *("steps_per_batch", "max_train_tokens"),
 )
-GENERATED = ("adding", "temporal_order", "first_row")
+GENERATED = (
+    *("adding", "multiplication", "temporal_order", "temporal_order_3", "noisy_recall"),
+    *("noise_free_recall", "two_sequences", "reber", "first_row"),
+)
 
 
 def test_each_field_has_its_scope():
@@ -23,7 +26,10 @@ def test_each_field_has_its_scope():
     assert names_of(scope="stored") == ("validation_size",)
     assert names_of(scope="class") == ("label_smoothing",)
     assert names_of(scope="bidirectional") == ("head",)
-    assert names_of(scope="lstm_1997") == ("block_size",)
+    assert names_of(scope="forget_gate") == ("forget_bias",)
+    assert names_of(scope="lstm_1997") == (
+        *("block_size", "truncated_gradient", "input_gate_bias"),
+    )
     assert {field.metadata["scope"] for field in dataclasses.fields(Config)} <= {None, *SCOPES}
 
 
@@ -34,7 +40,13 @@ def test_each_field_has_its_scope():
         ("digits", ("images", "class", False)),
         ("emnist/letters", ("images", "class", False)),
         ("adding", ("vectors", "number", True)),
+        ("multiplication", ("vectors", "number", True)),
         ("temporal_order", ("vectors", "class", True)),
+        ("temporal_order_3", ("vectors", "class", True)),
+        ("noisy_recall", ("vectors", "class", True)),
+        ("noise_free_recall", ("vectors", "class", True)),
+        ("two_sequences", ("vectors", "class", True)),
+        ("reber", ("vectors", "next_symbols", True)),
         ("first_row", ("vectors", "bits", True)),
         ("time_machine", ("tokens", "next_token", False)),
         ("tiny_shakespeare", ("tokens", "next_token", False)),
@@ -142,9 +154,12 @@ def test_names_are_listed_by_the_options_of_their_fields():
     assert names_of(location=True) == ("data_dir", "mnist_dir", "text_file")
     assert names_of(searchable=False) == (
         *(
+            "truncated_gradient",
             "tie_embeddings",
+            "input_gate_bias",
             "dataset",
             "length",
+            "curriculum",
             "train_size",
             "data_dir",
             "mnist_dir",

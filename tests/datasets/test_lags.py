@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import Config
+from configs import Config, UserError
 from datasets import lags, load
 from tests.conftest import random_split
 
@@ -17,26 +17,81 @@ def generate(task, length):
 
 
 @pytest.mark.parametrize("lag", [10, 37, 300])
-def test_adding_asks_for_the_sum_of_the_two_that_are_marked(lag):
-    sequences, targets = generate("adding", lag)
+@pytest.mark.parametrize(("task", "combine"), [("adding", np.add), ("multiplication", np.multiply)])
+def test_the_two_numbers_that_are_marked_are_combined(task, combine, lag):
+    sequences, targets = generate(task, lag)
     assert sequences.shape == (200, lag, 2)
     assert targets.shape == (200, 1)
     for (values, marks), (target,) in zip(sequences.swapaxes(1, 2), targets, strict=True):
         first, second = np.flatnonzero(marks)
         assert first < lag // 2 <= second
-        assert target == pytest.approx(values[first] + values[second])
+        assert target == pytest.approx(combine(values[first], values[second]))
+    assert (sequences >= 0).all()
+    assert (sequences <= 1).all()
+    assert 0.4 < sequences[..., 0].mean() < 0.6
 
 
-@pytest.mark.parametrize("lag", [10, 37, 300])
-def test_temporal_order_asks_for_the_two_symbols_that_mean_something_in_turn(lag):
-    sequences, targets = generate("temporal_order", lag)
+# The steps of a hundred in which a relevant symbol may be.
+RELEVANT = {
+    "temporal_order": [(10, 20), (50, 60)],
+    "temporal_order_3": [(10, 20), (33, 43), (66, 76)],
+}
+
+
+@pytest.mark.parametrize("lag", [10, 37, 100, 300])
+@pytest.mark.parametrize("task", RELEVANT)
+def test_temporal_order_asks_for_the_symbols_that_mean_something_in_turn(task, lag):
+    sequences, targets = generate(task, lag)
     assert sequences.shape == (200, lag, 8)
     assert (sequences.sum(axis=-1) == 1).all()
     for symbols, target in zip(sequences.argmax(axis=-1), targets, strict=True):
         assert (symbols[0], symbols[-1]) == (6, 7)
-        first, second = (symbol - 4 for symbol in symbols if symbol in (4, 5))
-        assert target == 2 * first + second
-    assert set(targets) == {0, 1, 2, 3}
+        assert set(symbols[1:-1]) <= {0, 1, 2, 3, 4, 5}
+        steps = [step for step, symbol in enumerate(symbols) if symbol in (4, 5)]
+        assert len(steps) == len(RELEVANT[task])
+        if lag == 100:
+            for step, (first, end) in zip(steps, RELEVANT[task], strict=True):
+                assert first <= step < end
+        assert f"{target:b}".zfill(len(steps)) == "".join(str(symbols[s] - 4) for s in steps)
+    assert set(targets) == set(range(2 ** len(RELEVANT[task])))
+
+
+@pytest.mark.parametrize("lag", [10, 37, 300])
+def test_noisy_recall_asks_for_the_second_symbol(lag):
+    sequences, targets = generate("noisy_recall", lag)
+    e, b, x, y = 50, 51, 52, 53
+    assert sequences.shape == (200, lag, 54)
+    assert (sequences.sum(axis=-1) == 1).all()
+    symbols = sequences.argmax(axis=-1)
+    for sequence, target in zip(symbols, targets, strict=True):
+        assert (sequence[0], sequence[-1]) == (b, e)
+        assert sequence[1] == (x, y)[target]
+        assert max(sequence[2:-1]) < 50
+    assert set(symbols[:, 2:-1].flat) == set(range(50))
+    assert set(targets) == {0, 1}
+
+
+@pytest.mark.parametrize("lag", [10, 37, 120])
+def test_noise_free_recall_asks_for_the_first_symbol_of_two_sequences(lag):
+    sequences, targets = generate("noise_free_recall", lag)
+    assert sequences.shape == (200, lag, 52)
+    filler = (*range(50), *range(50), *range(50))[: lag - 1]
+    for sequence, target in zip(sequences, targets, strict=True):
+        assert (sequence.sum(axis=-1) == 1).all()
+        assert tuple(sequence.argmax(axis=-1)) == ((50, 51)[target], *filler)
+    assert set(targets) == {0, 1}
+
+
+@pytest.mark.parametrize("lag", [10, 300])
+def test_two_sequences_asks_for_the_sign_of_the_first_three_numbers(lag):
+    sequences, targets = generate("two_sequences", lag)
+    assert sequences.shape == (200, lag, 1)
+    for sequence, target in zip(sequences[..., 0], targets, strict=True):
+        assert tuple(sequence[:3]) == ((1, 1, 1), (-1, -1, -1))[target]
+    noise = sequences[:, 3:]
+    assert noise.mean() == pytest.approx(0, abs=0.05)
+    assert noise.var() == pytest.approx(0.2, rel=0.1)
+    assert set(targets) == {0, 1}
 
 
 def test_first_row_asks_for_the_row_that_came_first():
@@ -49,7 +104,7 @@ def test_first_row_asks_for_the_row_that_came_first():
     assert shown <= {(image[4:24] / 255).astype("float32").tobytes() for image in IMAGES}
 
 
-NAMES = ["adding", "temporal_order", "first_row"]
+NAMES = list(lags._SPECS)
 
 
 def dataset(name, **values):
@@ -90,7 +145,41 @@ def test_the_spec_describes_the_examples(name):
     data = dataset(name)
     assert data.spec.shape == (None, data.test.inputs.shape[-1])
     for inputs, targets in data.train.batches(10, 0).take(1).as_numpy_iterator():
-        assert inputs.dtype == data.test.inputs.dtype == np.float32
+        assert inputs.dtype == data.test.inputs.dtype
+        assert inputs.dtype == (np.uint8 if name.endswith("recall") else np.float32)
         assert inputs.shape[1:] == data.test.inputs.shape[1:]
         assert targets.dtype == data.test.targets.dtype
         assert targets.shape[1:] == data.test.targets.shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        ({"epochs": 3}, [10, 11, 12]),
+        ({"epochs": 8}, [10, 10, 11, 11, 11, 12, 12, 12]),
+        ({"steps": 16}, [10, 10, 11, 11, 12, 12]),  # An epoch has three steps.
+    ],
+)
+@pytest.mark.parametrize("name", ["adding", "first_row"])
+def test_a_curriculum_divides_the_epochs_into_equal_parts(name, epochs, expected):
+    data = dataset(name, curriculum="10,11,12", batch_size=10, **epochs)
+    blank = 28 if name == "first_row" else 0
+    assert data.validation.inputs.shape[1] == data.test.inputs.shape[1] == 12 + blank
+    assert data.checksum() == dataset(name).checksum()
+    for epoch, length in enumerate(expected):
+        for step in (0, 2):
+            inputs, targets = next(data.train.batches(10, 3, epoch, step).as_numpy_iterator())
+            same = dataset(name, length=length).train.batches(10, 3, epoch, step)
+            alone, alone_targets = next(same.as_numpy_iterator())
+            assert inputs.shape[1] == length + blank
+            np.testing.assert_array_equal(inputs, alone)
+            np.testing.assert_array_equal(targets, alone_targets)
+    changes = [e for e in range(1, len(expected)) if expected[e] != expected[e - 1]]
+    assert data.train.shape_changes == tuple(changes)
+
+
+def test_a_curriculum_that_is_longer_than_the_run_is_refused():
+    with pytest.raises(
+        UserError, match=r"--curriculum=10,11,12: the run has 2 epochs for 3 lengths; expected at"
+    ):
+        dataset("adding", curriculum="10,11,12", epochs=2)

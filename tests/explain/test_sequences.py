@@ -169,6 +169,19 @@ def test_a_report_has_the_chapters_that_apply_and_names_the_others(subject_of, d
     assert f"The {subject.task.score_name} with one gate held at a constant value" in page
 
 
+def test_a_network_that_answers_at_every_step_shows_its_answers(drawn, tmp_path):
+    subject, test = subject_and_test("reber")
+    found = subject.read(test.inputs[:6])["probabilities"]
+    outputs = subject.model(test.inputs[:6]).numpy()
+    np.testing.assert_allclose(found, sigmoid(outputs), rtol=1e-4, atol=1e-5)
+    page = explain([subject], test, tmp_path / "explanation", image=3, images=100).read_text()
+    assert set(drawn) == {"reading-3", "answers-1"}
+    assert (
+        "Left out, because the networks answer at every step: gradients through time, the score "
+        "without each gate." in page
+    )
+
+
 def test_a_network_without_gates_has_no_chapter_of_gates(drawn, tmp_path):
     subject, test = subject_and_test("adding", "basic_rnn")
     page = explain([subject], test, tmp_path / "explanation", images=100).read_text()
@@ -199,6 +212,7 @@ def test_the_report_on_images_leaves_nothing_out(drawn, tmp_path):
     [
         ("adding", [1.234], [1.1], "answers 1.23; the target is 1.10"),
         ("temporal_order", [0.1, 0.2, 0.6, 0.1], 3, "reads a sequence of class 3 and answers 2"),
+        ("reber", [0.5, 0.5], [[1, 0], [0, 1], [0, 0]], "reads a sequence of 2 symbols"),
         (
             "first_row",
             [0, 0.6, 0, 0.7],

@@ -1,0 +1,30 @@
+"""The value of `--curriculum`: the lengths of the sequences in each part of the training."""
+
+import itertools
+
+MIN_LENGTH = 10
+CURRICULUM = f"integers, at least {MIN_LENGTH}, with commas between them"
+
+
+def parse_curriculum(text):
+    """Return the lengths in a value of `--curriculum`, a tuple.
+
+    Raises:
+        ValueError: If the text has another form.
+    """
+    lengths = tuple(map(int, text.split(",")))
+    if min(lengths) < MIN_LENGTH:
+        raise ValueError(f"{min(lengths)} is less than {MIN_LENGTH}")
+    return lengths
+
+
+def curriculum_problem(text, length):
+    """Describe why lengths do not grow up to `--length`, or return `None`."""
+    lengths = parse_curriculum(text)
+    expected = f"expected lengths that grow, up to --length={length}"
+    for before, after in itertools.pairwise(lengths):
+        if after <= before:
+            return f"{after} comes after {before}; {expected}"
+    if lengths[-1] != length:
+        return f"the last length differs from --length={length}; {expected}"
+    return None
