@@ -283,6 +283,7 @@ def stranger(tmp_path_factory):
     return ask_stranger(EXPORTED, tmp_path_factory.mktemp("stranger"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", EXPORTED)
 def test_a_process_without_this_project_reads_sequences_of_any_length(key, stranger):
     assert_answers(key, EXPORTED[key][0], *stranger)

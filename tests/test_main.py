@@ -50,6 +50,7 @@ def test_training_says_what_it_did_and_leaves_a_run_and_a_saved_model(trained):
     assert card["run"] == "first"
 
 
+@pytest.mark.slow
 def test_a_run_can_be_evaluated_and_exported_again(run_main, first_run):
     evaluated = run_main("--mode=evaluate", "--run=runs/first")
     assert evaluated.status == 0
@@ -267,6 +268,7 @@ def start_main(tmp_path, *arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_all_work_and_says_how_to_go_on(tmp_path, run_main):
     # Batches of 2 make 659 steps an epoch: the first print comes from the second.
     flags = ["--epochs=1000", "--units=5", "--batch_size=2", "--log_every=700"]

@@ -61,8 +61,8 @@ def softmax(logits):
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
-# One of each kind; the slow tests are of all others.
-FEW = ("lstm_1997", "peephole_lstm", "gru", "bidirectional_lstm")
+# The slow tests are of all others.
+FEW = ("gru", "bidirectional_lstm")
 EACH = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 
 

@@ -88,8 +88,11 @@ def test_pixels_are_the_same_in_any_dtype(dtype, images):
 @pytest.mark.parametrize(
     "name",
     [
-        *("lstm", "irnn", "lstm_1997", "peephole_fgr_lstm", "gru1"),
-        *("bidirectional_lstm", "bidirectional_peephole_cifg_lstm"),
+        *("lstm_1997", "bidirectional_peephole_cifg_lstm"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("lstm", "irnn", "peephole_fgr_lstm", "gru1", "bidirectional_lstm")
+        ),
     ],
 )
 def test_a_model_survives_its_keras_file(name, images, tmp_path):

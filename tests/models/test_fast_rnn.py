@@ -13,9 +13,10 @@ from models import FastLSTM, FastRNN, LSTMCell
 from tests.models.oracles import CASES
 
 BATCH, STEPS, FEATURES, UNITS = 4, 3, 5, 6
-EVERY_LAYER = ("lstm", *CASES)
 # One cell of each class, with all its options.
 EVERY_KIND = ("lstm", "irnn", "peephole_fgr_lstm", "lstm_1997 (blocks of 2)", "gru")
+OTHERS = [name for name in CASES if name not in EVERY_KIND]
+EVERY_LAYER = [*EVERY_KIND, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 # The tests set all options at once.
 OPTIONS = {"return_sequences": True, "return_state": True, "go_backwards": True}
 
@@ -122,8 +123,15 @@ def test_without_sequences_the_output_and_its_gradients_are_those_of_kerass_loop
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        *((name, dtype) for name in EVERY_KIND for dtype in ("float32", "mixed_bfloat16")),
-        ("peephole_fgr_lstm", "mixed_float16"),
+        *(("lstm", "float32"), ("gru", "float32"), ("lstm", "mixed_bfloat16")),
+        *(
+            pytest.param(name, dtype, marks=pytest.mark.slow)
+            for name, dtype in [
+                *((name, "float32") for name in EVERY_KIND[1:-1]),
+                *((name, "mixed_bfloat16") for name in EVERY_KIND[1:]),
+                ("peephole_fgr_lstm", "mixed_float16"),
+            ]
+        ),
     ],
 )
 def test_in_lower_precision_it_is_as_near_to_float64_as_kerass_loop(name, dtype, random, unrolls):
