@@ -63,6 +63,10 @@ class CarryStates(keras.layers.Layer):
             variable.assign(keras.ops.concatenate([state, variable[tracks:]]))
         return outputs
 
+    def compute_output_shape(self, input_shape):
+        # Without it, JAX would trace `call` with a batch size that it does not know.
+        return (*input_shape, self.stateless.output_shape[-1])
+
     def reset_state(self):
         """Begin new tracks: all states become 0."""
         for variable in self._states:
