@@ -45,7 +45,7 @@ class Progress:
         if saved["data"] != self._checksum:
             raise UserError(
                 f"{self.session.run.folder}: these data have the SHA-256 {self._checksum}; "
-                f"expected those that the run began with, {saved['data']}: name their folder with "
+                f"expected those that the run began with, {saved['data']}: name these with "
                 "--data_dir, --mnist_dir or --text_file, or train a new run under another --name"
             )
         self.requested = saved["requested"]
