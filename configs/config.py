@@ -46,7 +46,10 @@ class Config:
         1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
     )
     dropout: float = option(
-        0.0, "Fraction of each recurrent layer's outputs dropped in training.", minimum=0, below=1
+        0.0,
+        "Fraction of embeddings and of each recurrent layer's outputs dropped in training.",
+        minimum=0,
+        below=1,
     )
     tie_embeddings: bool = option(
         False,

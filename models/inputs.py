@@ -24,11 +24,13 @@ def create_inputs(config, spec):
           of them left out before.
         - `"vectors"`: `sequences (batch, steps, features)`, of any number of steps, as they are.
         - `"tokens"`: `ids int32 (batch, steps)`, the numbers of symbols, become one-hot vectors, or
-          vectors of `--embedding_size` that are learned.
+          vectors of `--embedding_size` that are learned. Learned vectors have dropout, too (W.
+          Zaremba, I. Sutskever and O. Vinyals, Recurrent Neural Network Regularization, 2014,
+          https://arxiv.org/abs/1409.2329).
     """
     if spec.reads == "tokens":
         ids = keras.Input(spec.shape, dtype="int32", name="ids")
-        return ids, _embed(config, spec)(ids)
+        return ids, _embed(ids, config, spec)
     if spec.reads == "vectors":
         sequences = keras.Input(spec.shape, dtype="float32", name="sequences")
         return sequences, sequences
@@ -38,11 +40,12 @@ def create_inputs(config, spec):
     return rows, ImageToSequence(config.scan, config.permute_seed, name="scan")(x)
 
 
-def _embed(config, spec):
-    """The layer from ids `(batch, steps)` to vectors `(batch, steps, features)`."""
-    if config.embedding_size:
-        return keras.layers.Embedding(spec.size, config.embedding_size, name="embedding")
-    return OneHot(spec.size, name="one_hot")
+def _embed(ids, config, spec):
+    """From ids `(batch, steps)` to vectors `(batch, steps, features)`."""
+    if not config.embedding_size:
+        return OneHot(spec.size, name="one_hot")(ids)
+    x = keras.layers.Embedding(spec.size, config.embedding_size, name="embedding")(ids)
+    return keras.layers.Dropout(config.dropout, name="dropout_0")(x) if config.dropout else x
 
 
 def _augment(images, config):

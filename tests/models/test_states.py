@@ -139,6 +139,20 @@ def test_one_hot_vectors_and_embeddings_are_the_rows_of_a_matrix():
     )
 
 
+def test_learned_embeddings_have_dropout_in_training_and_one_hot_vectors_do_not():
+    config = Config(dataset="text", model="gru", units=6, embedding_size=5, dropout=0.25)
+    model = create_model(config, SYMBOLS)
+    embedding, dropped = (model.get_layer(name).output for name in ("embedding", "dropout_0"))
+    vectors = keras.Model(model.input, [embedding, dropped])
+    whole, in_training = vectors(IDS, training=True)
+    kept = in_training.numpy() != 0
+    assert 0 < kept.mean() < 1
+    np.testing.assert_allclose(in_training.numpy()[kept], whole.numpy()[kept] / 0.75, rtol=1e-6)
+    np.testing.assert_array_equal(*vectors(IDS, training=False))
+    one_hot = create_model(Config(dataset="text", model="gru", units=6, dropout=0.25), SYMBOLS)
+    assert [layer.name for layer in one_hot.layers if "dropout" in layer.name] == ["dropout_1"]
+
+
 def test_small_weights_are_drawn_from_a_narrow_normal_distribution_and_biases_are_0():
     keras.utils.set_random_seed(3)
     config = Config(dataset="text", model="custom_lstm", units=64, weights_init="small")
