@@ -5,6 +5,7 @@ _GRU_VARIANTS = ("gru1", "gru2", "gru3")
 
 # The name of a cell -> its class in `models` and the arguments that make the class this cell.
 CELLS = {
+    "fully_recurrent": ("FullyRecurrentCell", {}),
     "basic_rnn": ("BasicRNNCell", {}),
     "irnn": ("BasicRNNCell", {"variant": "irnn"}),
     "lstm_1997": ("LSTM1997Cell", {}),
@@ -30,4 +31,8 @@ FORGET_GATES = (
 )
 # `lstm` is the layer `FastLSTM`, with Keras's weights. `custom_lstm` computes the same.
 _IN_ONE_DIRECTION = (*CELLS, "lstm")
-MODELS = (*_IN_ONE_DIRECTION, *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION))
+MODELS = (
+    *_IN_ONE_DIRECTION,
+    # The outputs of a fully recurrent network are units, which two directions cannot share.
+    *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION if name != "fully_recurrent"),
+)

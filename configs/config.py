@@ -5,7 +5,7 @@ import os
 
 from configs.biases import BIAS_RANGE, FORGET_BIAS, parse_bias_range, parse_forget_bias
 from configs.cells import MODELS
-from configs.curriculum import CURRICULUM, MIN_LENGTH, curriculum_problem, parse_curriculum
+from configs.curriculum import CURRICULUM, curriculum_problem, parse_curriculum
 from configs.errors import UserError
 from configs.option import option, problem
 from configs.scopes import EVERY_STEP, kind_of, scope_problem
@@ -40,6 +40,21 @@ class Config:
         "Let the gradient of lstm_1997 cells flow back in time through the cell states only, as in "
         "their paper, and not through the hidden state into gates and candidates.",
         scope="lstm_1997",
+        searchable=False,
+    )
+    gradient: str = option(
+        "bptt",
+        "How a fully recurrent network learns: by backpropagation through time, or by real-time "
+        "recurrent learning (rtrl), which does not look back.",
+        choices=("bptt", "rtrl"),
+        scope="fully_recurrent",
+        searchable=False,
+    )
+    teacher_forcing: bool = option(
+        False,
+        "Let each step of the training read the targets of the step before in place of the outputs "
+        "of a fully recurrent network.",
+        scope="fully_recurrent",
         searchable=False,
     )
     layers: int = option(
@@ -123,8 +138,9 @@ class Config:
     )
     length: int = option(
         100,
-        "Number of steps of a sequence; first_row has 28 more, its digit.",
-        minimum=MIN_LENGTH,
+        "Number of steps of a sequence; first_row has 28 more, its digit. In delayed_xor, the "
+        "delay.",
+        minimum=1,
         maximum=100_000,
         scope="generated",
         searchable=False,
@@ -136,7 +152,7 @@ class Config:
         "and is that of the sequences for validation and test (default: --length in all parts).",
         parse=parse_curriculum,
         words=CURRICULUM,
-        scope="generated",
+        scope="sequences",
         searchable=False,
     )
     train_size: int = option(
@@ -189,11 +205,11 @@ class Config:
     )
     steps_per_batch: int = option(
         100,
-        "Number of symbols that a batch reads of each of its --batch_size tracks of a text. The "
-        "next batch goes on from there with the same state (truncated backpropagation through "
-        "time).",
+        "Number of steps that a batch reads of each of its --batch_size tracks of a stream, such "
+        "as a text. The next batch goes on from there with the same state (truncated "
+        "backpropagation through time).",
         minimum=1,
-        scope="tokens",
+        scope="streams",
     )
     max_train_tokens: int | None = option(
         None,
@@ -388,6 +404,16 @@ class Config:
             wrong = problem(field, value) or scope_problem(field, self)
             if wrong:
                 raise UserError(f"--{field.name}={value}: {wrong}")
+        kind = kind_of(self.dataset)
+        lengths = parse_curriculum(self.curriculum) if self.curriculum else (self.length,)
+        if kind.generated and min(lengths) < kind.min_length:
+            given = (
+                f"--curriculum={self.curriculum}" if self.curriculum else f"--length={lengths[0]}"
+            )
+            raise UserError(
+                f"{given}: --dataset={self.dataset} has sequences of {kind.min_length} steps or "
+                f"more; expected at least {kind.min_length}"
+            )
         if self.curriculum is not None and (
             wrong := curriculum_problem(self.curriculum, self.length)
         ):
@@ -425,18 +451,46 @@ class Config:
                 f"--dataset={self.dataset} asks for; expected a model of one direction, such as "
                 f"--model={self.model.removeprefix('bidirectional_')}"
             )
+        if self.model == "fully_recurrent":
+            self._require_defaults(
+                ("dropout", "tie_embeddings", "head_init"),
+                "the outputs of a fully recurrent network are units",
+                "another --model",
+            )
+        if self.teacher_forcing:
+            self._require_defaults(("layers",), "--teacher_forcing is for one layer", "another way")
+            if (kind.reads, kind.answers in EVERY_STEP) != ("vectors", True):
+                raise UserError(
+                    f"--teacher_forcing: --dataset={self.dataset} has no vectors with targets at "
+                    "every step; expected --dataset=delayed_xor or reber, or no --teacher_forcing"
+                )
+        if self.gradient == "rtrl":
+            self._require_defaults(
+                ("layers", "embedding_size", "recurrent_dropout"),
+                "--gradient=rtrl is for the weights of one layer, without dropout",
+                "--gradient=bptt",
+            )
         if self.units % self.block_size:
             raise UserError(
                 f"--block_size={self.block_size}: --units={self.units} cannot be divided into "
                 "blocks of that size; expected --units that are a multiple of --block_size"
             )
 
+    def _require_defaults(self, names, reason, instead):
+        """Raise a `UserError` if one of these fields has another value than its default."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in names and value != field.default:
+                raise UserError(
+                    f"--{field.name}={value}: {reason}; expected no --{field.name}, or {instead}"
+                )
+
     @property
     def timesteps(self):
-        """The number of steps in which a model reads an example; of a text, a batch."""
+        """The number of steps in which a model reads an example; of a stream, a batch."""
         if kind_of(self.dataset).reads == "images":
             return 28 * 28 if self.scan == "pixels" else 28
-        if kind_of(self.dataset).reads == "tokens":
+        if kind_of(self.dataset).stream:
             return self.steps_per_batch
         return self.length + (28 if self.dataset == "first_row" else 0)
 

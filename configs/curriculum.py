@@ -2,8 +2,7 @@
 
 import itertools
 
-MIN_LENGTH = 10
-CURRICULUM = f"integers, at least {MIN_LENGTH}, with commas between them"
+CURRICULUM = "integers, at least 1, with commas between them"
 
 
 def parse_curriculum(text):
@@ -13,8 +12,8 @@ def parse_curriculum(text):
         ValueError: If the text has another form.
     """
     lengths = tuple(map(int, text.split(",")))
-    if min(lengths) < MIN_LENGTH:
-        raise ValueError(f"{min(lengths)} is less than {MIN_LENGTH}")
+    if min(lengths) < 1:
+        raise ValueError(f"{min(lengths)} is less than 1")
     return lengths
 
 

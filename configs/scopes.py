@@ -6,24 +6,32 @@ from collections.abc import Callable
 
 from configs.cells import FORGET_GATES
 
-# The content of an example, the kind of its answer, and whether a program generates it.
-Kind = collections.namedtuple("Kind", "reads answers generated")
+# The content of an example, the kind of its answer, whether a program generates it, whether it is
+# one long stream, which is read in parts, and the smallest `--length`.
+Kind = collections.namedtuple(
+    "Kind", "reads answers generated stream min_length", defaults=[False, 10]
+)
 
-EVERY_STEP = ("next_symbols", "next_token")  # The kinds of answers at every step.
+EVERY_STEP = ("step_bits", "next_symbols", "next_token")  # The kinds of answers at every step.
 
 _KINDS = {
-    **{name: Kind("vectors", "number", generated=True) for name in ("adding", "multiplication")},
+    **{
+        name: Kind("vectors", "number", generated=True, min_length=2)
+        for name in ("adding", "multiplication")
+    },
     **{
         name: Kind("vectors", "class", generated=True)
-        for name in (
-            *("temporal_order", "temporal_order_3", "noisy_recall", "noise_free_recall"),
-            "two_sequences",
-        )
+        for name in ("temporal_order", "temporal_order_3")
     },
-    "reber": Kind("vectors", "next_symbols", generated=True),
-    "first_row": Kind("vectors", "bits", generated=True),
     **{
-        name: Kind("tokens", "next_token", generated=False)
+        name: Kind("vectors", "class", generated=True, min_length=4)
+        for name in ("noisy_recall", "noise_free_recall", "two_sequences")
+    },
+    "reber": Kind("vectors", "next_symbols", generated=True, min_length=8),
+    "delayed_xor": Kind("vectors", "step_bits", generated=True, stream=True, min_length=1),
+    "first_row": Kind("vectors", "bits", generated=True, min_length=1),
+    **{
+        name: Kind("tokens", "next_token", generated=False, stream=True)
         for name in ("time_machine", "tiny_shakespeare", "python_manual", "text")
     },
 }
@@ -71,6 +79,13 @@ SCOPES = {
         "does not read text",
         "time_machine",
     ),
+    "streams": Scope(
+        "dataset",
+        lambda name: kind_of(name).stream,
+        "a dataset that is one long stream",
+        "is a set of examples",
+        "time_machine",
+    ),
     "stored": Scope(
         "dataset",
         lambda name: not kind_of(name).generated,
@@ -83,6 +98,13 @@ SCOPES = {
         lambda name: kind_of(name).generated,
         "a generated dataset",
         "is not generated",
+        "adding",
+    ),
+    "sequences": Scope(
+        "dataset",
+        lambda name: kind_of(name).generated and not kind_of(name).stream,
+        "a generated dataset of many sequences",
+        "is not a set of generated sequences",
         "adding",
     ),
     "class": Scope(
@@ -105,6 +127,13 @@ SCOPES = {
         "a model with a forget gate",
         "has no forget gate with a bias",
         "lstm",
+    ),
+    "fully_recurrent": Scope(
+        "model",
+        lambda name: name == "fully_recurrent",
+        "a fully recurrent network",
+        "is not a fully recurrent network",
+        "fully_recurrent",
     ),
     "lstm_1997": Scope(
         "model",

@@ -57,10 +57,15 @@ def generated(draw, steps_per_epoch, seed, epoch=0, step=0):
     return _feed(tf.data.Dataset.counter(epoch * steps_per_epoch + step).map(batch))
 
 
-def listed(pieces, dtype):
-    """The batches of a list, once, in order: inputs and targets, which are matrices of any size."""
-    matrix = tf.TensorSpec((None, None), dtype)
-    batches = tf.data.Dataset.from_generator(lambda: pieces, output_signature=(matrix, matrix))
+def listed(pieces, like):
+    """The batches of a list, once, in order.
+
+    Args:
+        pieces: Inputs and targets of each batch, `(tracks, steps, ...)`, of any tracks and steps.
+        like: Inputs and targets of these dtypes and of these shapes behind the steps.
+    """
+    signature = tuple(tf.TensorSpec((None, None, *array.shape[2:]), array.dtype) for array in like)
+    batches = tf.data.Dataset.from_generator(lambda: pieces, output_signature=signature)
     return _feed(batches.apply(tf.data.experimental.assert_cardinality(len(pieces))))
 
 

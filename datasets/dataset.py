@@ -1,15 +1,18 @@
 """The description of a dataset: plain data, without TensorFlow."""
 
 import dataclasses
+import functools
 import hashlib
+
+import numpy as np
 
 from configs.scopes import EVERY_STEP, kind_of
 from datasets.splits import Split
 
 _EXAMPLES = {"images": "images", "vectors": "sequences", "tokens": "sequences"}
 _ANSWERS = {
-    **{"class": "classes", "number": "numbers", "bits": "bits"},
-    **dict.fromkeys(EVERY_STEP, "symbols"),
+    **{"class": "classes", "number": "numbers", "bits": "bits", "step_bits": "bits"},
+    **{"next_symbols": "symbols", "next_token": "symbols"},
 }
 
 
@@ -21,8 +24,8 @@ class Spec:
         reads: The input: `"images"`; `"vectors"`, a sequence of them; or `"tokens"`, the indices of
             a sequence of characters or words.
         answers: The answer at the end: `"class"`, one of several; `"number"`, one or several; or
-            `"bits"`, each 0 or 1. Or the answer at every step: `"next_token"`; or `"next_symbols"`,
-            all that may come next.
+            `"bits"`, each 0 or 1. Or the answer at every step: `"step_bits"`; `"next_token"`; or
+            `"next_symbols"`, all that may come next.
         shape: The shape of one example, such as `(28, 28)`; `None` stands for any length.
         size: The number of classes, of numbers or bits in an answer, or of symbols.
         step: The name of one step of an example, such as `"row"`.
@@ -97,6 +100,18 @@ class Dataset:
     validation: Split
     test: Split
 
+    def with_teacher(self):
+        """The same data, of which each input has the targets of the step before behind it.
+
+        They are -1 at the first step of a sequence, and at all steps of the validation, in which
+        there is no teacher. The test split is the same as without.
+        """
+        return dataclasses.replace(
+            self,
+            train=self.train.map_inputs(_with_teacher),
+            validation=self.validation.map_inputs(functools.partial(_with_teacher, absent=True)),
+        )
+
     def summary(self):
         """Its name, source and size in words."""
         return (
@@ -115,3 +130,11 @@ class Dataset:
             for array in arrays:
                 digest.update(array)
         return digest.hexdigest()
+
+
+def _with_teacher(inputs, targets, absent=False):
+    """Inputs `(..., steps, features + size)` with the targets `(..., steps, size)` of before."""
+    before = np.full_like(targets, -1)
+    if not absent:
+        before[..., 1:, :] = targets[..., :-1, :]
+    return np.concatenate([inputs, before], axis=-1)

@@ -16,12 +16,13 @@ import numpy as np
 
 from configs import UserError
 from configs.curriculum import parse_curriculum
+from configs.scopes import kind_of
 from datasets import reber
 from datasets.dataset import Dataset, Spec
-from datasets.splits import ArraySplit, CurriculumSplit, GeneratedSplit
+from datasets.splits import ArraySplit, CurriculumSplit, GeneratedSplit, StreamSplit
 
 _VALIDATION_SIZE, _TEST_SIZE = 1000, 2560  # The paper tests on 2,560 sequences.
-_VALIDATION_SEED, _TEST_SEED = 1, 2
+_TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
 
 # The number p of symbols without a meaning in `noisy_recall` and `noise_free_recall`. With 1,000
 # steps the paper tries 50, 100, 200, 500 and 1,000, and needs most sequences with 50.
@@ -214,6 +215,30 @@ def two_sequences(length, examples, random):
     return sequences, classes
 
 
+def delayed_xor(length, examples, random, steps=None):
+    """Two random bits at each step. The answer at each step is the XOR of those some steps before.
+
+    This is the pipelined XOR of R. Williams and D. Zipser, A Learning Algorithm for Continually
+    Running Fully Recurrent Neural Networks, 1989, https://doi.org/10.1162/neco.1989.1.2.270. It is
+    not in the paper above. The training reads one stream, which has no episodes. A fully recurrent
+    network needs two steps for an XOR, which are a delay of 1.
+
+    Args:
+        length: The delay in steps.
+        examples, random: As in `adding`.
+        steps: Steps of a sequence; 100 more than the delay if `None`.
+
+    Returns:
+        Sequences `float32 (examples, steps, 2)`; and the answer at each step,
+        `float32 (examples, steps, 1)`: 0 or 1, or -1 at the first steps, which have none.
+    """
+    steps = steps or length + 100
+    bits = random.integers(0, 2, (examples, steps, 2))
+    answers = np.full((examples, steps, 1), -1, np.float32)
+    answers[:, length:, 0] = (bits[..., 0] ^ bits[..., 1])[:, :-length]
+    return bits.astype(np.float32), answers
+
+
 def first_row(length, examples, random, images):
     """The rows of a digit from the first with ink on, then blank rows. The answer is that first.
 
@@ -246,6 +271,7 @@ _GENERATORS = {
     "noise_free_recall": noise_free_recall,
     "two_sequences": two_sequences,
     "reber": reber.reber,
+    "delayed_xor": delayed_xor,
     "first_row": first_row,
 }
 _SPECS = {
@@ -257,6 +283,7 @@ _SPECS = {
     "noise_free_recall": Spec("vectors", "class", (None, _DISTRACTORS + 2), 2),
     "two_sequences": Spec("vectors", "class", (None, 1), 2),
     "reber": reber.SPEC,
+    "delayed_xor": Spec("vectors", "step_bits", (None, 2), 1),
     "first_row": Spec("vectors", "bits", (None, 28), 28),
 }
 
@@ -265,6 +292,7 @@ def read(config, digits):
     """The generated dataset of a `Config`.
 
     Training sequences are new in every epoch; those for validation and test are always the same.
+    A training stream is the same in every epoch, from another step on.
 
     Args:
         config: A `Config`; its dataset, length and train size are used, and with a curriculum the
@@ -285,12 +313,24 @@ def read(config, digits):
     def fixed(size, seed, generate):
         return ArraySplit(*generate(config.length, size, np.random.default_rng(seed)))
 
+    def stream(size, seed):
+        (inputs,), (targets,) = generate(
+            config.length, 1, np.random.default_rng(seed), size * config.steps_per_batch
+        )
+        return StreamSplit(inputs, targets, config.steps_per_batch)
+
+    if kind_of(name).stream:
+        train = stream(config.train_size, _TRAIN_SEED)
+        validation = stream(_VALIDATION_SIZE, _VALIDATION_SEED)
+    else:
+        train = _train_split(config, generate)
+        validation = fixed(_VALIDATION_SIZE, _VALIDATION_SEED, generate)
     return Dataset(
         name=name,
         source=source,
         spec=_SPECS[name],
-        train=_train_split(config, generate),
-        validation=fixed(_VALIDATION_SIZE, _VALIDATION_SEED, generate),
+        train=train,
+        validation=validation,
         test=fixed(_TEST_SIZE, _TEST_SEED, generate_test),
     )
 

@@ -38,6 +38,9 @@ class Split(Protocol):
             step: The batch of that epoch to begin with, counted from 0.
         """
 
+    def map_inputs(self, function):
+        """The split whose inputs are `function(inputs, targets)`, of arrays `(..., steps, ...)`."""
+
     def arrays(self):
         """The arrays that tell this split from another one, for a checksum."""
 
@@ -65,6 +68,10 @@ class ArraySplit:
 
     def __getitem__(self, part):
         return ArraySplit(self.inputs[part], self.targets[part])
+
+    def map_inputs(self, function):
+        """As `Split.map_inputs`."""
+        return ArraySplit(function(self.inputs, self.targets), self.targets)
 
     def batches(self, batch_size, seed=None, epoch=0, step=0):
         """As `Split.batches`."""
@@ -109,6 +116,15 @@ class GeneratedSplit:
     def steps_per_epoch(self, batch_size):
         return math.ceil(self.size / batch_size)
 
+    def map_inputs(self, function):
+        """As `Split.map_inputs`."""
+
+        def generate(examples, random):
+            inputs, targets = self.generate(examples, random)
+            return function(inputs, targets), targets
+
+        return GeneratedSplit(generate, self.size)
+
     def batches(self, batch_size, seed, epoch=0, step=0):
         """As `Split.batches`: the key of a batch is (seed, epoch, step)."""
         from datasets import batches  # TensorFlow takes its seconds.
@@ -144,6 +160,11 @@ class CurriculumSplit:
     def steps_per_epoch(self, batch_size):
         return self.parts[-1].steps_per_epoch(batch_size)
 
+    def map_inputs(self, function):
+        """As `Split.map_inputs`."""
+        parts = tuple(part.map_inputs(function) for part in self.parts)
+        return CurriculumSplit(parts, self.shape_changes)
+
     def batches(self, batch_size, seed, epoch=0, step=0):
         """As `Split.batches`."""
         part = self.parts[bisect.bisect_right(self.shape_changes, epoch)]
@@ -156,36 +177,54 @@ class CurriculumSplit:
 
 @dataclasses.dataclass(frozen=True)
 class StreamSplit:
-    """One long sequence of symbols, read in parallel tracks; a model predicts each next symbol.
+    """One long sequence, read in parallel tracks, with a target at each step.
 
     A batch continues the tracks of the batch before, so that a model can carry its state from one
     batch to the next (truncated backpropagation through time). An example is a piece of a track, a
-    sequence of `steps` symbols.
+    sequence of `steps` steps.
 
     Attributes:
-        symbols: `int32 (N,)`.
+        inputs: `(N, ...)`: symbols `int32 (N,)`, or vectors `float32 (N, features)`.
+        targets: `(N, ...)`, the target of each step.
         steps: Steps of a batch.
     """
 
-    symbols: np.ndarray
+    inputs: np.ndarray
+    targets: np.ndarray
     steps: int
 
     carries_states = True
     shape_changes = ()
 
+    @classmethod
+    def of_symbols(cls, symbols, steps):
+        """The stream of `symbols int32 (N + 1,)` in which the target is the next symbol."""
+        return cls(symbols[:-1], symbols[1:], steps)
+
+    @property
+    def symbols(self):
+        """What `of_symbols` was given."""
+        return np.concatenate([self.inputs[:1], self.targets])
+
     def __len__(self):
-        return math.ceil(max(0, len(self.symbols) - 1) / self.steps)
+        return math.ceil(len(self.inputs) / self.steps)
 
     def __getitem__(self, part):
-        """The symbols of a slice of the examples, and the target of the last one."""
+        """The inputs and targets of a slice of the examples."""
         first, end, _ = part.indices(len(self))
-        return StreamSplit(self.symbols[first * self.steps : end * self.steps + 1], self.steps)
+        part = slice(first * self.steps, end * self.steps)
+        return StreamSplit(self.inputs[part], self.targets[part], self.steps)
+
+    def map_inputs(self, function):
+        """As `Split.map_inputs`."""
+        return StreamSplit(function(self.inputs, self.targets), self.targets, self.steps)
 
     def steps_per_epoch(self, batch_size):
-        return (len(self.symbols) - self.steps) // batch_size // self.steps
+        # The offset of an epoch leaves out up to `steps - 1` steps.
+        return (len(self.inputs) + 1 - self.steps) // batch_size // self.steps
 
     def batches(self, batch_size, seed=None, epoch=0, step=0):
-        """As `Split.batches`: inputs and targets `int32 (batch_size, steps)`.
+        """As `Split.batches`: inputs and targets `(batch_size, steps, ...)`.
 
         With a seed, the tracks of each epoch start at an offset that is drawn from (seed, epoch),
         all have the same length, and the batches never end. With `None`, see `in_order`.
@@ -203,22 +242,22 @@ class StreamSplit:
         return batches.generated(draw, self.steps_per_epoch(batch_size), seed, epoch, step)
 
     def in_order(self, tracks=1):
-        """Batches in which every symbol but the first is a target once, in order in each track.
+        """Batches in which every target comes once, in order in each track.
 
         A batch continues the tracks of the batch before. Batches have `steps` steps, and the last
-        one may have fewer. If the symbols cannot be divided into tracks of the same length, the
-        first tracks have one symbol more: one more batch has only these tracks and a single step.
+        one may have fewer. If the targets cannot be divided into tracks of the same length, the
+        first tracks have one target more: one more batch has only these tracks and a single step.
 
         Args:
             tracks: The number of tracks: the batch size. A track starts without context, so one
                 track is exact, and several are faster.
 
         Returns:
-            A `tf.data.Dataset` of inputs and targets, `int32 (tracks, steps)`.
+            A `tf.data.Dataset` of inputs and targets, `(tracks, steps, ...)`.
         """
         from datasets import batches  # TensorFlow takes its seconds.
 
-        length, longer = divmod(max(0, len(self.symbols) - 1), tracks)
+        length, longer = divmod(len(self.inputs), tracks)
         order = np.arange(tracks)
         starts = (order * length + np.minimum(order, longer))[:, None]
         pieces = [
@@ -227,12 +266,12 @@ class StreamSplit:
         ]
         if longer:
             pieces.append(self._cut(starts[:longer] + length, 1))
-        return batches.listed(pieces, self.symbols.dtype)
+        return batches.listed(pieces, self._cut(starts[:0], 0))
 
     def _cut(self, starts, steps):
-        """Inputs and targets `(tracks, steps)` of pieces that start at `starts (tracks, 1)`."""
-        pieces = self.symbols[starts + np.arange(steps + 1)]
-        return pieces[:, :-1], pieces[:, 1:]
+        """Inputs and targets `(tracks, steps, ...)` from the `starts (tracks, 1)` on."""
+        indices = starts + np.arange(steps)
+        return self.inputs[indices], self.targets[indices]
 
     def arrays(self):
-        return [np.ascontiguousarray(self.symbols)]
+        return [np.ascontiguousarray(self.inputs), np.ascontiguousarray(self.targets)]

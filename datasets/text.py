@@ -63,7 +63,7 @@ def read(config, vocabulary=None):
     parts[0] = parts[0][: config.max_train_tokens]
     _require_sizes(parts, flag, config, is_trained=is_trained)
     train, validation, test = (
-        StreamSplit(vocabulary.indices(part), config.steps_per_batch) for part in parts
+        StreamSplit.of_symbols(vocabulary.indices(part), config.steps_per_batch) for part in parts
     )
     spec = Spec(
         reads="tokens",

@@ -42,6 +42,7 @@ class Answer(NamedTuple):
 ANSWERS = {
     "class": Answer("probability", "probabilities", "class"),
     "bits": Answer("probability", "probabilities", "bit"),
+    "step_bits": Answer("probability", "probabilities", "bit"),
     "next_symbols": Answer("probability", "probabilities", "symbol"),
     "number": Answer("answer", "answers", "number"),
 }

@@ -4,14 +4,16 @@ import functools
 
 import keras
 
-from configs import cells
+from configs import UserError, cells
 from models.basic_rnn_cell import BasicRNNCell
 from models.biases import set_biases
 from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
+from models.fully_recurrent_cell import FullyRecurrentCell, OutputUnits
 from models.gru_cell import GRUCell
 from models.image_to_sequence import ImageToSequence
 from models.inputs import create_inputs
+from models.learning import for_learning
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
 from models.states import carry_states, reset_states, stateless, with_states
@@ -25,13 +27,16 @@ __all__ = [
     "Distort",
     "FastLSTM",
     "FastRNN",
+    "FullyRecurrentCell",
     "GRUCell",
     "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
+    "OutputUnits",
     "TiedHead",
     "carry_states",
     "create_model",
+    "for_learning",
     "load_tf1_checkpoint",
     "reset_states",
     "run_with_activations",
@@ -40,7 +45,10 @@ __all__ = [
     "with_states",
 ]
 
-_CLASSES = {cell.__name__: cell for cell in (BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell)}
+_CLASSES = {
+    cell.__name__: cell
+    for cell in (BasicRNNCell, FullyRecurrentCell, GRUCell, LSTM1997Cell, LSTMCell)
+}
 # The name of a cell -> a function of `units` and the cell's other arguments that creates it.
 CELLS = {
     name: functools.partial(_CLASSES[class_name], **arguments)
@@ -81,6 +89,9 @@ def create_model(config, spec):
         hidden state, and a bidirectional model from the states that `--head` names; by default the
         final ones of both directions, after the last step and after the first. If the answer is at
         every step, it has `logits (batch, steps, spec.size)`, one answer at every step.
+
+    Raises:
+        UserError: If a fully recurrent network has fewer units than outputs.
     """
     bidirectional = config.model.startswith("bidirectional_")
     every_step = spec.answers_at_every_step
@@ -131,6 +142,14 @@ def _draw_weights(model, kind):
 
 def _create_head(config, spec):
     """The layer from the state that a model answers from to its answers."""
+    name = "values" if spec.answers == "number" else "logits"
+    if config.model == "fully_recurrent":
+        if config.units < spec.size:
+            raise UserError(
+                f"--units={config.units}: in a fully recurrent network, each of the {spec.size} "
+                f"outputs is a unit; expected --units={spec.size} or more"
+            )
+        return OutputUnits(spec.size, dtype="float32", name=name)
     # Made here, not once for all: Keras gives an initializer its seed when it is made.
     tutorial = config.head_init == "tutorial"
     return keras.layers.Dense(
@@ -140,5 +159,5 @@ def _create_head(config, spec):
         else "glorot_uniform",
         bias_initializer=keras.initializers.Constant(0.1) if tutorial else "zeros",
         dtype="float32",
-        name="values" if spec.answers == "number" else "logits",
+        name=name,
     )

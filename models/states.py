@@ -2,6 +2,8 @@
 
 import keras
 
+from models.learning import LearningCell
+
 
 def with_states(model, steps=None):
     """The same layers as a model that takes initial states and returns final ones.
@@ -80,8 +82,13 @@ def carry_states(model, batch_size):
 
 
 def stateless(model):
-    """The model that `carry_states` was given; any other model as it is."""
-    return next((layer.stateless for layer in _carriers(model)), model)
+    """The model that `carry_states` or `for_learning` was given; any other model as it is."""
+    for layer in model.layers:
+        if isinstance(layer, CarryStates):
+            return stateless(layer.stateless)
+        if isinstance(getattr(layer, "cell", None), LearningCell):
+            return layer.cell.original()
+    return model
 
 
 def reset_states(model):

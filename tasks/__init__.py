@@ -8,6 +8,7 @@ from tasks.classification import Classification
 from tasks.next_symbols import NextSymbols
 from tasks.next_token import NextToken
 from tasks.number import Number
+from tasks.step_bits import StepBits
 from tasks.task import Evaluation, Task
 
 __all__ = ["TASKS", "Evaluation", "Task", "task_of"]
@@ -17,6 +18,7 @@ TASKS = {
     "class": Classification,
     "number": Number,
     "bits": Bits,
+    "step_bits": StepBits,
     "next_symbols": NextSymbols,
     "next_token": NextToken,
 }

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tasks.panels import draw_panels
 from tasks.task import Task
 
 _DRAWN = 12
@@ -132,19 +133,5 @@ class Bits(Task):
 
     def figures(self, evaluation, split):
         """The right bits of the first examples, and the model's probabilities."""
-        return {"answers": _draw_answers(evaluation)}
-
-
-def _draw_answers(evaluation):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    figure.suptitle(evaluation.summary().replace(", ", "\n"), fontsize=10)
-    panels = figure.subplots(1, 2, sharey=True)
-    values = {"target": evaluation.targets, "probability": evaluation.probabilities}
-    for axes, (title, bits) in zip(panels, values.items(), strict=True):
-        shown = axes.imshow(bits[:_DRAWN], cmap="gray_r", vmin=0, vmax=1, aspect="auto")
-        axes.set(title=title, xlabel="bit")
-    panels[0].set_ylabel("test example")
-    figure.colorbar(shown, ax=panels)
-    return figure
+        shown = evaluation.targets[:_DRAWN], evaluation.probabilities[:_DRAWN]
+        return {"answers": draw_panels(evaluation.summary(), *shown, "test example", "bit")}

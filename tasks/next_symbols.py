@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tasks.panels import draw_panels
 from tasks.task import Task
 
 
@@ -140,20 +141,7 @@ class NextSymbols(Task):
 
     def figures(self, evaluation, split):
         """The symbols that may come next in the first example, and the model's probabilities."""
-        return {"answers": _draw_answers(evaluation)}
-
-
-def _draw_answers(evaluation):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    figure.suptitle(evaluation.summary().replace(", ", "\n"), fontsize=10)
-    panels = figure.subplots(1, 2, sharey=True)
-    steps = np.sum(is_judged(evaluation.targets[0]))
-    values = {"target": evaluation.targets, "probability": evaluation.probabilities}
-    for axes, (title, symbols) in zip(panels, values.items(), strict=True):
-        shown = axes.imshow(symbols[0, :steps], cmap="gray_r", vmin=0, vmax=1, aspect="auto")
-        axes.set(title=title, xlabel="symbol")
-    panels[0].set_ylabel("step of the first test example")
-    figure.colorbar(shown, ax=panels)
-    return figure
+        steps = np.sum(is_judged(evaluation.targets[0]))
+        shown = evaluation.targets[0, :steps], evaluation.probabilities[0, :steps]
+        rows = "step of the first test example"
+        return {"answers": draw_panels(evaluation.summary(), *shown, rows, "symbol")}

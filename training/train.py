@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from configs import Config, UserError
 from datasets import load
-from models import carry_states, create_model, stateless
+from models import carry_states, create_model, for_learning, stateless
 from tasks import task_of
 from training import checkpoint
 from training.callbacks import create_callbacks
@@ -118,7 +118,7 @@ def _build(session):
     say = functools.partial(print, flush=True) if distribution.is_chief else lambda line: None
     say(f"dataset: {session.data.summary()}")
     keras.utils.set_random_seed(config.seed)
-    model = distribution.replicate(lambda: create_model(config, session.data.spec))
+    model = distribution.replicate(lambda: _create(config, session.data.spec))
     parameters = model.count_params()
     if session.data.train.carries_states:
         model = carry_states(model, config.batch_size)
@@ -128,6 +128,14 @@ def _build(session):
     if distribution.kind != "none":
         say(f"distribute: {distribution.kind}, {distribution.replicas} replicas")
     return model
+
+
+def _create(config, spec):
+    """The model that is trained."""
+    model = create_model(config, spec)
+    if config.gradient == "bptt" and not config.teacher_forcing:
+        return model
+    return for_learning(model, config.gradient, forced=spec.size if config.teacher_forcing else 0)
 
 
 def _fit_and_record(model, session, start):
@@ -196,6 +204,8 @@ def compile_model(model, task, steps, steps_per_epoch):
 def _fit(model, session, progress, callbacks):
     """Fit from where the run is to its end."""
     data, config = session.data, session.config
+    if config.teacher_forcing:
+        data = data.with_teacher()
     while not progress.is_finished:
         epoch, taken = divmod(progress.steps_taken, session.steps_per_epoch)
         if epoch in data.train.shape_changes:

@@ -48,7 +48,7 @@ def test_the_gradients_of_several_networks_are_drawn_in_one_figure(run_benchmark
         ("clipping", "--model=lstn", "--model=lstn: expected one of "),
         ("lags", "--tasks=adding,mnist", "--tasks: received mnist; expected names among adding, "),
         ("lags", "--cells=gru,lstn", "--model=lstn: expected one of "),
-        ("lags", "--lags=10,5", "--length=5: expected an integer, at least 10"),
+        ("lags", "--lags=10,5", "--length=5: --dataset=temporal_order has sequences of 10 steps"),
         ("lags", "--lags=x", "--lags: received x; expected integers"),
         ("lags", "--lags=", "--lags: the list is empty; expected values separated by commas"),
         ("lags", "--model=gru", "--model=gru: this program compares several; expected --cells"),

@@ -58,7 +58,7 @@ def test_evaluation_sees_every_image_once_in_order():
     np.testing.assert_array_equal(labels, SPLIT.targets)
 
 
-STREAM = StreamSplit(np.arange(5, 5 + 47), steps=4)  # A symbol tells its position.
+STREAM = StreamSplit.of_symbols(np.arange(5, 5 + 47), steps=4)  # A symbol tells its position.
 
 
 def test_a_part_of_a_stream_has_the_inputs_and_the_targets_of_its_examples():
@@ -104,7 +104,7 @@ def test_the_tracks_of_each_epoch_start_where_seed_and_epoch_say():
 @pytest.mark.parametrize("tracks", [1, 2, 3, 5, 46, 50])
 @pytest.mark.parametrize("symbols", [47, 41, 6, 2])
 def test_in_order_every_symbol_but_the_first_is_a_target_once(symbols, tracks):
-    stream = StreamSplit(np.arange(symbols, dtype=np.int32), steps=4)
+    stream = StreamSplit.of_symbols(np.arange(symbols, dtype=np.int32), steps=4)
     targets = []
     for xs, ys in stream.in_order(tracks).as_numpy_iterator():
         assert xs.shape == ys.shape
@@ -139,6 +139,6 @@ def test_without_a_seed_the_batches_of_a_stream_are_those_in_order():
 
 @pytest.mark.parametrize("symbols", [0, 1])
 def test_a_stream_without_a_target_has_no_batch_in_order(symbols):
-    stream = StreamSplit(np.zeros(symbols, np.int32), steps=1)
+    stream = StreamSplit.of_symbols(np.zeros(symbols, np.int32), steps=1)
     assert len(stream) == 0
     assert list(stream.in_order(2)) == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import Config, UserError
+from configs.scopes import kind_of
 from datasets import lags, load
 from tests.conftest import random_split
 
@@ -104,7 +105,33 @@ def test_first_row_asks_for_the_row_that_came_first():
     assert shown <= {(image[4:24] / 255).astype("float32").tobytes() for image in IMAGES}
 
 
+def test_delayed_xor_is_the_xor_of_the_bits_some_steps_before():
+    for delay in (1, 3):
+        sequences, answers = generate("delayed_xor", delay)
+        assert sequences.shape == (200, delay + 100, 2)
+        for bits, asked in zip(sequences[:20], answers[:20], strict=True):
+            for step, (answer,) in enumerate(asked):
+                one, other = bits[step - delay] if step >= delay else (None, None)
+                assert answer == (-1 if one is None else float(one != other))
+
+
+def test_the_training_of_delayed_xor_reads_one_stream():
+    data = dataset("delayed_xor", length=2, steps_per_batch=4)
+    stream = data.train
+    assert (stream.carries_states, len(stream), len(stream.inputs)) == (True, 25, 100)
+    one, other = (np.concatenate([stream.inputs, stream.targets], axis=1)[:, n] for n in (0, 1))
+    np.testing.assert_array_equal(stream.targets[2:, 0], (one != other)[:-2])
+    first, second = (
+        next(stream.batches(5, seed=0, epoch=0, step=step).as_numpy_iterator()) for step in (0, 1)
+    )
+    assert first[0].shape == (5, 4, 2)
+    assert first[1].shape == (5, 4, 1)
+    # Two steps after the last of one batch, the next batch asks for it.
+    np.testing.assert_array_equal(second[1][:, :2, 0], first[0][:, -2:, 0] != first[0][:, -2:, 1])
+
+
 NAMES = list(lags._SPECS)
+SETS = [name for name in NAMES if not kind_of(name).stream]
 
 
 def dataset(name, **values):
@@ -117,7 +144,7 @@ def batches(split, seed, epoch, step, count):
     return [[array.tolist() for array in batch] for batch in taken]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SETS)
 def test_a_batch_depends_on_seed_epoch_and_step_alone(name):
     train = dataset(name).train
     all_of_it = batches(train, 3, 0, 0, 8)
@@ -131,7 +158,8 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_validation_and_test_sets_are_fixed_and_differ(name):
-    one, other = dataset(name, seed=0), dataset(name, seed=1, train_size=7)
+    size = 25 if kind_of(name).stream else 7  # A stream is the data, whole.
+    one, other = dataset(name, seed=0), dataset(name, seed=1, train_size=size)
     for a, b in [(one.validation, other.validation), (one.test, other.test)]:
         np.testing.assert_array_equal(a.inputs, b.inputs)
         np.testing.assert_array_equal(a.targets, b.targets)
@@ -147,9 +175,10 @@ def test_the_spec_describes_the_examples(name):
     for inputs, targets in data.train.batches(10, 0).take(1).as_numpy_iterator():
         assert inputs.dtype == data.test.inputs.dtype
         assert inputs.dtype == (np.uint8 if name.endswith("recall") else np.float32)
-        assert inputs.shape[1:] == data.test.inputs.shape[1:]
+        first = 2 if kind_of(name).stream else 1  # The steps of a batch may be others.
+        assert inputs.shape[first:] == data.test.inputs.shape[first:]
         assert targets.dtype == data.test.targets.dtype
-        assert targets.shape[1:] == data.test.targets.shape[1:]
+        assert targets.shape[first:] == data.test.targets.shape[first:]
 
 
 @pytest.mark.parametrize(

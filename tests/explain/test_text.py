@@ -28,7 +28,7 @@ def random_subject(model="basic_rnn", name="it", vocabulary=VOCABULARY, units=6,
 
 def random_text(size, vocabulary=VOCABULARY):
     symbols = np.random.default_rng(0).integers(len(vocabulary), size=size)
-    return StreamSplit(symbols.astype(np.int32), steps=5)
+    return StreamSplit.of_symbols(symbols.astype(np.int32), steps=5)
 
 
 def set_weights(subject, **weights):

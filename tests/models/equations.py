@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models import BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell
+from models import BasicRNNCell, FullyRecurrentCell, GRUCell, LSTM1997Cell, LSTMCell
 
 
 def sigmoid(x):
@@ -14,6 +14,15 @@ def basic_rnn_step(cell, w, x, states, x_mask, h_mask):
     a = (x * x_mask) @ w["kernel"] + (h * h_mask) @ w["recurrent_kernel"] + w["bias"]
     h = np.maximum(a, 0) if cell.variant == "irnn" else np.tanh(a)
     return [h]
+
+
+def fully_recurrent_step(cell, w, x, states, x_mask, h_mask):
+    (h,) = states
+    every_unit = np.empty_like(h)
+    for unit in range(cell.units):
+        sums = (x * x_mask) @ w["kernel"][:, unit] + (h * h_mask) @ w["recurrent_kernel"][:, unit]
+        every_unit[:, unit] = sigmoid(sums + w["bias"][unit])
+    return [every_unit]
 
 
 def lstm_step(cell, w, x, states, x_mask, h_mask):
@@ -78,6 +87,7 @@ def gru_step(cell, w, x, states, x_mask, h_mask):
 
 STEPS = {
     BasicRNNCell: basic_rnn_step,
+    FullyRecurrentCell: fully_recurrent_step,
     LSTMCell: lstm_step,
     LSTM1997Cell: lstm_1997_step,
     GRUCell: gru_step,

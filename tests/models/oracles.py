@@ -160,7 +160,7 @@ def tensorflow_kernel(name):
     A bias of 99 holds a gate open, as if the cell lacked it. 1 - sigmoid(a) is sigmoid(-a). The
     gates of a block are repeated for its cells. Full gate recurrence is compared with R = 0.
     """
-    if "niaf" in name or "noaf" in name or "rnn" in name:
+    if any(part in name for part in ("niaf", "noaf", "rnn", "fully_recurrent")):
         return None
     case = Case(name, "float32")
     if case.cell.variant == "fgr":

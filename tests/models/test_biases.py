@@ -140,7 +140,8 @@ def test_another_bias_is_refused(bias):
 
 
 def test_a_model_without_a_forget_gate_is_refused():
-    without = {"basic_rnn", "irnn", "lstm_1997", "nfg_lstm", "peephole_nfg_lstm", "gru2"}
+    without = {"fully_recurrent", "basic_rnn", "irnn", "lstm_1997", "gru2"}
+    without |= {"nfg_lstm", "peephole_nfg_lstm"}
     assert {*CELLS, "lstm"} - {*FORGET_GATES} == without
     for name in MODELS:
         if name.removeprefix("bidirectional_") in without:

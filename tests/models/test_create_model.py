@@ -6,12 +6,20 @@ import pytest
 
 import models
 from configs import Config
-from models import BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell, create_model
+from models import (
+    BasicRNNCell,
+    FullyRecurrentCell,
+    GRUCell,
+    LSTM1997Cell,
+    LSTMCell,
+    create_model,
+)
 from tests.conftest import MNIST, random_model
 
 # The weights of one gate or candidate of 128 units that reads rows, and of one peephole.
 GATE, PEEPHOLE = 28 * 128 + 128 * 128 + 128, 128
 CELLS = {
+    "fully_recurrent": GATE,
     "basic_rnn": GATE,
     "irnn": GATE,
     "lstm_1997": 3 * GATE,
@@ -39,7 +47,9 @@ CELLS = {
 }
 # The head reads one or two directions and has 10 classes.
 PARAMETERS = {name: cell + 128 * 10 + 10 for name, cell in CELLS.items()}
+PARAMETERS["fully_recurrent"] = GATE  # Its outputs are units.
 PARAMETERS |= {f"bidirectional_{name}": 2 * cell + 256 * 10 + 10 for name, cell in CELLS.items()}
+del PARAMETERS["bidirectional_fully_recurrent"]
 (MODEL_FIELD,) = (f for f in dataclasses.fields(Config) if f.name == "model")
 MODELS = MODEL_FIELD.metadata["choices"]
 
@@ -64,7 +74,9 @@ def test_every_cell_is_a_model():
     assert {"lstm", *models.CELLS} == set(CELLS)
 
 
-@pytest.mark.parametrize("cell", [BasicRNNCell, GRUCell, LSTM1997Cell, LSTMCell])
+@pytest.mark.parametrize(
+    "cell", [BasicRNNCell, FullyRecurrentCell, GRUCell, LSTM1997Cell, LSTMCell]
+)
 def test_every_variant_has_a_name(cell):
     found = {entry.keywords.get("variant") for entry in models.CELLS.values() if entry.func is cell}
     assert found == {None, *cell.variants}
@@ -72,7 +84,7 @@ def test_every_variant_has_a_name(cell):
 
 @every_cell
 def test_every_model_takes_rows_and_gives_logits_under_those_names(name, images):
-    model = random_model(model=name)
+    model = random_model(model=name, units=8)
     assert [tensor.name for tensor in model.inputs] == ["rows"]
     assert model.inputs[0].shape == (None, 28, 28)
     assert model.output_names == ["logits"]
@@ -112,7 +124,8 @@ def test_the_first_and_the_last_row_change_the_logits(name, images):
     first, last = images.copy(), images.copy()
     first[:, 0], last[:, 27] = 255 - first[:, 0], 255 - last[:, 27]
     logits = np.reshape(model(np.concatenate([images, first, last])), (3, 5, 10))
-    assert np.all(np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-7)
+    changed = logits[2:] if name == "fully_recurrent" else logits[1:]  # It forgets the first row.
+    assert np.all(np.abs(changed - logits[0]).max(axis=-1) > 1e-7)
 
 
 def test_custom_lstm_computes_the_same_as_kerass_lstm(images):
@@ -175,7 +188,7 @@ def test_the_tutorials_head_starts_from_a_standard_normal_and_a_bias_of_a_tenth(
 def test_the_seed_decides_every_random_weight(name, head_init):
     def random_weights(seed):
         keras.utils.set_random_seed(seed)
-        model = create_model(Config(model=name, units=6, head_init=head_init), MNIST)
+        model = create_model(Config(model=name, units=12, head_init=head_init), MNIST)
         return [w.numpy() for w in model.weights if len(np.unique(w)) > 2]  # No 0s and 1s.
 
     one, same, other = random_weights(1), random_weights(1), random_weights(2)

@@ -74,7 +74,7 @@ def test_a_text_is_evaluated_as_one_sequence_whatever_the_length_of_its_parts(st
     model.set_weights([RANDOM.normal(scale=0.6, size=w.shape) for w in model.weights])
     symbols = RANDOM.integers(0, 5, 23).astype(np.int32)
     logits = model.predict_on_batch(symbols[None, :-1])
-    evaluation = TASK.evaluate(model, StreamSplit(symbols, steps))
+    evaluation = TASK.evaluate(model, StreamSplit.of_symbols(symbols, steps))
     np.testing.assert_array_equal(evaluation.symbols, symbols[1:])
     expected = TASK.judge(logits, symbols[None, 1:])
     np.testing.assert_allclose(evaluation.nats, expected.nats, atol=1e-5)

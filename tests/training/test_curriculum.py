@@ -102,16 +102,21 @@ def test_a_run_that_is_killed_in_every_part_ends_with_the_same_bits(tmp_path, mo
             "that grow, up to --length=100",
         ),
         (
-            ("--curriculum=5,100",),
-            "--curriculum=5,100: expected integers, at least 10, with commas between them",
+            ("--curriculum=0,100",),
+            "--curriculum=0,100: expected integers, at least 1, with commas between them",
+        ),
+        (
+            ("--curriculum=5,100", "--dataset=temporal_order"),
+            "--curriculum=5,100: --dataset=temporal_order has sequences of 10 steps or more; "
+            "expected at least 10",
         ),
         (
             ("--curriculum=short,100",),
-            "--curriculum=short,100: expected integers, at least 10, with commas between them",
+            "--curriculum=short,100: expected integers, at least 1, with commas between them",
         ),
         (
             ("--curriculum=",),
-            "--curriculum=: expected integers, at least 10, with commas between them",
+            "--curriculum=: expected integers, at least 1, with commas between them",
         ),
         (
             ("--curriculum=10,100", "--epochs=1"),
@@ -126,6 +131,6 @@ def test_a_curriculum_that_cannot_be_is_one_clear_error(flags, message, run_main
 
 
 def test_one_length_is_a_curriculum_too():
-    with pytest.raises(UserError, match="--curriculum=100: --dataset=mnist is not generated"):
+    with pytest.raises(UserError, match="--curriculum=100: --dataset=mnist is not a set of "):
         Config(dataset="mnist", curriculum="100")
     assert load(Config(dataset="adding", curriculum="100")).train.shape_changes == ()

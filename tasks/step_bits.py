@@ -1,0 +1,147 @@
+"""The answer is several bits, each 0 or 1, at every step or at some of them."""
+
+import dataclasses
+
+import numpy as np
+
+from tasks.panels import draw_panels
+from tasks.task import Task
+
+_DRAWN = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class StepBitsEvaluation:
+    """A model's bits at all steps of all examples of a split.
+
+    Attributes:
+        targets: The right bits, `float32 (N, steps, size)`: 0 or 1, or -1 for a bit that is not
+            asked for.
+        probabilities: The model's probabilities that a bit is 1, `float32 (N, steps, size)`.
+        loss: Mean cross-entropy of a bit in nats.
+        examples: What the examples are called, such as `"sequences"`.
+    """
+
+    targets: np.ndarray
+    probabilities: np.ndarray
+    loss: float
+    examples: str
+
+    @property
+    def asked(self):
+        """Whether a bit is asked for, `bool (N, steps, size)`."""
+        return self.targets >= 0
+
+    @property
+    def right(self):
+        """Whether a bit is right, `bool (N, steps, size)`; false where none is asked for."""
+        return self.asked & ((self.probabilities > 0.5) == (self.targets > 0.5))
+
+    @property
+    def score(self):
+        """The share of the bits of an example that are right, on average."""
+        asked = self.asked.sum(axis=(1, 2))
+        return float(
+            np.mean(np.where(asked, self.right.sum(axis=(1, 2)) / np.maximum(asked, 1), 1))
+        )
+
+    @property
+    def wrong_bits(self):
+        """The number of bits of an example that are wrong, on average."""
+        return float((self.asked.sum() - self.right.sum()) / len(self.targets))
+
+    def summary(self):
+        """The score and the wrong bits in words."""
+        return (
+            f"{self.score:.2%} of the bits of {len(self.targets):,} test {self.examples} right, "
+            f"{self.wrong_bits:.2f} wrong bits in each on average"
+        )
+
+    def metrics(self):
+        """All of it as JSON-ready values."""
+        return {
+            self.examples: len(self.targets),
+            "score": self.score,
+            "loss": self.loss,
+            "wrong_bits": self.wrong_bits,
+        }
+
+
+class StepBits(Task):
+    """Logits `(batch, steps, size)`; targets `float32` of that shape: 0, 1, or -1 for none."""
+
+    loss_name = "cross-entropy of a bit (nats)"
+    score_name = "share of right bits"
+    output = "probabilities"
+
+    @property
+    def target_shape(self):
+        return (None, self.spec.size)
+
+    def loss(self):
+        """A function that Keras takes for a loss."""
+        return self.losses
+
+    def metrics(self):
+        import keras
+
+        def right(targets, logits):
+            return _mean_of_asked((logits > 0) == (targets > 0.5), targets, empty=1)
+
+        return [keras.metrics.MeanMetricWrapper(right, self.metric)]
+
+    def predictions(self, outputs):
+        """`probabilities float32 (batch, steps, size)` and `bits int64` of the same shape."""
+        import keras
+
+        probabilities = keras.ops.sigmoid(outputs)
+        return {
+            "probabilities": probabilities,
+            "bits": keras.ops.cast(probabilities > 0.5, "int64"),
+        }
+
+    def losses(self, targets, outputs):
+        """The loss of each example, a tensor `(batch,)`: the mean over the bits that are asked."""
+        from keras import ops
+
+        # The cross-entropy of a sigmoid: log(1 + exp(x)) - x * target.
+        each = ops.softplus(outputs) - outputs * ops.cast(targets, outputs.dtype)
+        return _mean_of_asked(each, targets, empty=0)
+
+    def judge(self, outputs, targets):
+        import keras
+
+        return StepBitsEvaluation(
+            targets,
+            keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)),
+            float(keras.ops.mean(self.losses(targets, outputs))),
+            self.spec.examples,
+        )
+
+    def describe(self, prediction, target):
+        asked = target >= 0
+        wrong = int(np.sum(asked & ((prediction > 0.5) != (target > 0.5))))
+        return f"answers {wrong} of {int(asked.sum())} bits wrong"
+
+    def figures(self, evaluation, split):
+        """The right bits of the first example, and the model's probabilities."""
+        targets, answers = evaluation.targets[0, :_DRAWN], evaluation.probabilities[0, :_DRAWN]
+        shown = np.where(targets < 0, np.nan, targets), answers
+        rows = "step of the first test example"
+        return {"answers": draw_panels(evaluation.summary(), *shown, rows, "bit")}
+
+
+def _mean_of_asked(values, targets, empty):
+    """The mean of each example's values `(batch, steps, size)` whose targets are asked: `(batch,)`.
+
+    Args:
+        values: Numbers or truth values.
+        targets: -1 where a bit is not asked for.
+        empty: The mean of an example that asks for none.
+    """
+    from keras import ops
+
+    asked = ops.cast(targets >= 0, "float32")
+    count = ops.sum(asked, axis=(1, 2))
+    mean = ops.sum(ops.cast(values, "float32") * asked, axis=(1, 2)) / ops.maximum(count, 1)
+    return ops.where(count > 0, mean, float(empty))
