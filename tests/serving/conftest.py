@@ -23,6 +23,13 @@ MODELS = ["lstm", "basic_rnn"]
 CHARACTERS = ("<unk>", *' \n"abcdefghijklmnop.,Жя')
 WORDS = ("<unk>", "<eos>", "one", "two", "three", "four", "five", "six")
 
+# JavaScript: the controls that stick out of the element around them.
+STICKING_OUT = """[...document.querySelectorAll("button, select, input, textarea")]
+  .filter((it) => it.offsetParent)
+  .filter((it) => it.getBoundingClientRect().right
+    > it.parentElement.getBoundingClientRect().right + 0.5)
+  .map((it) => it.id || it.className)"""
+
 
 class Server:
     """A running `serve.py`.

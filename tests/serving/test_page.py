@@ -18,7 +18,7 @@ from explain.reading import read
 from export.saved_model import export
 from serving import samples
 from tests.conftest import CLASSIFICATION, PROJECT, random_model
-from tests.serving.conftest import Server
+from tests.serving.conftest import STICKING_OUT, Server
 
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -948,13 +948,17 @@ def test_a_finger_draws_on_a_phone(open_page):
     )
 
 
-@pytest.mark.parametrize("width", [360, 700, 1024])
+@pytest.mark.parametrize("width", [360, 700, 1024, 1280])
 def test_nothing_is_wider_than_the_window(width, open_page):
     page = open_page(**PHONE | {"viewport": {"width": width, "height": 740}})
     page.draw(FOUR)
     page.pick("stacked")
     page.page.get_by_text("Keys", exact=True).click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(STICKING_OUT) == []
+    before, after = (page.page.locator(f"#player {name}") for name in (".previous", ".next"))
+    for side in ("width", "height"):
+        assert before.bounding_box()[side] == after.bounding_box()[side]
 
 
 @pytest.mark.parametrize("width", [360, 1280])

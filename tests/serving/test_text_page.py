@@ -11,6 +11,7 @@ from models import trace
 from tests.conftest import CLASSIFICATION, random_model
 from tests.serving.conftest import (
     CHARACTERS,
+    STICKING_OUT,
     WORDS,
     Server,
     random_text_model,
@@ -477,11 +478,12 @@ def test_a_phone_shows_and_steers_with_the_finger(open_page, models):
         assert box["x"] + box["width"] <= 390
 
 
-@pytest.mark.parametrize("width", [360, 700, 1024])
+@pytest.mark.parametrize("width", [360, 700, 1024, 1280])
 def test_nothing_is_wider_than_the_window(width, open_page):
     page = open_page(viewport={"width": width, "height": 800})
     page.type("x" * 300 + TEXT)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(STICKING_OUT) == []
 
 
 def luminance(colour):
