@@ -41,7 +41,7 @@ WITHOUT = {
         "optimizer": _PLAIN.optimizer,
         "learning_rate": _PLAIN.learning_rate,
     },
-    "cosine schedule": {"schedule": "constant", "warmup": 0.0},
+    "its schedule": {"schedule": "constant", "warmup": 0.0},
     "warm-up": {"warmup": 0.0},
     "weight decay": {"weight_decay": 0.0},
     "clipping": {"clip_norm": None},

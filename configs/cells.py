@@ -5,7 +5,6 @@ _GRU_VARIANTS = ("gru1", "gru2", "gru3")
 
 # The name of a cell -> its class in `models` and the arguments that make the class this cell.
 CELLS = {
-    "fully_recurrent": ("FullyRecurrentCell", {}),
     "basic_rnn": ("BasicRNNCell", {}),
     "irnn": ("BasicRNNCell", {"variant": "irnn"}),
     "lstm_1997": ("LSTM1997Cell", {}),
@@ -18,6 +17,7 @@ CELLS = {
     },
     "gru": ("GRUCell", {}),
     **{v: ("GRUCell", {"variant": v}) for v in _GRU_VARIANTS},
+    "fully_recurrent": ("FullyRecurrentCell", {}),
 }
 # The models, in one direction, whose cells have a forget gate with a bias. That of a GRU is its
 # update gate, which multiplies h(t-1).
@@ -30,9 +30,11 @@ FORGET_GATES = (
     ),
 )
 # `lstm` is the layer `FastLSTM`, with Keras's weights. `custom_lstm` computes the same.
-_IN_ONE_DIRECTION = (*CELLS, "lstm")
+_IN_ONE_DIRECTION = (*CELLS, "lstm", "history_compressor")
+# The outputs of a fully recurrent network are units, which two directions cannot share. A history
+# compressor predicts the next input, which a backward direction would read.
+_NOT_BIDIRECTIONAL = ("fully_recurrent", "history_compressor")
 MODELS = (
     *_IN_ONE_DIRECTION,
-    # The outputs of a fully recurrent network are units, which two directions cannot share.
-    *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION if name != "fully_recurrent"),
+    *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION if name not in _NOT_BIDIRECTIONAL),
 )

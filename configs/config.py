@@ -464,6 +464,18 @@ class Config:
                     f"--teacher_forcing: --dataset={self.dataset} has no vectors with targets at "
                     "every step; expected --dataset=delayed_xor or reber, or no --teacher_forcing"
                 )
+        if self.model == "history_compressor":
+            self._require_defaults(
+                ("layers", "dropout", "recurrent_dropout"),
+                "a history compressor is one layer, without dropout",
+                "another --model",
+            )
+            if self.dataset not in ("blocks", "random_blocks"):
+                raise UserError(
+                    f"--model=history_compressor: --dataset={self.dataset} is not a stream of "
+                    "one-hot vectors; expected --dataset=blocks or random_blocks, or another "
+                    "--model"
+                )
         if self.gradient == "rtrl":
             self._require_defaults(
                 ("layers", "embedding_size", "recurrent_dropout"),

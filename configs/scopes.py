@@ -28,7 +28,10 @@ _KINDS = {
         for name in ("noisy_recall", "noise_free_recall", "two_sequences")
     },
     "reber": Kind("vectors", "next_symbols", generated=True, min_length=8),
-    "delayed_xor": Kind("vectors", "step_bits", generated=True, stream=True, min_length=1),
+    **{
+        name: Kind("vectors", "step_bits", generated=True, stream=True, min_length=1)
+        for name in ("delayed_xor", "blocks", "random_blocks")
+    },
     "first_row": Kind("vectors", "bits", generated=True, min_length=1),
     **{
         name: Kind("tokens", "next_token", generated=False, stream=True)

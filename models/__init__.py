@@ -11,6 +11,11 @@ from models.distort import Distort
 from models.fast_rnn import FastLSTM, FastRNN
 from models.fully_recurrent_cell import FullyRecurrentCell, OutputUnits
 from models.gru_cell import GRUCell
+from models.history_compressor import (
+    HistoryCompressor,
+    HistoryCompressorCell,
+    automatizer_alone,
+)
 from models.image_to_sequence import ImageToSequence
 from models.inputs import create_inputs
 from models.learning import for_learning
@@ -29,11 +34,14 @@ __all__ = [
     "FastRNN",
     "FullyRecurrentCell",
     "GRUCell",
+    "HistoryCompressor",
+    "HistoryCompressorCell",
     "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
     "OutputUnits",
     "TiedHead",
+    "automatizer_alone",
     "carry_states",
     "create_model",
     "for_learning",
@@ -56,11 +64,14 @@ CELLS = {
 }
 
 
-def _create_recurrent(config, **options):
-    """Create one recurrent layer, in one direction."""
+def _create_recurrent(config, features, **options):
+    """Create one recurrent layer, in one direction, which reads so many features."""
     if config.compute_dtype != "float32":
         options["dtype"] = f"mixed_{config.compute_dtype}"
     name = config.model.removeprefix("bidirectional_")
+    if name == "history_compressor":
+        cell = HistoryCompressorCell(config.units, features, dtype=options.pop("dtype", None))
+        return HistoryCompressor(cell, name=options["name"])
     if name == "lstm":
         return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
     of_1997 = ("block_size", "truncated_gradient") if name == "lstm_1997" else ()
@@ -103,6 +114,7 @@ def create_model(config, spec):
         backward_only = last and config.head == "backward"
         layer = _create_recurrent(
             config,
+            x.shape[-1],
             return_sequences=not last or every_step or config.head == "last",
             return_state=every_step,
             go_backwards=backward_only,

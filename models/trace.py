@@ -99,6 +99,8 @@ def directions(layer):
 
 def _run_direction(direction, sequences, prefix, intercept, perturbation):
     """Run one direction over `(batch, steps, features)`; returns activations by name."""
+    if hasattr(direction, "activations"):  # It has no equations to intercept.
+        return {prefix + name: each for name, each in direction.activations(sequences).items()}
     cell = _InterceptedCell(direction, lambda name, value: intercept(prefix + name, value))
     cell.is_perturbed = perturbation is not None
     if cell.is_perturbed:

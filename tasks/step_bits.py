@@ -39,11 +39,9 @@ class StepBitsEvaluation:
 
     @property
     def score(self):
-        """The share of the bits of an example that are right, on average."""
-        asked = self.asked.sum(axis=(1, 2))
-        return float(
-            np.mean(np.where(asked, self.right.sum(axis=(1, 2)) / np.maximum(asked, 1), 1))
-        )
+        """The mean share of right bits, of the examples that ask for some."""
+        asked, right = self.asked.sum(axis=(1, 2)), self.right.sum(axis=(1, 2))
+        return float(np.mean(right[asked > 0] / asked[asked > 0]))
 
     @property
     def wrong_bits(self):
@@ -83,12 +81,20 @@ class StepBits(Task):
         return self.losses
 
     def metrics(self):
+        """As `Task.metrics`. Examples that ask for nothing do not count."""
         import keras
 
-        def right(targets, logits):
-            return _mean_of_asked((logits > 0) == (targets > 0.5), targets, empty=1)
+        class ShareOfRightBits(keras.metrics.Mean):
+            def update_state(self, targets, logits, sample_weight=None):
+                shares = _mean_of_asked((logits > 0) == (targets > 0.5), targets)
+                is_asked = keras.ops.any(targets >= 0, axis=(1, 2))
+                super().update_state(shares, sample_weight=is_asked)
 
-        return [keras.metrics.MeanMetricWrapper(right, self.metric)]
+        return [ShareOfRightBits(self.metric)]
+
+    def show(self, score):
+        # The score of some steps can be a little above 1 if some ask for more bits than others.
+        return super().show(min(score, 1))
 
     def predictions(self, outputs):
         """`probabilities float32 (batch, steps, size)` and `bits int64` of the same shape."""
@@ -106,7 +112,7 @@ class StepBits(Task):
 
         # The cross-entropy of a sigmoid: log(1 + exp(x)) - x * target.
         each = ops.softplus(outputs) - outputs * ops.cast(targets, outputs.dtype)
-        return _mean_of_asked(each, targets, empty=0)
+        return _mean_of_asked(each, targets)
 
     def judge(self, outputs, targets):
         import keras
@@ -131,17 +137,13 @@ class StepBits(Task):
         return {"answers": draw_panels(evaluation.summary(), *shown, rows, "bit")}
 
 
-def _mean_of_asked(values, targets, empty):
-    """The mean of each example's values `(batch, steps, size)` whose targets are asked: `(batch,)`.
+def _mean_of_asked(values, targets):
+    """The mean of the values `(batch, steps, size)` of the bits that are asked for, `(batch,)`.
 
-    Args:
-        values: Numbers or truth values.
-        targets: -1 where a bit is not asked for.
-        empty: The mean of an example that asks for none.
+    It is 0 for an example that asks for none.
     """
     from keras import ops
 
     asked = ops.cast(targets >= 0, "float32")
     count = ops.sum(asked, axis=(1, 2))
-    mean = ops.sum(ops.cast(values, "float32") * asked, axis=(1, 2)) / ops.maximum(count, 1)
-    return ops.where(count > 0, mean, float(empty))
+    return ops.sum(ops.cast(values, "float32") * asked, axis=(1, 2)) / ops.maximum(count, 1)

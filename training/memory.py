@@ -36,7 +36,8 @@ def _matrices(model):
     name = model.removeprefix("bidirectional_").removeprefix("peephole_")
     if name in ("fully_recurrent", "basic_rnn", "irnn", "gru1", "gru2", "gru3", "lstm_1997"):
         return 1  # The gates of an lstm_1997 may have one row for a large block.
-    return 3 if name.startswith(("gru", "cifg", "nig", "nfg", "nog")) else 4
+    three = ("gru", "cifg", "nig", "nfg", "nog", "history_compressor")
+    return 3 if name.startswith(three) else 4
 
 
 def min_bytes(config, images):

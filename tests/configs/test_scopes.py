@@ -16,7 +16,8 @@ OF_TEXTS = (
 )
 GENERATED = (
     *("adding", "multiplication", "temporal_order", "temporal_order_3", "noisy_recall"),
-    *("noise_free_recall", "two_sequences", "reber", "delayed_xor", "first_row"),
+    *("noise_free_recall", "two_sequences", "reber", "delayed_xor", "blocks", "random_blocks"),
+    "first_row",
 )
 
 
@@ -52,6 +53,8 @@ def test_each_field_has_its_scope():
         ("two_sequences", ("vectors", "class", True, False)),
         ("reber", ("vectors", "next_symbols", True, False)),
         ("delayed_xor", ("vectors", "step_bits", True, True)),
+        ("blocks", ("vectors", "step_bits", True, True)),
+        ("random_blocks", ("vectors", "step_bits", True, True)),
         ("first_row", ("vectors", "bits", True, False)),
         ("time_machine", ("tokens", "next_token", False, True)),
         ("tiny_shakespeare", ("tokens", "next_token", False, True)),

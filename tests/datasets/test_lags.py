@@ -115,6 +115,27 @@ def test_delayed_xor_is_the_xor_of_the_bits_some_steps_before():
                 assert answer == (-1 if one is None else float(one != other))
 
 
+def test_the_question_at_the_end_of_a_block_is_its_first_symbol():
+    for name, length in [("blocks", 20), ("random_blocks", 7)]:
+        sequences, answers = generate(name, length)
+        assert sequences.shape == (200, 10 * (length + 1), 52)
+        symbols = sequences.argmax(axis=-1)
+        for row, asked in zip(symbols, answers[..., 0], strict=True):
+            for begin in range(0, len(row), length + 1):
+                first, *others = row[begin : begin + length + 1]
+                assert first in (50, 51)
+                assert max(others) < 50
+                if name == "blocks":
+                    assert others == list(range(length))
+                *before, answer = asked[begin : begin + length + 1]
+                assert set(before) == {-1}
+                assert answer == first - 50
+        assert 0.4 < np.mean(symbols[:, :: length + 1] == 50) < 0.6
+    stream, asked = lags.blocks(20, 1, np.random.default_rng(0), steps=50)
+    assert stream.shape == (1, 50, 52)
+    assert np.flatnonzero(asked[0, :, 0] >= 0).tolist() == [20, 41]
+
+
 def test_the_training_of_delayed_xor_reads_one_stream():
     data = dataset("delayed_xor", length=2, steps_per_batch=4)
     stream = data.train

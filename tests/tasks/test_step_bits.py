@@ -35,7 +35,7 @@ def test_only_the_bits_that_are_asked_for_count():
     np.testing.assert_allclose(TASK.losses(TARGETS, changed), losses, rtol=1e-5)
     evaluation = TASK.judge(LOGITS, TARGETS)
     assert evaluation.loss == pytest.approx(np.mean(losses), rel=1e-5)
-    shares = [np.mean(right) if right else 1 for _, right in one_by_one()]
+    shares = [np.mean(right) for _, right in one_by_one() if right]
     assert evaluation.score == pytest.approx(np.mean(shares))
     wrong = sum(not each for _, right in one_by_one() for each in right)
     assert evaluation.wrong_bits == pytest.approx(wrong / 3)
