@@ -85,9 +85,19 @@ class Task:
         raise NotImplementedError
 
     def evaluate(self, model, split):
-        """The `Evaluation` of a model on every example of an `ArraySplit`, each once."""
+        """The `Evaluation` of a model on every example of an `ArraySplit`, each once.
+
+        A `StreamSplit` is read as one sequence.
+        """
+        if not split.carries_states:
+            outputs = [model.predict_on_batch(inputs) for inputs, _ in split.in_order()]
+            return self.judge(np.concatenate(outputs), split.targets)
+        from models import carry_states, reset_states
+
+        model = carry_states(model, batch_size=1)
+        reset_states(model)
         outputs = [model.predict_on_batch(inputs) for inputs, _ in split.in_order()]
-        return self.judge(np.concatenate(outputs), split.targets)
+        return self.judge(np.concatenate(outputs, axis=1), split.targets[None])
 
     def describe(self, prediction, target):
         """One answer and its target in words that follow the name of a network.

@@ -52,7 +52,9 @@ def random_model(classes=7, **values):
     """A model with random weights, so that none of its parts is silent; 6 units by default."""
     from models import create_model
 
-    model = create_model(Config(**{"units": 6} | values), images_spec(classes))
+    # The outputs of a fully recurrent network are units.
+    units = classes + 1 if values.get("model") == "fully_recurrent" else 6
+    model = create_model(Config(**{"units": units} | values), images_spec(classes))
     random = np.random.default_rng(1)
     model.set_weights([random.normal(scale=0.5, size=w.shape) for w in model.weights])
     return model

@@ -54,8 +54,12 @@ def config_of(name, **values):
 
 
 def random_of(name):
-    """`RANDOM`, without what the model cannot do."""
-    return RANDOM | ({"dropout": 0} if MODELS[name] == "history_compressor" else {})
+    """`RANDOM`; a history compressor does not have dropout.
+
+    With other numbers of steps between checkpoints, its results would differ by rounding.
+    """
+    instead = {"dropout": 0.0, "checkpoint_every": 1}
+    return RANDOM | (instead if MODELS[name] == "history_compressor" else {})
 
 
 def data_of(name, **values):
@@ -134,7 +138,7 @@ MOMENTS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(name, trained, tmp_path, monkeypatch):
     folder = tmp_path / name
-    config = config_of(name, **random_of(name), checkpoint_every=1)
+    config = config_of(name, **random_of(name) | {"checkpoint_every": 1})
     for method, call in MOMENTS.values():
         with monkeypatch.context() as patch:
             interrupt_before(patch, method, call)
@@ -430,7 +434,7 @@ main.run_script(main.main)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_killed_by_sigkill_ends_with_the_same_bits(name, tmp_path):
     program = _PROGRAM.format(project=str(PROJECT))
-    flags = [f"--dataset={name}", "--model=basic_rnn", *FLAGS, "--epochs=60", "--dropout=0.2"]
+    flags = [f"--dataset={name}", "--model=basic_rnn", *FLAGS, "--epochs=90", "--dropout=0.2"]
     command = [sys.executable, "-c", program, *flags, "--checkpoint_every=1", "--resume"]
     command += ["--name=run", "--log_every=1"]
 
@@ -468,7 +472,7 @@ train(config_of(name), folder, data_of(name), distribution=Distribution("mirrore
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not kind_of(name).stream])
 def test_two_devices_train_to_the_weights_of_one(name, tmp_path):
     one = train(config_of(name), tmp_path / "one", data_of(name))
     command = [sys.executable, "-c", _MIRRORED, name, tmp_path / "two"]

@@ -15,7 +15,9 @@ IDS = RANDOM.integers(0, 11, (3, 12)).astype(np.int32)
 
 
 def random_model(**values):
-    model = create_model(Config(dataset="text", **{"units": 6} | values), SYMBOLS)
+    # The outputs of a fully recurrent network are units.
+    units = 12 if values.get("model") == "fully_recurrent" else 6
+    model = create_model(Config(dataset="text", **{"units": units} | values), SYMBOLS)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(scale=0.4, size=w.shape) for w in model.weights])
     return model

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from configs import Config
-from datasets import Spec
+from datasets import Spec, StreamSplit
+from models import create_model
 from tasks import task_of
 
 TASK = task_of(Spec("vectors", "step_bits", (None, 3), 2), Config(dataset="delayed_xor"))
@@ -60,6 +61,19 @@ def test_the_summary_and_the_metrics_have_the_same_numbers():
         f"{metrics['wrong_bits']:.2f} wrong bits in each on average"
     )
     assert {type(value) for value in metrics.values()} == {int, float}
+
+
+def test_a_stream_is_evaluated_as_one_sequence():
+    random = np.random.default_rng(1)
+    config = Config(dataset="delayed_xor", model="gru", units=4)
+    model = create_model(config, TASK.spec)
+    inputs = random.normal(size=(23, 3)).astype(np.float32)
+    targets = random.integers(-1, 2, (23, 2)).astype(np.float32)
+    whole = TASK.judge(model.predict_on_batch(inputs[None]), targets[None])
+    for steps in (5, 23):
+        evaluation = TASK.evaluate(model, StreamSplit(inputs, targets, steps))
+        np.testing.assert_allclose(evaluation.probabilities, whole.probabilities, atol=1e-6)
+        assert evaluation.score == whole.score
 
 
 def test_an_answer_is_described_by_its_wrong_bits():
