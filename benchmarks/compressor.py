@@ -98,7 +98,7 @@ def draw(folder, recipe, last):
         last: The folder of a run that is finished.
     """
     runs = {}
-    for steps in map(int, FLAGS.stages):
+    for steps in FLAGS.stages:
         config = dataclasses.replace(recipe, steps=steps, schedule="constant")
         runs[steps], _ = finished_training(config, folder / f"stage-{steps}")
     runs[Run(last).metrics()["training"]["steps"]] = Run(last)
@@ -119,7 +119,8 @@ if __name__ == "__main__":
     FLAGS.set_default("seeds", 17)
     FLAGS.set_default("results_dir", "runs/compressor")
     flags.DEFINE_integer("other_seeds", 3, "Runs of each other setting.", 1)
-    flags.DEFINE_list("stages", ["50", "500", "5000"], "Steps of the training for the figure.")
+    stages = [50, 500, 5000]
+    flags.DEFINE_multi_integer("stages", stages, "Steps of the training for the figure.", 1)
     define_path("picture", "compressor.png", "File of the figure: .png, .svg or .pdf.")
     define_flags()
     run_script(main)

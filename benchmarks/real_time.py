@@ -1,6 +1,6 @@
 """Memory and time of real-time recurrent learning, compared with backpropagation through time.
 
-    python -m benchmarks.real_time --picture=docs/memory/real-time.png
+    python -m benchmarks.real_time --picture=docs/before/real-time.png
 
 Both compute the gradient of a fully recurrent network over the same stream, in a process of its
 own. Backpropagation reads the stream at once. Real-time recurrent learning reads a step at a time
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine
 from benchmarks.processes import Spawned
-from configs import UserError, define_path, run_script
+from configs import define_path, run_script
 from explain.style import STYLES
 
 FLAGS = flags.FLAGS
@@ -26,11 +26,7 @@ WAYS = {"bptt": "backpropagation through time", "rtrl": "real-time recurrent lea
 
 def main():
     """Measure, print both tables, draw the figure."""
-    for flag in ("steps", "units"):
-        if not FLAGS[flag].value or not all(number.isdecimal() for number in FLAGS[flag].value):
-            value = ",".join(FLAGS[flag].value)
-            raise UserError(f"--{flag}={value}: expected integers separated by commas")
-    steps, units = (sorted(map(int, numbers)) for numbers in (FLAGS.steps, FLAGS.units))
+    steps, units = sorted(FLAGS.steps), sorted(FLAGS.units)
     print(f"{machine()}\n")
     title = f"peak memory of the process (MB) by steps, {FLAGS.memory_units} units"
     print(f"| {title} | {_joined(steps)} |")
@@ -131,10 +127,9 @@ def draw(steps, memory):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list(
-        "steps", ["1000", "10000", "100000", "1000000"], "Steps for which memory is measured."
-    )
-    flags.DEFINE_list("units", ["8", "16", "32", "64"], "Units for which time is measured.")
+    lengths, sizes = [1000, 10_000, 100_000], [8, 16, 32, 64]
+    flags.DEFINE_multi_integer("steps", lengths, "Steps for which memory is measured.", 1)
+    flags.DEFINE_multi_integer("units", sizes, "Units for which time is measured.", 1)
     flags.DEFINE_integer("memory_units", 16, "Units of the network whose memory is measured.", 1)
     flags.DEFINE_integer("timed_steps", 1000, "Steps of the streams that are timed.", 1)
     define_path("picture", "real-time.png", "File of the figure: .png, .svg or .pdf.")

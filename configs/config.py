@@ -138,8 +138,8 @@ class Config:
     )
     length: int = option(
         100,
-        "Number of steps of a sequence; first_row has 28 more, its digit. In delayed_xor, the "
-        "delay.",
+        "Number of steps of a sequence; first_row has 28 more, its digit. In delayed_xor it is the "
+        "delay; in blocks and random_blocks, the steps of a block after its first.",
         minimum=1,
         maximum=100_000,
         scope="generated",
@@ -458,7 +458,9 @@ class Config:
                 "another --model",
             )
         if self.teacher_forcing:
-            self._require_defaults(("layers",), "--teacher_forcing is for one layer", "another way")
+            self._require_defaults(
+                ("layers",), "--teacher_forcing is for one layer", "no --teacher_forcing"
+            )
             if (kind.reads, kind.answers in EVERY_STEP) != ("vectors", True):
                 raise UserError(
                     f"--teacher_forcing: --dataset={self.dataset} has no vectors with targets at "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from configs.cells import FORGET_GATES
 
 # The content of an example, the kind of its answer, whether a program generates it, whether it is
-# one long stream, which is read in parts, and the smallest `--length`.
+# one long stream that is read in parts, and the smallest `--length`.
 Kind = collections.namedtuple(
     "Kind", "reads answers generated stream min_length", defaults=[False, 10]
 )

@@ -101,10 +101,10 @@ class Dataset:
     test: Split
 
     def with_teacher(self):
-        """The same data, of which each input has the targets of the step before behind it.
+        """The same data for teacher forcing. Each input also has the targets of the step before.
 
-        They are -1 at the first step of a sequence, and at all steps of the validation, in which
-        there is no teacher. The test split is the same as without.
+        These targets are -1 at the first step of a sequence, and at all steps of the validation.
+        The test split does not change.
         """
         return dataclasses.replace(
             self,
@@ -133,7 +133,7 @@ class Dataset:
 
 
 def _with_teacher(inputs, targets, absent=False):
-    """Inputs `(..., steps, features + size)` with the targets `(..., steps, size)` of before."""
+    """Inputs and the targets of the step before, together `(..., steps, features + size)`."""
     before = np.full_like(targets, -1)
     if not absent:
         before[..., 1:, :] = targets[..., :-1, :]

@@ -248,8 +248,9 @@ def blocks(length, examples, random, steps=None):
 
     This is the task of J. Schmidhuber, Learning Complex, Extended Sequences Using the Principle of
     History Compression, 1992, https://doi.org/10.1162/neco.1992.4.2.234, with 20 symbols. In the
-    paper two networks, of which the upper one reads what the lower one did not predict, solve it
-    within 5,000 blocks in 13 of 17 runs. It is not in the paper above.
+    paper, a lower network predicts the symbols, and an upper network reads those that the lower one
+    did not predict. They solve the task within 5,000 blocks in 13 of 17 runs. The task is not in
+    the paper above.
 
     Args:
         length: The number of symbols after the first one. There are at most 50 different ones,
@@ -360,7 +361,8 @@ def read(config, digits):
         digits: A function that reads the `Dataset` of digits that `first_row` is made of.
 
     Raises:
-        UserError: If a curriculum has more lengths than the run has epochs.
+        UserError: If a curriculum has more lengths than the run has epochs, or a stream is so short
+            that it does not ask for an answer.
     """
     name, source = config.dataset, "generated"
     generate = generate_test = _GENERATORS[name]
@@ -377,6 +379,12 @@ def read(config, digits):
         (inputs,), (targets,) = generate(
             config.length, 1, np.random.default_rng(seed), size * config.steps_per_batch
         )
+        if (targets < 0).all():
+            raise UserError(
+                f"--length={config.length}: no answer is asked for in a stream of {len(targets):,} "
+                f"steps; expected a longer stream: raise --train_size={config.train_size} or "
+                f"--steps_per_batch={config.steps_per_batch}, or lower --length"
+            )
         return StreamSplit(inputs, targets, config.steps_per_batch)
 
     if kind_of(name).stream:

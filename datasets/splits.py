@@ -274,4 +274,6 @@ class StreamSplit:
         return self.inputs[indices], self.targets[indices]
 
     def arrays(self):
+        if self.inputs.ndim == 1:  # The inputs and targets are the same text.
+            return [np.ascontiguousarray(self.symbols)]
         return [np.ascontiguousarray(self.inputs), np.ascontiguousarray(self.targets)]

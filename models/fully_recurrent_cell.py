@@ -14,8 +14,8 @@ class FullyRecurrentCell(Cell):
 
         h(t) = sigmoid(W x(t) + U h(t-1) + b)
 
-    The first units are the outputs of the network: see `OutputUnits`. So an output does not depend
-    on an input of the same step in a nonlinear way; this takes one step more.
+    The first units are the outputs of the network: see `OutputUnits`. An output is one sigmoid of
+    the inputs of its step. An XOR of inputs needs two, and so one step more.
 
     Weights: `kernel (features, units)`, `recurrent_kernel (units, units)`, `bias (units,)`, drawn
     uniformly from -0.5 to 0.5.

@@ -7,15 +7,15 @@ from models.fully_recurrent_cell import FullyRecurrentCell
 
 
 class LearningCell(keras.layers.Layer):
-    """A `FullyRecurrentCell` with what only its training needs. Its weights are shared.
+    """A `FullyRecurrentCell` for its training. The weights are shared.
 
     With teacher forcing, the next step reads the targets of output units in place of these units.
 
     Args:
         cell: The `FullyRecurrentCell`.
-        forced: The number of output units that are forced; 0 is no teacher forcing. The inputs then
-            are `(batch, features + forced)`: those of the cell, and the targets of the step before,
-            0 to 1, or -1 where the unit is not forced.
+        forced: The number of output units that a teacher forces, or 0. The inputs are
+            `(batch, features + forced)`: those of the cell, and the targets of the step before,
+            0 to 1. A target of -1 leaves its unit as it is.
 
     Attributes:
         original: A function that returns the model with the cell. A plain attribute would be

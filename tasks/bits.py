@@ -81,6 +81,7 @@ class Bits(Task):
     loss_name = "cross-entropy of a bit (nats)"
     score_name = "mean IoU"
     output = "probabilities"
+    evaluation = BitsEvaluation
 
     @property
     def target_shape(self):
@@ -100,7 +101,7 @@ class Bits(Task):
         return [keras.metrics.MeanMetricWrapper(iou, self.metric)]
 
     def predictions(self, outputs):
-        """`probabilities float32 (batch, size)` and `bits int64 (batch, size)`, by these names."""
+        """`probabilities float32` and `bits int64`, both of the shape of the outputs, by name."""
         import keras
 
         probabilities = keras.ops.sigmoid(outputs)
@@ -117,7 +118,7 @@ class Bits(Task):
     def judge(self, outputs, targets):
         import keras
 
-        return BitsEvaluation(
+        return self.evaluation(
             targets,
             keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)),
             float(keras.ops.mean(self.losses(targets, outputs))),

@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from tasks.bits import Bits, BitsEvaluation
 from tasks.panels import draw_panels
-from tasks.task import Task
 
 _DRAWN = 60
 
 
 @dataclasses.dataclass(frozen=True)
-class StepBitsEvaluation:
+class StepBitsEvaluation(BitsEvaluation):
     """A model's bits at all steps of all examples of a split.
 
     Attributes:
@@ -22,11 +22,6 @@ class StepBitsEvaluation:
         examples: What the examples are called, such as `"sequences"`.
     """
 
-    targets: np.ndarray
-    probabilities: np.ndarray
-    loss: float
-    examples: str
-
     @property
     def asked(self):
         """Whether a bit is asked for, `bool (N, steps, size)`."""
@@ -35,7 +30,7 @@ class StepBitsEvaluation:
     @property
     def right(self):
         """Whether a bit is right, `bool (N, steps, size)`; false where none is asked for."""
-        return self.asked & ((self.probabilities > 0.5) == (self.targets > 0.5))
+        return self.asked & (self.bits == (self.targets > 0.5))
 
     @property
     def score(self):
@@ -55,22 +50,12 @@ class StepBitsEvaluation:
             f"{self.wrong_bits:.2f} wrong bits in each on average"
         )
 
-    def metrics(self):
-        """All of it as JSON-ready values."""
-        return {
-            self.examples: len(self.targets),
-            "score": self.score,
-            "loss": self.loss,
-            "wrong_bits": self.wrong_bits,
-        }
 
-
-class StepBits(Task):
+class StepBits(Bits):
     """Logits `(batch, steps, size)`; targets `float32` of that shape: 0, 1, or -1 for none."""
 
-    loss_name = "cross-entropy of a bit (nats)"
     score_name = "share of right bits"
-    output = "probabilities"
+    evaluation = StepBitsEvaluation
 
     @property
     def target_shape(self):
@@ -96,16 +81,6 @@ class StepBits(Task):
         # The score of some steps can be a little above 1 if some ask for more bits than others.
         return super().show(min(score, 1))
 
-    def predictions(self, outputs):
-        """`probabilities float32 (batch, steps, size)` and `bits int64` of the same shape."""
-        import keras
-
-        probabilities = keras.ops.sigmoid(outputs)
-        return {
-            "probabilities": probabilities,
-            "bits": keras.ops.cast(probabilities > 0.5, "int64"),
-        }
-
     def losses(self, targets, outputs):
         """The loss of each example, a tensor `(batch,)`: the mean over the bits that are asked."""
         from keras import ops
@@ -113,16 +88,6 @@ class StepBits(Task):
         # The cross-entropy of a sigmoid: log(1 + exp(x)) - x * target.
         each = ops.softplus(outputs) - outputs * ops.cast(targets, outputs.dtype)
         return _mean_of_asked(each, targets)
-
-    def judge(self, outputs, targets):
-        import keras
-
-        return StepBitsEvaluation(
-            targets,
-            keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)),
-            float(keras.ops.mean(self.losses(targets, outputs))),
-            self.spec.examples,
-        )
 
     def describe(self, prediction, target):
         asked = target >= 0

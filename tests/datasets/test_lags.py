@@ -5,7 +5,7 @@ import pytest
 
 from configs import Config, UserError
 from configs.scopes import kind_of
-from datasets import lags, load
+from datasets import StreamSplit, lags, load
 from tests.conftest import random_split
 
 IMAGES = random_split(9, 3, seed=0).inputs.copy()
@@ -234,3 +234,19 @@ def test_a_curriculum_that_is_longer_than_the_run_is_refused():
         UserError, match=r"--curriculum=10,11,12: the run has 2 epochs for 3 lengths; expected at"
     ):
         dataset("adding", curriculum="10,11,12", epochs=2)
+
+
+@pytest.mark.parametrize(("name", "length"), [("delayed_xor", 3000), ("blocks", 30)])
+def test_a_stream_that_asks_for_nothing_is_refused(name, length):
+    with pytest.raises(
+        UserError, match=rf"--length={length}: no answer is asked for in a stream of"
+    ):
+        dataset(name, length=length, steps_per_batch=1)
+
+
+def test_a_vector_stream_is_told_apart_by_its_targets_and_a_text_by_its_symbols():
+    inputs, targets = np.zeros((6, 2), np.float32), np.ones((6, 1), np.float32)
+    assert [a.shape for a in StreamSplit(inputs, targets, 2).arrays()] == [(6, 2), (6, 1)]
+    symbols = np.arange(7, dtype=np.int32)
+    (found,) = StreamSplit.of_symbols(symbols, 2).arrays()
+    np.testing.assert_array_equal(found, symbols)

@@ -37,7 +37,7 @@ def a_cell():
     return cell
 
 
-# The targets of the step before, and -1 where there is no teacher.
+# The targets of the step before. A target of -1 does not force its unit.
 FORCED = np.where(
     RANDOM.random((BATCH, STEPS, SIZE)) < 0.3, RANDOM.random((BATCH, STEPS, SIZE)), -1
 )
