@@ -21,7 +21,7 @@ from datasets import reber
 from datasets.dataset import Dataset, Spec
 from datasets.splits import ArraySplit, CurriculumSplit, GeneratedSplit, StreamSplit
 
-_VALIDATION_SIZE, _TEST_SIZE = 1000, 2560  # The paper tests on 2,560 sequences.
+_VALIDATION_SIZE, TEST_SIZE = 1000, 2560  # The paper tests on 2,560 sequences.
 _TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = 0, 1, 2
 
 # The number p of symbols without a meaning in `noisy_recall` and `noise_free_recall`. With 1,000
@@ -244,7 +244,8 @@ def blocks(length, examples, random, steps=None):
 
     The question is whether the block began with a or x, and the answer is a bit. The training reads
     one stream: nothing tells a network where a block begins. If it learns to predict the symbols,
-    only the first one of each block remains unpredictable.
+    only the first one of each block remains unpredictable. Nothing is asked at the end of the first
+    block: its first symbol comes before a network knows where in the stream it is.
 
     This is the task of J. Schmidhuber, Learning Complex, Extended Sequences Using the Principle of
     History Compression, 1992, https://doi.org/10.1162/neco.1992.4.2.234, with 20 symbols. In the
@@ -256,12 +257,12 @@ def blocks(length, examples, random, steps=None):
         length: The number of symbols after the first one. There are at most 50 different ones,
             which come again and again in the same order.
         examples, random: As in `adding`.
-        steps: Steps of a sequence; those of ten blocks if `None`.
+        steps: Steps of a sequence; those of eleven blocks if `None`.
 
     Returns:
         One-hot sequences `float32 (examples, steps, 52)`: 0 to 49 are the other symbols, 50 is a,
         51 is x; and the answer at each step, `float32 (examples, steps, 1)`: at the last step of a
-        block 0 for a and 1 for x, else -1, for none.
+        block, from the second one on, 0 for a and 1 for x, else -1, for none.
     """
     count = examples * _blocks_of(length, steps)
     return _in_blocks(length, examples, random, steps, np.tile(np.arange(length), (count, 1)))
@@ -282,17 +283,18 @@ def random_blocks(length, examples, random, steps=None):
 
 
 def _blocks_of(length, steps):
-    return math.ceil(steps / (length + 1)) if steps else 10
+    return math.ceil(steps / (length + 1)) if steps else 11
 
 
 def _in_blocks(length, examples, random, steps, others):
     """Sequences and answers of `blocks`, from the symbols after the first `(blocks, length)`."""
-    steps = steps or 10 * (length + 1)
+    steps = steps or 11 * (length + 1)
     bits = random.integers(0, 2, (len(others), 1))
     symbols = np.concatenate([_DISTRACTORS + bits, others % _DISTRACTORS], axis=1)
     answers = np.full(symbols.shape, -1, np.float32)
     answers[:, -1:] = bits
     symbols, answers = (array.reshape(examples, -1)[:, :steps] for array in (symbols, answers))
+    answers[:, : length + 1] = -1
     return np.eye(_DISTRACTORS + 2, dtype=np.float32)[symbols], answers[..., None]
 
 
@@ -399,7 +401,7 @@ def read(config, digits):
         spec=_SPECS[name],
         train=train,
         validation=validation,
-        test=fixed(_TEST_SIZE, _TEST_SEED, generate_test),
+        test=fixed(TEST_SIZE, _TEST_SEED, generate_test),
     )
 
 

@@ -21,9 +21,15 @@ class HistoryCompressorCell(keras.layers.Layer):
         a(t) = tanh(W x(t) + U a(t-1) + b)                             automatizer
         y(t+1) = softmax(V a(t) + d)
         e(t) = 0 if u(t), else e(t-1) + 1/100                          time since the last such step
-        c(t) = tanh(W' [x(t), e(t-1)] + U' c(t-1) + b') if u(t), else c(t-1)          chunker
+        v(t) = [x(t), e(t-1)] if u(t), else v(t-1)                     what the chunker read last
+        p(t) = c(t-1) if u(t), else p(t-1)                             its state before that
+        c(t) = tanh(W' v(t) + U' p(t) + b')                                chunker
         z(t+1) = V' c(t) + d'               the chunker's prediction of the next unexpected symbol
         q(t) = tanh(V" a(t) + d")           the automatizer's imitation of c(t)
+
+    The chunker's state is computed from v and p at every step, although it only changes where u is
+    1. So the gradient of a later answer reaches the weights of the chunker in one of its own steps,
+    however long ago it read, and where a gradient through time is truncated.
 
     Source: J. Schmidhuber, Learning Complex, Extended Sequences Using the Principle of History
     Compression, 1992, https://doi.org/10.1162/neco.1992.4.2.234, the two-net system.
@@ -41,7 +47,8 @@ class HistoryCompressorCell(keras.layers.Layer):
         self.predict_next = self._dense(features, "predict_next")
         self.predict_unexpected = self._dense(features, "predict_unexpected")
         self.imitate = self._dense(units, "imitate")
-        self.state_size = [units, units, features, features, 1]  # c, a, y, z, e
+        # c, p, v, a, y, z, e
+        self.state_size = [units, units, features + 1, units, features, features, 1]
         # c, q, logits of the next symbol, logits of the unexpected one, u
         self.output_sizes = [units, units, features, features, 1]
         self.output_size = sum(self.output_sizes)
@@ -60,21 +67,23 @@ class HistoryCompressorCell(keras.layers.Layer):
 
         Args:
             inputs: `(batch, features)`.
-            states: c and a `(batch, units)`, y and z `(batch, features)`, e `(batch, 1)`.
+            states: c and p `(batch, units)`, v `(batch, features + 1)`, a `(batch, units)`, y and z
+                `(batch, features)`, e `(batch, 1)`.
 
         Returns:
             `output_sizes`, concatenated, and the new states.
         """
-        c, a, y, z, e = states
+        c, p, v, a, y, z, e = states
         error = ops.max(ops.abs(inputs - y), axis=-1, keepdims=True)
         u = ops.stop_gradient(ops.cast(error > THRESHOLD, inputs.dtype))
         _, (a,) = self.automatizer(inputs, [a])
-        _, (read,) = self.chunker(ops.concatenate([inputs, e], axis=-1), [c])
-        c = u * read + (1 - u) * c
+        v = u * ops.concatenate([inputs, e], axis=-1) + (1 - u) * v
+        p = u * c + (1 - u) * p
+        _, (c,) = self.chunker(v, [p])
         e = (1 - u) * (e + 0.01)
         logits = self.predict_next(a)
         outputs = [c, ops.tanh(self.imitate(a)), logits, z, u]
-        states = [c, a, ops.softmax(logits), self.predict_unexpected(c), e]
+        states = [c, p, v, a, ops.softmax(logits), self.predict_unexpected(c), e]
         return ops.concatenate(outputs, axis=-1), states
 
     def get_initial_state(self, batch_size=None):

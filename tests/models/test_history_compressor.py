@@ -104,6 +104,26 @@ def test_no_gradient_of_the_imitation_flows_into_the_chunker():
     assert not any(np.any(gradient) for gradient in for_chunker)
 
 
+def test_the_gradient_reaches_the_weights_with_which_the_chunker_read_a_symbol_long_ago():
+    import tensorflow as tf
+
+    cell = random_model().layers[1].cell
+    states = [RANDOM.normal(size=(BATCH, size)).astype(np.float32) for size in cell.state_size]
+    c, p, v, a, _, z, e = states
+    symbols = X[:, 0]  # They are expected: y is the same, and nothing is read.
+    with tf.GradientTape() as tape:
+        _, (new_c, *_) = cell(symbols, [c, p, v, a, symbols, z, e])
+    gradients = tape.gradient(new_c, cell.chunker.trainable_variables)
+    with tf.GradientTape() as tape:
+        W, U, b = (weight.value for weight in cell.chunker.trainable_variables)
+        expected_c = tf.tanh(tf.matmul(v, W) + tf.matmul(p, U) + b)
+    np.testing.assert_allclose(new_c, expected_c, atol=1e-6)
+    expected = tape.gradient(expected_c, [W, U, b])
+    for gradient, other in zip(gradients, expected, strict=True):
+        assert np.abs(gradient).max() > 0
+        np.testing.assert_allclose(gradient, other, atol=1e-5)
+
+
 def test_a_stream_is_read_in_parts():
     model = random_model()
     carrying = carry_states(model, BATCH)
