@@ -19,7 +19,6 @@ from benchmarks import machine
 from benchmarks.runs import finished_runs, metrics_of
 from benchmarks.trainings import finished_training
 from configs import define_flags, define_path, format_flags, read_flags, run_script
-from explain.style import STYLES
 from tasks import task_of
 from training.run import Run
 
@@ -102,16 +101,15 @@ def draw(folder, recipe, last):
         config = dataclasses.replace(recipe, steps=steps, schedule="constant")
         runs[steps], _ = finished_training(config, folder / f"stage-{steps}")
     runs[Run(last).metrics()["training"]["steps"]] = Run(last)
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    read = [steps * recipe.steps_per_batch // (recipe.length + 1) for steps in runs]
+    figure = Figure(figsize=(7, 0.9 + 0.4 * len(runs)), layout="constrained")
     axes = figure.subplots()
-    for (steps, run), (colour, dashes) in zip(runs.items(), STYLES, strict=False):
-        read = steps * recipe.steps_per_batch // (recipe.length + 1)
-        style = {"color": colour, "linestyle": dashes, "marker": "o", "markersize": 3}
-        axes.plot(unexpected(run), label=f"after {read:,} blocks", **style)
-    axes.set(xlabel="symbol of the block", ylabel="share that goes up", ylim=(-0.02, 1.02))
+    shares = [unexpected(run) for run in runs.values()]
+    image = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    axes.set(xlabel="symbol of the block", ylabel="blocks read in training")
     axes.set_xticks(range(0, recipe.length + 1, 2))
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.set_yticks(range(len(read)), [f"{blocks:,}" for blocks in read])
+    figure.colorbar(image, label="share that goes up")
     return figure
 
 
@@ -119,7 +117,7 @@ if __name__ == "__main__":
     FLAGS.set_default("seeds", 17)
     FLAGS.set_default("results_dir", "runs/compressor")
     flags.DEFINE_integer("other_seeds", 3, "Runs of each other setting.", 1)
-    stages = [50, 500, 5000]
+    stages = [50, 100, 150, 200, 300]
     flags.DEFINE_multi_integer("stages", stages, "Steps of the training for the figure.", 1)
     define_path("picture", "compressor.png", "File of the figure: .png, .svg or .pdf.")
     define_flags()
