@@ -21,6 +21,7 @@ from models.inputs import create_inputs
 from models.learning import for_learning
 from models.lstm_1997_cell import LSTM1997Cell
 from models.lstm_cell import LSTMCell
+from models.ntm_cell import NTMCell
 from models.states import carry_states, reset_states, stateless, with_states
 from models.tf1_checkpoint import load_tf1_checkpoint
 from models.tied_head import TiedHead
@@ -39,6 +40,7 @@ __all__ = [
     "ImageToSequence",
     "LSTM1997Cell",
     "LSTMCell",
+    "NTMCell",
     "OutputUnits",
     "TiedHead",
     "automatizer_alone",
