@@ -8,6 +8,7 @@ from configs.cells import MODELS
 from configs.curriculum import CURRICULUM, curriculum_problem, parse_curriculum
 from configs.errors import UserError
 from configs.option import option, problem
+from configs.repeats import REPEATS, parse_repeats
 from configs.scopes import EVERY_STEP, kind_of, scope_problem
 
 
@@ -132,17 +133,36 @@ class Config:
         "auto: mnist where it is available, else digits; or a generated task with a long time lag: "
         "adding, multiplication, temporal_order, temporal_order_3, noisy_recall, "
         "noise_free_recall, two_sequences, reber, or first_row, which is made from the images of "
-        "auto; or a text: "
+        "auto; or a stream: delayed_xor, blocks, random_blocks; or a task for a memory: copy, "
+        "repeat_copy, associative_recall, ngram, priority_sort; or a text: "
         "time_machine, tiny_shakespeare, python_manual (embedded), or text, which is --text_file.",
         searchable=False,
     )
     length: int = option(
         100,
         "Number of steps of a sequence; first_row has 28 more, its digit. In delayed_xor it is the "
-        "delay; in blocks and random_blocks, the steps of a block after its first.",
+        "delay; in blocks and random_blocks, the steps of a block after its first; in copy, "
+        "repeat_copy, associative_recall and priority_sort, the largest number of vectors or items "
+        "that are given.",
         minimum=1,
         maximum=100_000,
         scope="generated",
+        searchable=False,
+    )
+    min_length: int | None = option(
+        None,
+        "Smallest number of vectors or items of a sequence; --length is the largest (default: 1, "
+        "or 2 items).",
+        minimum=1,
+        scope="lengths",
+        searchable=False,
+    )
+    repeats: str = option(
+        "1:10",
+        "How many times repeat_copy asks for the vectors: a number, or the SMALLEST:LARGEST.",
+        parse=parse_repeats,
+        words=REPEATS,
+        scope="repeat_copy",
         searchable=False,
     )
     curriculum: str | None = option(
@@ -413,6 +433,11 @@ class Config:
             raise UserError(
                 f"{given}: --dataset={self.dataset} has sequences of {kind.min_length} steps or "
                 f"more; expected at least {kind.min_length}"
+            )
+        if self.min_length is not None and not kind.min_length <= self.min_length <= min(lengths):
+            raise UserError(
+                f"--min_length={self.min_length}: expected at least {kind.min_length} and at most "
+                f"--length={min(lengths)}"
             )
         if self.curriculum is not None and (
             wrong := curriculum_problem(self.curriculum, self.length)

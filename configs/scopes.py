@@ -33,6 +33,11 @@ _KINDS = {
         for name in ("delayed_xor", "blocks", "random_blocks")
     },
     "first_row": Kind("vectors", "bits", generated=True, min_length=1),
+    "copy": Kind("vectors", "step_bits", generated=True, min_length=1),
+    "repeat_copy": Kind("vectors", "step_bits", generated=True, min_length=1),
+    "associative_recall": Kind("vectors", "step_bits", generated=True, min_length=2),
+    "ngram": Kind("vectors", "step_bits", generated=True, min_length=5),
+    "priority_sort": Kind("vectors", "step_bits", generated=True, min_length=2),
     **{
         name: Kind("tokens", "next_token", generated=False, stream=True)
         for name in ("time_machine", "tiny_shakespeare", "python_manual", "text")
@@ -109,6 +114,20 @@ SCOPES = {
         "a generated dataset of many sequences",
         "is not a set of generated sequences",
         "adding",
+    ),
+    "lengths": Scope(
+        "dataset",
+        lambda name: name in ("copy", "repeat_copy", "associative_recall"),
+        "a dataset of sequences of several lengths",
+        "has sequences of one length",
+        "copy",
+    ),
+    "repeat_copy": Scope(
+        "dataset",
+        lambda name: name == "repeat_copy",
+        "the dataset repeat_copy",
+        "does not repeat its answers",
+        "repeat_copy",
     ),
     "class": Scope(
         "dataset",

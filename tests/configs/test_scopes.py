@@ -17,7 +17,7 @@ OF_TEXTS = (
 GENERATED = (
     *("adding", "multiplication", "temporal_order", "temporal_order_3", "noisy_recall"),
     *("noise_free_recall", "two_sequences", "reber", "delayed_xor", "blocks", "random_blocks"),
-    "first_row",
+    *("first_row", "copy", "repeat_copy", "associative_recall", "ngram", "priority_sort"),
 )
 
 
@@ -27,6 +27,8 @@ def test_each_field_has_its_scope():
     assert names_of(scope="streams") == ("steps_per_batch",)
     assert names_of(scope="generated") == ("length", "train_size")
     assert names_of(scope="sequences") == ("curriculum",)
+    assert names_of(scope="lengths") == ("min_length",)
+    assert names_of(scope="repeat_copy") == ("repeats",)
     assert names_of(scope="fully_recurrent") == ("gradient", "teacher_forcing")
     assert names_of(scope="stored") == ("validation_size",)
     assert names_of(scope="class") == ("label_smoothing",)
@@ -56,6 +58,11 @@ def test_each_field_has_its_scope():
         ("blocks", ("vectors", "step_bits", True, True)),
         ("random_blocks", ("vectors", "step_bits", True, True)),
         ("first_row", ("vectors", "bits", True, False)),
+        ("copy", ("vectors", "step_bits", True, False)),
+        ("repeat_copy", ("vectors", "step_bits", True, False)),
+        ("associative_recall", ("vectors", "step_bits", True, False)),
+        ("ngram", ("vectors", "step_bits", True, False)),
+        ("priority_sort", ("vectors", "step_bits", True, False)),
         ("time_machine", ("tokens", "next_token", False, True)),
         ("tiny_shakespeare", ("tokens", "next_token", False, True)),
         ("python_manual", ("tokens", "next_token", False, True)),
@@ -169,6 +176,8 @@ def test_names_are_listed_by_the_options_of_their_fields():
             "input_gate_bias",
             "dataset",
             "length",
+            "min_length",
+            "repeats",
             "curriculum",
             "train_size",
             "data_dir",

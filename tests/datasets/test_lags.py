@@ -195,7 +195,9 @@ def test_the_spec_describes_the_examples(name):
     assert data.spec.shape == (None, data.test.inputs.shape[-1])
     for inputs, targets in data.train.batches(10, 0).take(1).as_numpy_iterator():
         assert inputs.dtype == data.test.inputs.dtype
-        assert inputs.dtype == (np.uint8 if name.endswith("recall") else np.float32)
+        assert inputs.dtype == (
+            np.uint8 if name in ("noisy_recall", "noise_free_recall") else np.float32
+        )
         first = 2 if kind_of(name).stream else 1  # The steps of a batch may be others.
         assert inputs.shape[first:] == data.test.inputs.shape[first:]
         assert targets.dtype == data.test.targets.dtype
