@@ -30,10 +30,11 @@ FORGET_GATES = (
     ),
 )
 # `lstm` is the layer `FastLSTM`, with Keras's weights. `custom_lstm` computes the same.
-_IN_ONE_DIRECTION = (*CELLS, "lstm", "history_compressor")
+_IN_ONE_DIRECTION = (*CELLS, "lstm", "history_compressor", "ntm")
 # The outputs of a fully recurrent network are units, which two directions cannot share. A history
-# compressor predicts the next input, which a backward direction would read.
-_NOT_BIDIRECTIONAL = ("fully_recurrent", "history_compressor")
+# compressor predicts the next input, which a backward direction would read. A Neural Turing machine
+# has one memory.
+_NOT_BIDIRECTIONAL = ("fully_recurrent", "history_compressor", "ntm")
 MODELS = (
     *_IN_ONE_DIRECTION,
     *(f"bidirectional_{name}" for name in _IN_ONE_DIRECTION if name not in _NOT_BIDIRECTIONAL),

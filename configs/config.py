@@ -58,6 +58,29 @@ class Config:
         scope="fully_recurrent",
         searchable=False,
     )
+    memory_slots: int = option(
+        128,
+        "Number of slots of the memory of a Neural Turing machine. It may be changed when a run is "
+        "evaluated: no weight depends on it.",
+        minimum=3,
+        maximum=100_000,
+        scope="ntm",
+    )
+    memory_width: int = option(
+        20, "Numbers in each slot of the memory.", minimum=1, maximum=10_000, scope="ntm"
+    )
+    read_heads: int = option(
+        1, "Number of heads that read the memory.", minimum=1, maximum=100, scope="ntm"
+    )
+    write_heads: int = option(
+        1, "Number of heads that write into the memory.", minimum=1, maximum=100, scope="ntm"
+    )
+    controller: str = option(
+        "lstm",
+        "The network that moves the heads: an LSTM, or a layer without a state.",
+        choices=("lstm", "feed_forward"),
+        scope="ntm",
+    )
     layers: int = option(
         1, "Number of recurrent layers on top of each other.", minimum=1, maximum=100
     )

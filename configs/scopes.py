@@ -157,6 +157,13 @@ SCOPES = {
         "is not a fully recurrent network",
         "fully_recurrent",
     ),
+    "ntm": Scope(
+        "model",
+        lambda name: name == "ntm",
+        "a Neural Turing machine",
+        "has no memory of slots",
+        "ntm",
+    ),
     "lstm_1997": Scope(
         "model",
         lambda name: name.endswith("lstm_1997"),

@@ -65,6 +65,12 @@ CELLS = {
     for name, (class_name, arguments) in cells.CELLS.items()
 }
 
+# The fields of a `Config` that are arguments of one cell only.
+_ARGUMENTS = {
+    "lstm_1997": ("block_size", "truncated_gradient"),
+    "ntm": ("memory_slots", "memory_width", "read_heads", "write_heads", "controller"),
+}
+
 
 def _create_recurrent(config, features, **options):
     """Create one recurrent layer, in one direction, which reads so many features."""
@@ -76,12 +82,12 @@ def _create_recurrent(config, features, **options):
         return HistoryCompressor(cell, name=options["name"])
     if name == "lstm":
         return FastLSTM(config.units, recurrent_dropout=config.recurrent_dropout, **options)
-    of_1997 = ("block_size", "truncated_gradient") if name == "lstm_1997" else ()
-    cell = CELLS[name](
+    arguments = _ARGUMENTS.get(name, ())
+    cell = (NTMCell if name == "ntm" else CELLS[name])(
         config.units,
         recurrent_dropout=config.recurrent_dropout,
         dtype=options.get("dtype"),
-        **{argument: getattr(config, argument) for argument in of_1997},
+        **{argument: getattr(config, argument) for argument in arguments},
     )
     return FastRNN(cell, **options)
 

@@ -57,6 +57,7 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
 
     Attributes:
         gates: A letter for each gate and the candidate, in the order in which a bias holds them.
+        state_names: The names of the first states.
 
     Raises:
         ValueError: If `units` is not a positive integer, `variant` is not one of the class's, or a
@@ -65,6 +66,7 @@ class Cell(DropoutRNNCell, keras.layers.Layer):
 
     variants = ()
     gates = ""
+    state_names = ("hidden", "cell")
 
     def __init__(
         self, units, variant=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs

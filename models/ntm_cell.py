@@ -91,7 +91,8 @@ class NTMCell(Cell):
         self.gates = "ifco" if controller == "lstm" else "h"
         self.heads = read_heads + write_heads  # The read heads come first.
         self.output_size = units + read_heads * memory_width
-        # h and r; c; M; w
+        of_controller = ("hidden", "cell") if controller == "lstm" else ("hidden",)
+        self.state_names = (*of_controller, "memory", "weightings")
         self.state_size = [
             self.output_size,
             *([units] if controller == "lstm" else []),

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.cell import identity
+from models.cell import identity, split
 from models.fast_rnn import FastRNN
 
 
@@ -45,7 +45,9 @@ def run_with_activations(model, images, intercept=identity, perturbations=None):
         `(batch, steps, units)`, for both directions in the order of the image's rows: `hidden`, in
         an LSTM `cell`, and the gates and the candidate of the cell by name, such as `forget_gate`.
         With several layers or directions each name starts with the direction and the number of
-        its layer, as in `forward_1_hidden` and `backward_2_cell`.
+        its layer, as in `forward_1_hidden` and `backward_2_cell`. A Neural Turing machine also has
+        `memory (batch, steps, slots * width)` and `weightings (batch, steps, heads * slots)`, and
+        its `hidden` contains what it read.
     """
     x, recurrent, head = _split_layers(model, images)
     if perturbations and "inputs" in perturbations:
@@ -108,7 +110,7 @@ def _run_direction(direction, sequences, prefix, intercept, perturbation):
     packed = _rnn(direction, cell, return_sequences=True)(sequences)
     if direction.go_backwards:
         packed = ops.flip(packed, axis=1)
-    activations = ops.split(packed, len(cell.names), axis=-1)
+    activations = split(packed, cell.sizes)
     return {prefix + name: values for name, values in zip(cell.names, activations, strict=True)}
 
 
@@ -152,7 +154,7 @@ class _InterceptedCell(keras.layers.Layer):
 
     Attributes:
         is_perturbed: Whether perturbations of the hidden state are concatenated to the inputs.
-        names: After a call, the names of the activations in the output, in order.
+        names, sizes: After a call, the names and sizes of the activations in the output, in order.
     """
 
     is_perturbed = False
@@ -179,11 +181,13 @@ class _InterceptedCell(keras.layers.Layer):
             return activations[name]
 
         if self.is_perturbed:
-            inputs, perturbation = ops.split(inputs, [inputs.shape[-1] - self.cell.units], axis=-1)
+            width = states[0].shape[-1]
+            inputs, perturbation = ops.split(inputs, [inputs.shape[-1] - width], axis=-1)
         preactivations = self.cell.preactivations_of(inputs, gate_weights)
         after = self.cell.step(preactivations, list(states), intercept, **other_weights)
         if self.is_perturbed:
             after = [after[0] + perturbation, *after[1:]]
-        activations = dict(zip(("hidden", "cell"), after, strict=False)) | activations
+        activations = dict(zip(self.cell.state_names, after, strict=False)) | activations
         self.names = self.requested or list(activations)
+        self.sizes = [activations[name].shape[-1] for name in self.names]
         return ops.concatenate([activations[name] for name in self.names], axis=-1), after

@@ -7,14 +7,17 @@ from datasets import load
 from tasks import task_of
 
 
-def evaluate_run(run, config, data=None, views=1):
+def evaluate_run(run, config, data=None, views=1, changed=()):
     """Evaluate a finished or interrupted `Run` on the test examples of a dataset.
 
     Args:
         run: The `Run`.
-        config: The run's `Config`, or the same with another dataset.
+        config: The run's `Config`, or the same with another dataset, other lengths, or another size
+            of the memory.
         data: A `Dataset`; `None` loads the one the config names.
         views: Over how many distorted views of each image to average.
+        changed: Names of fields in which `config` differs from the run's; the name of the file says
+            their values.
 
     Returns:
         The `Evaluation`, and the path of the file in the run folder that holds its metrics.
@@ -32,11 +35,17 @@ def evaluate_run(run, config, data=None, views=1):
             f"--dataset={data.name}: it has {data.spec.words}, and {run.folder} was trained on "
             f"{spec.words}; expected a dataset with the same"
         )
+    if "memory_slots" in changed:
+        from models import create_model
+
+        model = create_model(config, spec)
+        run.load_weights(model)
     task = task_of(spec, config)
+    name = "-".join([data.name, *(f"{field}-{getattr(config, field)}" for field in changed)])
     if views == 1:
-        evaluation, name = task.evaluate(model, data.test), data.name
+        evaluation = task.evaluate(model, data.test)
     else:
         config.require_distortion(views)
         evaluation = task.evaluate_views(model, data.test, views)
-        name = f"{data.name}-{views}-views"
-    return evaluation, run.save_evaluation(name, evaluation.metrics())
+        name = f"{name}-{views}-views"
+    return evaluation, run.save_evaluation(name.replace(":", "-"), evaluation.metrics())

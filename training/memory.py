@@ -34,7 +34,7 @@ def min_parameters(config):
 def _matrices(model):
     """The minimal number of matrices `(units, units)` of a cell."""
     name = model.removeprefix("bidirectional_").removeprefix("peephole_")
-    if name in ("fully_recurrent", "basic_rnn", "irnn", "gru1", "gru2", "gru3", "lstm_1997"):
+    if name in ("ntm", "fully_recurrent", "basic_rnn", "irnn", "gru1", "gru2", "gru3", "lstm_1997"):
         return 1  # The gates of an lstm_1997 may have one row for a large block.
     three = ("gru", "cifg", "nig", "nfg", "nog", "history_compressor")
     return 3 if name.startswith(three) else 4

@@ -28,6 +28,9 @@ def test_each_field_has_its_scope():
     assert names_of(scope="generated") == ("length", "train_size")
     assert names_of(scope="sequences") == ("curriculum",)
     assert names_of(scope="lengths") == ("min_length",)
+    assert names_of(scope="ntm") == (
+        *("memory_slots", "memory_width", "read_heads", "write_heads", "controller"),
+    )
     assert names_of(scope="repeat_copy") == ("repeats",)
     assert names_of(scope="fully_recurrent") == ("gradient", "teacher_forcing")
     assert names_of(scope="stored") == ("validation_size",)

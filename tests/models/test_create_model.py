@@ -50,6 +50,8 @@ PARAMETERS = {name: cell + 128 * 10 + 10 for name, cell in CELLS.items()}
 PARAMETERS["fully_recurrent"] = GATE  # Its outputs are units.
 PARAMETERS |= {f"bidirectional_{name}": 2 * cell + 256 * 10 + 10 for name, cell in CELLS.items()}
 del PARAMETERS["bidirectional_fully_recurrent"]
+# An LSTM that also reads 20 numbers, k, beta, q, s, gamma of two heads, e and a; and the head.
+PARAMETERS["ntm"] = 4 * (GATE + 20 * 128) + 129 * (2 * 26 + 2 * 20) + 148 * 10 + 10
 (MODEL_FIELD,) = (f for f in dataclasses.fields(Config) if f.name == "model")
 # A history compressor does not read images.
 MODELS = [name for name in MODEL_FIELD.metadata["choices"] if name != "history_compressor"]
