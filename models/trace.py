@@ -170,6 +170,11 @@ class _InterceptedCell(keras.layers.Layer):
     def build(self, inputs_shape):
         """Create no weights: the weights are those of the `FastRNN`."""
 
+    def get_initial_state(self, batch_size=None):
+        """Those of the cell; not all cells begin with zeros."""
+        states = self.cell.get_initial_state(batch_size)
+        return [ops.cast(state, self.compute_dtype) for state in states]
+
     def call(self, inputs, states):
         gate_weights, other_weights = keras.tree.map_structure(
             lambda weight: ops.cast(weight, self.compute_dtype), self.weights_of_equations

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import FastRNN, NTMCell
+from models import FastRNN, NTMCell, trace
 from models.ntm_cell import _EMPTY, _EPSILON
 
 BATCH, STEPS, FEATURES, UNITS, SLOTS, WIDTH = 2, 6, 3, 5, 7, 4
@@ -210,6 +210,20 @@ def test_it_survives_its_keras_file(options, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.layers[1].cell.get_config() == layer.cell.get_config()
     np.testing.assert_array_equal(loaded(X), model(X))
+
+
+def test_a_trace_shows_the_memory_and_the_weightings_of_every_step():
+    layer = a_layer({}, dtype="float32")
+    inputs = keras.Input((None, FEATURES))
+    model = keras.Model(inputs, keras.layers.Dense(3)(layer(inputs)[0]))
+    traced = trace(model, X)
+    assert traced["memory"].shape == (BATCH, STEPS, SLOTS * WIDTH)
+    assert traced["weightings"].shape == (BATCH, STEPS, 2 * SLOTS)
+    for step in (1, 3, STEPS):
+        outputs, _, c, memory, w = layer(X[:, :step])
+        last = {"hidden": outputs[:, -1], "cell": c, "memory": memory, "weightings": w}
+        for name, expected in last.items():
+            np.testing.assert_allclose(traced[name][:, step - 1], expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
